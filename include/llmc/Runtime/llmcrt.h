@@ -1,6 +1,8 @@
-/* libllmcrt: what a program needs beside a compiled model, in plain C99: threads, mapped weights, a processor check.
+/* libllmcrt: what a program needs beside a compiled model, in plain C99: threads, mapped weights, a
+ * processor check.
  *
- * Linux only (futex). Links nothing but libc and pthreads, and never LLVM. The usual order, with small.h generated:
+ * Linux only (futex). Links nothing but libc and pthreads, and never LLVM. The usual order, with
+ * small.h generated:
  *
  *   char why[LLMCRT_ERROR];
  *   if (llmcrt_cpu_check(features, count, why)) ...            features of "target" in small.json
@@ -29,15 +31,16 @@ extern "C" {
 
 enum { LLMCRT_ERROR = 512 };
 
-/* --- Threads ------------------------------------------------------------------------------------------------------ */
+/* --- Threads --- */
 
 typedef struct llmcrt_pool llmcrt_pool;
 
 enum { LLMCRT_MAX_THREADS = 1024 };
 
-/* Starts count - 1 workers (the caller is index 0) and fills *threads, which stays valid until destroy. 1 <= count <=
- * LLMCRT_MAX_THREADS. Returns NULL when an argument is wrong or the system gives no memory or thread. A pool serves one
- * parallel() at a time, from any thread; neither parallel() nor barrier() allocates. */
+/* Starts count - 1 workers (the caller is index 0) and fills *threads, which stays valid until
+ * destroy. 1 <= count <= LLMCRT_MAX_THREADS. Returns NULL when an argument is wrong or the system
+ * gives no memory or thread. A pool serves one parallel() at a time, from any thread; neither
+ * parallel() nor barrier() allocates. */
 llmcrt_pool *llmcrt_pool_create(int32_t count, llmc_threads *threads);
 
 /* Ends the workers. Not to be called inside parallel(). NULL is fine. */
@@ -46,10 +49,10 @@ void llmcrt_pool_destroy(llmcrt_pool *pool);
 /* Processors this process may run on, at least 1. */
 int32_t llmcrt_cpu_count(void);
 
-/* --- Weights ------------------------------------------------------------------------------------------------------ */
+/* --- Weights --- */
 
-/* A mapped .safetensors file: https://huggingface.co/docs/safetensors (8-byte little-endian header size, JSON header,
- * data section). */
+/* A mapped .safetensors file: https://huggingface.co/docs/safetensors (8-byte little-endian header
+ * size, JSON header, data section). */
 typedef struct llmcrt_weights {
   const void *data; /* start of the data section, 64-byte aligned: what P_init takes */
   uint64_t bytes;   /* size of the data section */
@@ -57,27 +60,29 @@ typedef struct llmcrt_weights {
   uint64_t map_bytes;
 } llmcrt_weights;
 
-/* Maps path read-only, after checking it whole: header of at most 100 MB, strict JSON, known dtypes, shape and range of
- * every tensor equal (no overflow), ranges that cover the data section with neither overlap nor hole (padding is an
- * entry of its own), no name twice, data section 64-byte aligned (the header is padded with spaces).
- * Returns 0, or 1 with *why filled and *weights zeroed. */
+/* Maps path read-only, after checking it whole: header of at most 100 MB, strict JSON, known
+ * dtypes, shape and range of every tensor equal (no overflow), ranges that cover the data section
+ * with neither overlap nor hole (padding is an entry of its own), no name twice, data section
+ * 64-byte aligned (the header is padded with spaces). Returns 0, or 1 with *why filled and *weights
+ * zeroed. */
 int32_t llmcrt_weights_open(const char *path, llmcrt_weights *weights, char *why);
 void llmcrt_weights_close(llmcrt_weights *weights);
 
-/* The same checks on a header in memory: `header` is the JSON text, data_bytes the size of what follows it in the file.
- * The alignment is not checked here. */
+/* The same checks on a header in memory: `header` is the JSON text, data_bytes the size of what
+ * follows it in the file. The alignment is not checked here. */
 int32_t llmcrt_weights_check(const char *header, uint64_t header_bytes, uint64_t data_bytes,
                              char *why);
 
-/* XXH64 with seed 0 (https://github.com/Cyan4973/xxHash/blob/dev/doc/xxhash_spec.md): the artifact states that of its
- * data section. */
+/* XXH64 with seed 0 (https://github.com/Cyan4973/xxHash/blob/dev/doc/xxhash_spec.md): the artifact
+ * states that of its data section. */
 uint64_t llmcrt_hash(const void *data, uint64_t bytes);
 
-/* --- Processor ---------------------------------------------------------------------------------------------------- */
+/* --- Processor --- */
 
-/* 1 when this machine (processor and operating system) has the feature, 0 when not, -1 when the name is not known.
- * Names are LLVM's ("avx2", "avx512vnni", "dotprod", "i8mm"); a leading '+' is skipped. A leading '-' (feature not
- * used), tuning flags and features that no generated code relies on answer 1. */
+/* 1 when this machine (processor and operating system) has the feature, 0 when not, -1 when the
+ * name is not known. Names are LLVM's ("avx2", "avx512vnni", "dotprod", "i8mm"); a leading '+' is
+ * skipped. A leading '-' (feature not used), tuning flags and features that no generated code
+ * relies on answer 1. */
 int32_t llmcrt_cpu_has(const char *feature);
 
 /* 0 when the machine has all; otherwise 1, and *why names the first that is missing or unknown. */

@@ -1,0 +1,355 @@
+/* Compares the features an artifact was compiled for, in LLVM's spelling, with the machine: cpuid
+ * and xgetbv on x86, the auxiliary vector on AArch64. Bit numbers: Intel SDM volume 2A (CPUID), AMD
+ * APM volume 3 appendix E, and the kernel's Documentation/arch/arm64/elf_hwcaps.rst. */
+#ifndef _GNU_SOURCE
+#define _GNU_SOURCE
+#endif
+#include "llmc/Runtime/llmcrt.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#if defined(__x86_64__)
+#include <cpuid.h>
+
+/* What the operating system must save for the registers to be usable: bits of XCR0. */
+enum { NoState = 0, AvxState = 0x6, Avx512State = 0xe6, AmxState = 0x60000 };
+enum { L1C, L1D, L7B, L7C, L7D, L71A, L71D, X1C, Words };
+
+typedef struct {
+  const char *name;
+  uint8_t word;
+  uint8_t bit;
+  uint32_t state;
+} Feature;
+
+static const Feature features[] = {
+    {"sse3", L1C, 0, NoState},
+    {"pclmul", L1C, 1, NoState},
+    {"ssse3", L1C, 9, NoState},
+    {"fma", L1C, 12, AvxState},
+    {"cx16", L1C, 13, NoState},
+    {"sse4.1", L1C, 19, NoState},
+    {"sse4.2", L1C, 20, NoState},
+    {"crc32", L1C, 20, NoState},
+    {"movbe", L1C, 22, NoState},
+    {"popcnt", L1C, 23, NoState},
+    {"aes", L1C, 25, NoState},
+    {"avx", L1C, 28, AvxState},
+    {"f16c", L1C, 29, AvxState},
+    {"x87", L1D, 0, NoState},
+    {"cx8", L1D, 8, NoState},
+    {"cmov", L1D, 15, NoState},
+    {"mmx", L1D, 23, NoState},
+    {"fxsr", L1D, 24, NoState},
+    {"sse", L1D, 25, NoState},
+    {"sse2", L1D, 26, NoState},
+    {"bmi", L7B, 3, NoState},
+    {"avx2", L7B, 5, AvxState},
+    {"bmi2", L7B, 8, NoState},
+    {"avx512f", L7B, 16, Avx512State},
+    {"evex512", L7B, 16, Avx512State},
+    {"avx512dq", L7B, 17, Avx512State},
+    {"adx", L7B, 19, NoState},
+    {"avx512ifma", L7B, 21, Avx512State},
+    {"avx512cd", L7B, 28, Avx512State},
+    {"sha", L7B, 29, NoState},
+    {"avx512bw", L7B, 30, Avx512State},
+    {"avx512vl", L7B, 31, Avx512State},
+    {"avx512vbmi", L7C, 1, Avx512State},
+    {"avx512vbmi2", L7C, 6, Avx512State},
+    {"gfni", L7C, 8, NoState},
+    {"vaes", L7C, 9, AvxState},
+    {"vpclmulqdq", L7C, 10, AvxState},
+    {"avx512vnni", L7C, 11, Avx512State},
+    {"avx512bitalg", L7C, 12, Avx512State},
+    {"avx512vpopcntdq", L7C, 14, Avx512State},
+    {"avx512vp2intersect", L7D, 8, Avx512State},
+    {"amx-bf16", L7D, 22, AmxState},
+    {"avx512fp16", L7D, 23, Avx512State},
+    {"amx-tile", L7D, 24, AmxState},
+    {"amx-int8", L7D, 25, AmxState},
+    {"sha512", L71A, 0, AvxState},
+    {"sm3", L71A, 1, AvxState},
+    {"sm4", L71A, 2, AvxState},
+    {"avxvnni", L71A, 4, AvxState},
+    {"avx512bf16", L71A, 5, Avx512State},
+    {"cmpccxadd", L71A, 7, NoState},
+    {"amx-fp16", L71A, 21, AmxState},
+    {"avxifma", L71A, 23, AvxState},
+    {"avxvnniint8", L71D, 4, AvxState},
+    {"avxneconvert", L71D, 5, AvxState},
+    {"amx-complex", L71D, 8, AmxState},
+    {"avxvnniint16", L71D, 10, AvxState},
+    {"sahf", X1C, 0, NoState},
+    {"lzcnt", X1C, 5, NoState},
+    {"sse4a", X1C, 6, NoState},
+    {"xop", X1C, 11, AvxState},
+    {"fma4", X1C, 16, AvxState},
+    {"tbm", X1C, 21, NoState},
+};
+
+/* Instructions that only an intrinsic or the operating system brings in, and hints; a virtual
+ * machine often hides them. */
+static const char *const ignored[] = {
+    "64bit",
+    "64bit-mode",
+    "allow-light-256-bit",
+    "branch-hint",
+    "branchfusion",
+    "cldemote",
+    "clflushopt",
+    "clwb",
+    "clzero",
+    "enqcmd",
+    "ermsb",
+    "fsgsbase",
+    "fsrm",
+    "hreset",
+    "invpcid",
+    "kl",
+    "lwp",
+    "macrofusion",
+    "movdir64b",
+    "movdiri",
+    "mwaitx",
+    "nopl",
+    "pconfig",
+    "pku",
+    "prefetchi",
+    "prfchw",
+    "ptwrite",
+    "rdpid",
+    "rdpru",
+    "rdrnd",
+    "rdseed",
+    "rtm",
+    "sbb-dep-breaking",
+    "serialize",
+    "sgx",
+    "shstk",
+    "tagged-globals",
+    "tsxldtrk",
+    "uintr",
+    "usermsr",
+    "vzeroupper",
+    "waitpkg",
+    "wbnoinvd",
+    "widekl",
+    "xsave",
+    "xsavec",
+    "xsaveopt",
+    "xsaves",
+};
+static const char *const ignoredPrefixes[] = {
+    "fast-",   "faster-", "slow-",      "tuning-",     "prefer-",    "false-deps-",
+    "idivl-",  "idivq-",  "no-bypass-", "lea-",        "pad-short-", "use-",
+    "harden-", "lvi-",    "retpoline",  "inline-asm-",
+};
+
+static int32_t machineHas(const Feature *feature) {
+  uint32_t words[Words] = {0}, a = 0, b = 0, c = 0, d = 0;
+  uint32_t state = 0;
+  if (__get_cpuid(1, &a, &b, &c, &d)) {
+    words[L1C] = c;
+    words[L1D] = d;
+    if (c & (1u << 27)) { /* OSXSAVE: xgetbv may be executed */
+      uint32_t low, high;
+      __asm__ __volatile__("xgetbv" : "=a"(low), "=d"(high) : "c"(0));
+      state = low;
+    }
+  }
+  if (__get_cpuid_count(7, 0, &a, &b, &c, &d)) {
+    const uint32_t last = a;
+    words[L7B] = b;
+    words[L7C] = c;
+    words[L7D] = d;
+    if (last >= 1 && __get_cpuid_count(7, 1, &a, &b, &c, &d)) {
+      words[L71A] = a;
+      words[L71D] = d;
+    }
+  }
+  if (__get_cpuid(0x80000001u, &a, &b, &c, &d))
+    words[X1C] = c;
+  return (words[feature->word] >> feature->bit & 1) && (state & feature->state) == feature->state;
+}
+
+#elif defined(__aarch64__)
+#include <sys/auxv.h>
+
+/* Which bits of AT_HWCAP (low) and AT_HWCAP2 (high) must all be there. */
+typedef struct {
+  const char *name;
+  uint64_t low;
+  uint64_t high;
+} Feature;
+
+#define BIT(n) (UINT64_C(1) << (n))
+
+static const Feature features[] = {
+    {"fp-armv8", BIT(0), 0},
+    {"neon", BIT(1), 0},
+    {"aes", BIT(3) | BIT(4), 0},
+    {"sha2", BIT(5) | BIT(6), 0},
+    {"crc", BIT(7), 0},
+    {"lse", BIT(8), 0},
+    {"fullfp16", BIT(9) | BIT(10), 0},
+    {"rdm", BIT(12), 0},
+    {"jsconv", BIT(13), 0},
+    {"complxnum", BIT(14), 0},
+    {"rcpc", BIT(15), 0},
+    {"sha3", BIT(17) | BIT(21), 0},
+    {"sm4", BIT(18) | BIT(19), 0},
+    {"dotprod", BIT(20), 0},
+    {"sve", BIT(22), 0},
+    {"fp16fml", BIT(23), 0},
+    {"lse2", BIT(25), 0},
+    {"rcpc-immo", BIT(26), 0},
+    {"flagm", BIT(27), 0},
+    {"pauth", BIT(30) | BIT(31), 0},
+    {"sve2", 0, BIT(1)},
+    {"sve2-aes", 0, BIT(2) | BIT(3)},
+    {"sve-aes", 0, BIT(2) | BIT(3)},
+    {"sve2-bitperm", 0, BIT(4)},
+    {"sve-bitperm", 0, BIT(4)},
+    {"sve2-sha3", 0, BIT(5)},
+    {"sve-sha3", 0, BIT(5)},
+    {"sve2-sm4", 0, BIT(6)},
+    {"sve-sm4", 0, BIT(6)},
+    {"altnzcv", 0, BIT(7)},
+    {"fptoint", 0, BIT(8)},
+    {"f32mm", 0, BIT(10)},
+    {"f64mm", 0, BIT(11)},
+    {"i8mm", 0, BIT(13)},
+    {"bf16", 0, BIT(14)},
+    {"sme", 0, BIT(23)},
+    {"sme-i16i64", 0, BIT(24)},
+    {"sme-f64f64", 0, BIT(25)},
+    {"sme-fa64", 0, BIT(30)},
+    {"cssc", 0, BIT(34)},
+    {"sve2p1", 0, BIT(36)},
+    {"sme2", 0, BIT(37)},
+    {"sme2p1", 0, BIT(38)},
+    {"mops", 0, BIT(43)},
+};
+
+/* Privileged or hint instructions, and tuning. The versions stand for features that LLVM lists one
+ * by one as well. */
+static const char *const ignored[] = {
+    "CONTEXTIDREL2",
+    "am",
+    "amvs",
+    "aggressive-fma",
+    "arith-bcc-fusion",
+    "arith-cbz-fusion",
+    "balance-fp-ops",
+    "brbe",
+    "bti",
+    "ccdp",
+    "ccidx",
+    "ccpp",
+    "chk",
+    "clrbhb",
+    "cmp-bcc-fusion",
+    "dit",
+    "ecv",
+    "el2vmsa",
+    "el3",
+    "enable-select-opt",
+    "ete",
+    "fgt",
+    "fpac",
+    "hbc",
+    "hcx",
+    "lor",
+    "mec",
+    "mpam",
+    "mpamv2",
+    "mte",
+    "nmi",
+    "nv",
+    "outline-atomics",
+    "pan",
+    "pan-rwv",
+    "perfmon",
+    "predictable-select-expensive",
+    "predres",
+    "rand",
+    "ras",
+    "rasv2",
+    "rme",
+    "sb",
+    "sel2",
+    "spe",
+    "spe-eef",
+    "specres2",
+    "specrestrict",
+    "ssbs",
+    "store-pair-suppress",
+    "tagged-globals",
+    "tlb-rmi",
+    "tracev8.4",
+    "trbe",
+    "uaops",
+    "vh",
+    "wfxt",
+    "xs",
+};
+static const char *const ignoredPrefixes[] = {
+    "v8",       "v9",  "fuse-",           "zcm-",     "zcz-",    "slow-",    "use-",
+    "disable-", "no-", "addr-lsl-",       "alu-lsl-", "cortex-", "neoverse", "a5",
+    "a6",       "a7",  "max-interleave-", "harden-",  "avoid-",
+};
+
+static int32_t machineHas(const Feature *feature) {
+  const uint64_t low = getauxval(AT_HWCAP), high = getauxval(AT_HWCAP2);
+  return (low & feature->low) == feature->low && (high & feature->high) == feature->high;
+}
+
+#else
+typedef struct {
+  const char *name;
+} Feature;
+static const Feature features[] = {{""}};
+static const char *const ignored[] = {""};
+static const char *const ignoredPrefixes[] = {"\n"};
+static int32_t machineHas(const Feature *feature) { return feature != NULL; }
+#endif
+
+#define COUNT(array) (sizeof(array) / sizeof((array)[0]))
+
+int32_t llmcrt_cpu_has(const char *name) {
+  if (!name)
+    return -1;
+  if (name[0] == '-')
+    return 1;
+  if (name[0] == '+')
+    ++name;
+  for (size_t i = 0; i < COUNT(features); ++i)
+    if (strcmp(name, features[i].name) == 0)
+      return machineHas(&features[i]);
+  for (size_t i = 0; i < COUNT(ignored); ++i)
+    if (strcmp(name, ignored[i]) == 0)
+      return 1;
+  for (size_t i = 0; i < COUNT(ignoredPrefixes); ++i)
+    if (strncmp(name, ignoredPrefixes[i], strlen(ignoredPrefixes[i])) == 0)
+      return 1;
+  return -1;
+}
+
+int32_t llmcrt_cpu_check(const char *const *names, int32_t count, char *why) {
+  for (int32_t i = 0; i < count; ++i) {
+    const int32_t has = llmcrt_cpu_has(names[i]);
+    if (has == 1)
+      continue;
+    if (why && names[i])
+      snprintf(why, LLMCRT_ERROR,
+               has == 0 ? "this machine lacks the processor feature '%.64s'"
+                        : "unknown processor feature '%.64s'",
+               names[i]);
+    else if (why)
+      snprintf(why, LLMCRT_ERROR, "the name of processor feature %d is NULL", (int)i);
+    return 1;
+  }
+  return 0;
+}

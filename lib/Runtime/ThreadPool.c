@@ -1,0 +1,189 @@
+/* A pool of threads with a barrier, for stages that are tens of microseconds apart: waiting spins
+ * for a bounded time and then sleeps in a futex. All state is made at creation; dispatch and
+ * barrier only touch it. */
+#ifndef _GNU_SOURCE
+#define _GNU_SOURCE
+#endif
+#include "llmc/Runtime/llmcrt.h"
+
+#include <limits.h>
+#include <linux/futex.h>
+#include <pthread.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
+
+enum { CacheLine = 64, SpinBatch = 32, SpinNanoseconds = 50000 };
+
+/* Something that happens again and again: waiters know the epoch they saw, the raiser advances it.
+ */
+typedef struct {
+  uint32_t epoch;
+  uint32_t sleepers;
+} __attribute__((aligned(CacheLine))) Event;
+
+typedef struct {
+  struct llmcrt_pool *pool;
+  int32_t index;
+  pthread_t thread;
+} Worker;
+
+struct llmcrt_pool {
+  Event start;
+  Event done;
+  Event passed; /* the barrier's */
+  uint32_t running __attribute__((aligned(CacheLine)));
+  uint32_t arrived __attribute__((aligned(CacheLine)));
+  int32_t count __attribute__((aligned(CacheLine)));
+  int32_t spinBatches; /* at most, besides the time limit */
+  int32_t stop;
+  void (*body)(void *argument, int32_t index, int32_t count);
+  void *argument;
+  Worker *workers;
+};
+
+static void relax(void) {
+#if defined(__x86_64__) || defined(__i386__)
+  __builtin_ia32_pause();
+#elif defined(__aarch64__)
+  __asm__ __volatile__(
+      "isb" ::
+          : "memory"); /* "yield" is a no-op on most cores and spins far too fast */
+#else
+  __asm__ __volatile__("" ::: "memory");
+#endif
+}
+
+static int64_t nanoseconds(void) {
+  struct timespec now;
+  clock_gettime(CLOCK_MONOTONIC, &now);
+  return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
+}
+
+/* The sleeper announces itself before the kernel compares the epoch, the raiser advances the epoch
+ * before it looks for sleepers (all sequentially consistent): one of the two sees the other, so no
+ * wake-up is lost. */
+static void raiseEvent(Event *event) {
+  __atomic_add_fetch(&event->epoch, 1, __ATOMIC_SEQ_CST);
+  if (__atomic_load_n(&event->sleepers, __ATOMIC_SEQ_CST))
+    syscall(SYS_futex, &event->epoch, FUTEX_WAKE_PRIVATE, INT_MAX, NULL, NULL, 0);
+}
+
+static void awaitEvent(Event *event, uint32_t seen, int32_t batches) {
+  const int64_t begin = nanoseconds();
+  for (int32_t batch = 0; batch < batches; ++batch) {
+    for (int32_t i = 0; i < SpinBatch; ++i) {
+      if (__atomic_load_n(&event->epoch, __ATOMIC_ACQUIRE) != seen)
+        return;
+      relax();
+    }
+    if (nanoseconds() - begin > SpinNanoseconds)
+      break;
+  }
+  __atomic_add_fetch(&event->sleepers, 1, __ATOMIC_SEQ_CST);
+  while (__atomic_load_n(&event->epoch, __ATOMIC_SEQ_CST) == seen)
+    syscall(SYS_futex, &event->epoch, FUTEX_WAIT_PRIVATE, seen, NULL, NULL, 0);
+  __atomic_sub_fetch(&event->sleepers, 1, __ATOMIC_SEQ_CST);
+}
+
+static void *work(void *opaque) {
+  Worker *worker = opaque;
+  llmcrt_pool *pool = worker->pool;
+  for (uint32_t seen = 0;; ++seen) {
+    awaitEvent(&pool->start, seen, pool->spinBatches);
+    if (__atomic_load_n(&pool->stop, __ATOMIC_ACQUIRE))
+      return NULL;
+    pool->body(pool->argument, worker->index, pool->count);
+    if (__atomic_sub_fetch(&pool->running, 1, __ATOMIC_ACQ_REL) == 0)
+      raiseEvent(&pool->done);
+  }
+}
+
+static void parallel(void *context, void (*body)(void *, int32_t, int32_t), void *argument) {
+  llmcrt_pool *pool = context;
+  if (pool->count == 1) {
+    body(argument, 0, 1);
+    return;
+  }
+  const uint32_t seen = __atomic_load_n(&pool->done.epoch, __ATOMIC_ACQUIRE);
+  pool->body = body;
+  pool->argument = argument;
+  __atomic_store_n(&pool->running, (uint32_t)(pool->count - 1), __ATOMIC_RELEASE);
+  raiseEvent(&pool->start);
+  body(argument, 0, pool->count);
+  awaitEvent(&pool->done, seen, pool->spinBatches);
+}
+
+static void barrier(void *context, int32_t index) {
+  (void)index;
+  llmcrt_pool *pool = context;
+  /* Cannot advance before this thread arrives, so reading it first is safe. */
+  const uint32_t seen = __atomic_load_n(&pool->passed.epoch, __ATOMIC_ACQUIRE);
+  if (__atomic_add_fetch(&pool->arrived, 1, __ATOMIC_ACQ_REL) == (uint32_t)pool->count) {
+    __atomic_store_n(&pool->arrived, 0, __ATOMIC_RELAXED);
+    raiseEvent(&pool->passed);
+    return;
+  }
+  awaitEvent(&pool->passed, seen, pool->spinBatches);
+}
+
+int32_t llmcrt_cpu_count(void) {
+  cpu_set_t set;
+  if (sched_getaffinity(0, sizeof(set), &set) == 0 && CPU_COUNT(&set) > 0)
+    return CPU_COUNT(&set);
+  const long online = sysconf(_SC_NPROCESSORS_ONLN);
+  return online > 0 ? (int32_t)online : 1;
+}
+
+/* Ends and joins the first `started` workers, and frees the pool. */
+static void endWorkers(llmcrt_pool *pool, int32_t started) {
+  __atomic_store_n(&pool->stop, 1, __ATOMIC_RELEASE);
+  raiseEvent(&pool->start);
+  for (int32_t i = 0; i < started; ++i)
+    pthread_join(pool->workers[i].thread, NULL);
+  free(pool->workers);
+  free(pool);
+}
+
+llmcrt_pool *llmcrt_pool_create(int32_t count, llmc_threads *threads) {
+  if (count < 1 || count > LLMCRT_MAX_THREADS || !threads)
+    return NULL;
+  void *memory = NULL;
+  if (posix_memalign(&memory, CacheLine, sizeof(llmcrt_pool)))
+    return NULL;
+  llmcrt_pool *pool = memory;
+  *pool = (llmcrt_pool){.count = count};
+  pool->spinBatches = count > llmcrt_cpu_count() ? 1 : INT_MAX;
+  pool->workers = calloc((size_t)count, sizeof(Worker));
+  if (!pool->workers) {
+    free(pool);
+    return NULL;
+  }
+  /* Signals are the program's business: its own threads take them. */
+  sigset_t all, before;
+  sigfillset(&all);
+  pthread_sigmask(SIG_SETMASK, &all, &before);
+  int32_t started = 0;
+  for (; started < count - 1; ++started) {
+    Worker *worker = &pool->workers[started];
+    worker->pool = pool;
+    worker->index = started + 1;
+    if (pthread_create(&worker->thread, NULL, work, worker))
+      break;
+  }
+  pthread_sigmask(SIG_SETMASK, &before, NULL);
+  if (started < count - 1) {
+    endWorkers(pool, started);
+    return NULL;
+  }
+  *threads = (llmc_threads){count, pool, parallel, barrier};
+  return pool;
+}
+
+void llmcrt_pool_destroy(llmcrt_pool *pool) {
+  if (pool)
+    endWorkers(pool, pool->count - 1);
+}
