@@ -1,0 +1,53 @@
+// Enumerations and attributes that are no schemes; includes Schemes.td so that one generated file holds them all.
+#ifndef LLMC_IR_ATTRS_TD
+#define LLMC_IR_ATTRS_TD
+
+include "llmc/IR/LLMCDialect.td"
+include "mlir/IR/AttrTypeBase.td"
+include "mlir/IR/EnumAttr.td"
+include "llmc/IR/Schemes.td"
+
+def ActivationKind : I32EnumAttr<"ActivationKind", "pointwise nonlinearity", [
+    I32EnumAttrCase<"Relu", 0, "relu">, I32EnumAttrCase<"Gelu", 1, "gelu">,
+    I32EnumAttrCase<"GeluTanh", 2, "gelu_tanh">, I32EnumAttrCase<"Silu", 3, "silu">,
+    I32EnumAttrCase<"QuickGelu", 4, "quick_gelu">, I32EnumAttrCase<"Sigmoid", 5, "sigmoid">,
+    I32EnumAttrCase<"Tanh", 6, "tanh">, I32EnumAttrCase<"Relu2", 7, "relu2">]> {
+  let cppNamespace = "::llmc";
+  let genSpecializedAttr = 0;
+}
+def ActivationKindAttr : EnumAttr<LLMC_Dialect, ActivationKind, "activation_kind"> {
+  let assemblyFormat = "$value";
+}
+
+def RopeLayout : I32EnumAttr<"RopeLayout", "which elements of a head rotate together", [
+    I32EnumAttrCase<"Half", 0, "half">, I32EnumAttrCase<"Interleaved", 1, "interleaved">]> {
+  let cppNamespace = "::llmc";
+  let genSpecializedAttr = 0;
+}
+def RopeLayoutAttr : EnumAttr<LLMC_Dialect, RopeLayout, "rope_layout"> {
+  let assemblyFormat = "$value";
+}
+
+class LLMC_Attr<string name, string mnemonic_> : AttrDef<LLMC_Dialect, name> {
+  let mnemonic = mnemonic_;
+}
+
+def DynamicQuantAttr : LLMC_Attr<"DynamicQuant", "dynamic"> {
+  let summary = "activations quantized while running";
+  let description = [{
+    The input of a linear is quantized symmetrically before the product, with scale absmax / 127 and codes rounded half
+    to even: one scale for each token (`per_token`) or one for each block of consecutive channels
+    (`per_group<block>`; a short last block is legal). A block of zeros has scale 0 and codes 0.
+
+    Example:
+    ```mlir
+    #llmc.dynamic<i8, per_token>
+    #llmc.dynamic<i8, per_group<32>>
+    ```
+  }];
+  let parameters = (ins "::mlir::Type":$elementType, "int64_t":$group);
+  let hasCustomAssemblyFormat = 1;
+  let genVerifyDecl = 1;
+}
+
+#endif // LLMC_IR_ATTRS_TD

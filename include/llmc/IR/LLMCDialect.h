@@ -1,0 +1,58 @@
+//===- LLMCDialect.h - the llmc dialect: attributes, types and operations ---------------===//
+//
+// See docs/Reference/Dialect.md for the operations and docs/Rationale/Dialect.md for why they are these.
+//
+#ifndef LLMC_IR_LLMCDIALECT_H
+#define LLMC_IR_LLMCDIALECT_H
+
+#include "mlir/Bytecode/BytecodeOpInterface.h"
+#include "mlir/Dialect/Arith/IR/Arith.h"
+#include "mlir/Dialect/Func/IR/FuncOps.h"
+#include "mlir/Dialect/Tensor/IR/Tensor.h"
+#include "mlir/IR/BuiltinAttributes.h"
+#include "mlir/IR/BuiltinOps.h"
+#include "mlir/IR/BuiltinTypes.h"
+#include "mlir/IR/Dialect.h"
+#include "mlir/IR/OpImplementation.h"
+#include "mlir/IR/SymbolTable.h"
+#include "mlir/Interfaces/InferTypeOpInterface.h"
+#include "mlir/Interfaces/SideEffectInterfaces.h"
+
+#include <string>
+#include <vector>
+
+namespace llmc {
+using namespace mlir;
+
+/// Version of the dialect written into bytecode; a file with a newer one is refused.
+constexpr uint64_t kDialectVersion = 1;
+
+/// One stored array of a compressed weight.
+struct SchemeComponent {
+  std::string name;               ///< Key in the weight's dictionary: codes, scales, zeros, mask, values.
+  Type elementType;               ///< ui8 for bit streams.
+  SmallVector<int64_t, 2> shape;  ///< kDynamic where the data decides.
+};
+} // namespace llmc
+
+#include "llmc/IR/LLMCDialect.h.inc"
+#include "llmc/IR/LLMCEnums.h.inc"
+#include "llmc/IR/SchemeInterface.h.inc"
+
+#define GET_ATTRDEF_CLASSES
+#include "llmc/IR/LLMCAttrs.h.inc"
+#define GET_TYPEDEF_CLASSES
+#include "llmc/IR/LLMCTypes.h.inc"
+#define GET_OP_CLASSES
+#include "llmc/IR/LLMCOps.h.inc"
+
+namespace llmc {
+/// Rows and columns of a weight's type, dense or compressed. A vector has one dimension.
+ArrayRef<int64_t> getWeightShape(Type type);
+/// The element type a weight's values have once decompressed.
+Type getWeightElementType(Type type);
+/// The scheme of a compressed type, or null for a dense tensor.
+SchemeAttrInterface getScheme(Type type);
+} // namespace llmc
+
+#endif // LLMC_IR_LLMCDIALECT_H

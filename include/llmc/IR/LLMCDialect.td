@@ -1,0 +1,36 @@
+// The llmc dialect: the graph of a transformer and its compressed weights.
+#ifndef LLMC_IR_DIALECT_TD
+#define LLMC_IR_DIALECT_TD
+
+include "mlir/IR/OpBase.td"
+
+def LLMC_Dialect : Dialect {
+  let name = "llmc";
+  let cppNamespace = "::llmc";
+  let summary = "Transformers whose weights are values with a compression scheme";
+  let description = [{
+    A model is a module of `func.func` entry points over dynamic batch and sequence. Weights are SSA values made by
+    `llmc.weight`, so that a tied matrix is one value with two uses; their type says how they are stored
+    (`tensor<...>` or `!llmc.compressed<..., #scheme>`). The key/value cache is state named by `llmc.cache`. Nothing in
+    the dialect names a target.
+
+    Attributes the dialect puts on other operations:
+
+    * `llmc.role` on functions: `"step"` (with cache), `"run"` (without) or `"encode"`;
+    * `llmc.name` and `llmc.dims` on arguments and results: the ONNX name, and the names of the dimensions;
+    * `llmc.context` on the module: how many positions the model's own tables cover;
+    * `llmc.statistics` on `llmc.linear`: what calibration saw at the input;
+    * `llmc.provenance` on the module: what each compression pass did to each layer.
+  }];
+  let useDefaultAttributePrinterParser = 1;
+  let useDefaultTypePrinterParser = 1;
+  let hasOperationAttrVerify = 1;
+  let extraClassDeclaration = [{
+    void registerAttributes();
+    void registerTypes();
+  }];
+  let dependentDialects = ["::mlir::arith::ArithDialect", "::mlir::tensor::TensorDialect",
+                           "::mlir::func::FuncDialect"];
+}
+
+#endif // LLMC_IR_DIALECT_TD

@@ -1,0 +1,3 @@
+// All operations of the dialect in one file for TableGen.
+include "llmc/IR/GraphOps.td"
+include "llmc/IR/CheckOps.td"

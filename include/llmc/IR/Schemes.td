@@ -1,0 +1,103 @@
+// The compression schemes: one attribute each, all behind SchemeAttrInterface.
+#ifndef LLMC_IR_SCHEMES_TD
+#define LLMC_IR_SCHEMES_TD
+
+include "llmc/IR/LLMCDialect.td"
+include "llmc/IR/SchemeInterface.td"
+include "mlir/IR/AttrTypeBase.td"
+
+class LLMC_Scheme<string name, string mnemonic_>
+    : AttrDef<LLMC_Dialect, name, [DeclareAttrInterfaceMethods<SchemeAttrInterface>]> {
+  let mnemonic = mnemonic_;
+}
+
+def DenseSchemeAttr : LLMC_Scheme<"DenseScheme", "dense"> {
+  let summary = "floating-point storage";
+  let description = [{
+    Every weight as f32, f16 or bf16. Component: `values` (rows x columns).
+
+    Example:
+    ```mlir
+    !llmc.compressed<64x64xf32, #llmc.dense<f16>>
+    ```
+  }];
+  let parameters = (ins "::mlir::Type":$elementType);
+  let assemblyFormat = "`<` $elementType `>`";
+  let genVerifyDecl = 1;
+}
+
+def IntSchemeAttr : LLMC_Scheme<"IntScheme", "int"> {
+  let summary = "affine integers, per group or per channel";
+  let description = [{
+    `bits` (2 to 8) per weight, and per row and group of `group` consecutive inputs a scale (f16 or f32) and, unless
+    `symmetric`, a zero point. `group = 0` is one group per row (per channel); a short last group is legal.
+
+    `weight = (code - zero) * scale`, code in 0 .. 2^bits - 1; zero is 2^(bits-1) when symmetric.
+
+    Components: `codes` (rows x ceil(columns * bits / 8) bytes: a little-endian bit stream per row), `scales`
+    (rows x groups), and `zeros` (rows x groups bytes) unless symmetric.
+
+    Example:
+    ```mlir
+    !llmc.compressed<64x172xf32, #llmc.int<4, group = 32, scale = f16>>
+    !llmc.compressed<64x64xf32, #llmc.int<8, group = 0, symmetric, scale = f32>>
+    ```
+  }];
+  let parameters = (ins "int64_t":$bits, "int64_t":$group, "bool":$symmetric, "::mlir::Type":$scale);
+  let hasCustomAssemblyFormat = 1;
+  let genVerifyDecl = 1;
+}
+
+def TernarySchemeAttr : LLMC_Scheme<"TernaryScheme", "ternary"> {
+  let summary = "weights -s, 0, s with one scale per matrix (BitNet b1.58)";
+  let description = [{
+    `weight = (code - 1) * scale`, code in 0 .. 2 (arXiv 2402.17764). Components: `codes` (2 bits each, rows x
+    ceil(columns / 4) bytes) and `scales` (one f32).
+
+    Example:
+    ```mlir
+    !llmc.compressed<64x64xf32, #llmc.ternary>
+    ```
+  }];
+}
+
+def NMSchemeAttr : LLMC_Scheme<"NMScheme", "nm"> {
+  let summary = "at most N of each M consecutive inputs are kept";
+  let description = [{
+    Exactly `n` of each `m` consecutive inputs of a row are stored, with the inner scheme over the kept weights of the
+    row; a short last group of r inputs stores min(n, r). Groups of an inner `int` count inputs of the dense row, so
+    scales keep their meaning whichever pass ran first.
+
+    Components: `mask` (rows x ceil(columns / 8) bytes, bit i%8 of byte i/8 is input i), then those of the inner scheme
+    with `codes` or `values` of the kept weights only.
+
+    Example:
+    ```mlir
+    !llmc.compressed<64x64xf32, #llmc.nm<2:4, #llmc.int<4, group = 32, scale = f16>>>
+    ```
+  }];
+  let parameters = (ins "int64_t":$n, "int64_t":$m, "::mlir::Attribute":$inner);
+  let hasCustomAssemblyFormat = 1;
+  let genVerifyDecl = 1;
+}
+
+def MaskSchemeAttr : LLMC_Scheme<"MaskScheme", "mask"> {
+  let summary = "unstructured sparsity";
+  let description = [{
+    The kept weights, in row-major order over the whole matrix, stored with the inner scheme, and one bit for each weight
+    that says which are kept.
+
+    Components: `mask` (rows x ceil(columns / 8) bytes), then those of the inner scheme, where `codes` is one bit stream
+    (or `values` one vector) of all kept weights.
+
+    Example:
+    ```mlir
+    !llmc.compressed<64x64xf32, #llmc.mask<#llmc.dense<f32>>>
+    ```
+  }];
+  let parameters = (ins "::mlir::Attribute":$inner);
+  let assemblyFormat = "`<` $inner `>`";
+  let genVerifyDecl = 1;
+}
+
+#endif // LLMC_IR_SCHEMES_TD

@@ -1,0 +1,52 @@
+//===- WeightData.h - reading and making the stored data of weights ----------------------===//
+//
+// Weights may be larger than memory: data is read in place where it lies in a mapped file, and new data lives in unlinked, mapped
+// temporary files so that the kernel can page it out.
+//
+#ifndef LLMC_IR_WEIGHTDATA_H
+#define LLMC_IR_WEIGHTDATA_H
+
+#include "llmc/IR/LLMCDialect.h"
+
+#include <memory>
+
+namespace llmc {
+
+/// Bytes of one component: a view into the module, or an own copy where the module holds a splat.
+class ComponentData {
+public:
+  /// Row-major bytes of `elements`; empty for a resource whose blob is missing or has not the size its type asks for.
+  explicit ComponentData(ElementsAttr elements);
+  ArrayRef<char> bytes() const { return view; }
+  /// True if the bytes are exactly what type and shape ask for.
+  bool valid() const { return isValid; }
+
+private:
+  ArrayRef<char> view;
+  std::shared_ptr<std::vector<char>> owned;
+  bool isValid = false;
+};
+
+/// The dense values of a weight, row-major, whatever it is stored as (f32, f16, bf16, f64 or a scheme).
+FailureOr<std::vector<float>> readWeight(WeightOp weight);
+
+/// Memory for `bytes` of new weight data, zero-filled, in an unlinked mapped temporary file.
+AsmResourceBlob allocateBlob(size_t bytes);
+
+/// A dense_resource attribute over `blob`, named `key` (weight name plus component).
+ElementsAttr makeResource(RankedTensorType type, StringRef key, AsmResourceBlob blob);
+
+/// A dense_resource attribute with a copy of `data`.
+ElementsAttr makeResource(RankedTensorType type, StringRef key, ArrayRef<char> data);
+
+/// Builds an llmc.weight called `name` of `type`; `components` are in the order of the scheme (one, `values`, for a tensor).
+WeightOp createWeight(OpBuilder &builder, Location loc, StringRef name, Type type,
+                      ArrayRef<ArrayRef<char>> components);
+
+/// Same for dense f32 values; the shape is that of `type`.
+WeightOp createDenseWeight(OpBuilder &builder, Location loc, StringRef name, RankedTensorType type,
+                           ArrayRef<float> values);
+
+} // namespace llmc
+
+#endif // LLMC_IR_WEIGHTDATA_H

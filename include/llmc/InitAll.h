@@ -1,0 +1,27 @@
+//===- InitAll.h - registration of everything the tools know ----------------------------===//
+//
+// The only registration the tools call.
+//
+#ifndef LLMC_INITALL_H
+#define LLMC_INITALL_H
+
+#include "llmc/IR/LLMCDialect.h"
+
+#include "mlir/Dialect/LLVMIR/LLVMDialect.h"
+#include "mlir/Dialect/Math/IR/Math.h"
+#include "mlir/Dialect/MemRef/IR/MemRef.h"
+#include "mlir/Dialect/SCF/IR/SCF.h"
+#include "mlir/Dialect/Vector/IR/VectorOps.h"
+
+namespace llmc {
+
+/// The dialect of llmc and the upstream ones its stages use.
+inline void registerAllDialects(DialectRegistry &registry) {
+  registry.insert<LLMCDialect, arith::ArithDialect, func::FuncDialect, LLVM::LLVMDialect,
+                  math::MathDialect, memref::MemRefDialect, scf::SCFDialect, tensor::TensorDialect,
+                  vector::VectorDialect>();
+}
+
+} // namespace llmc
+
+#endif // LLMC_INITALL_H

@@ -1,0 +1,295 @@
+//===- GraphOps.cpp - verifiers and shape inference of the graph ------------------------===//
+//
+// The labels C1, C2, ... are those of the operations' descriptions.
+//
+#include "llmc/IR/LLMCDialect.h"
+#include "llmc/IR/WeightData.h"
+
+#include "mlir/IR/Builders.h"
+#include "llvm/ADT/TypeSwitch.h"
+
+#include <cmath>
+
+using namespace mlir;
+using namespace llmc;
+
+#define GET_OP_CLASSES
+#include "llmc/IR/LLMCOps.cpp.inc"
+
+static int64_t lastDim(Value value) {
+  auto type = cast<RankedTensorType>(value.getType());
+  return type.getRank() ? type.getShape().back() : 1;
+}
+
+// `like` with another last dimension.
+static RankedTensorType withLastDim(Type like, int64_t last, Type element) {
+  auto type = cast<RankedTensorType>(like);
+  SmallVector<int64_t> shape(type.getShape());
+  if (shape.empty())
+    shape.push_back(last);
+  shape.back() = last;
+  return RankedTensorType::get(shape, element);
+}
+
+//===----------------------------------------------------------------------===//
+// llmc.weight, llmc.decompress
+//===----------------------------------------------------------------------===//
+
+void WeightOp::getAsmResultNames(function_ref<void(Value, StringRef)> setName) {
+  // The last two parts of the module path: q_proj.weight becomes %q_proj_weight.
+  SmallVector<StringRef> parts;
+  getWeightName().split(parts, '.');
+  std::string name;
+  for (StringRef part : ArrayRef(parts).take_back(2)) {
+    if (!name.empty())
+      name += "_";
+    for (char c : part)
+      name += llvm::isAlnum(c) || c == '_' ? c : '_';
+  }
+  setName(getResult(), name);
+}
+
+LogicalResult WeightOp::verify() {
+  SmallVector<SchemeComponent> expected;
+  auto compressed = dyn_cast<CompressedType>(getType());
+  if (compressed) {
+    expected = compressed.getSchemeInterface().components(compressed.getRows(),
+                                                          compressed.getColumns());
+  } else {
+    auto type = cast<RankedTensorType>(getType());
+    if (!type.hasStaticShape())
+      return emitOpError("expects a static shape, got ") << type;
+    expected.push_back({"values", type.getElementType(), SmallVector<int64_t, 2>(type.getShape())});
+  }
+  if (getComponents().size() != expected.size()) { // C1
+    auto diagnostic = emitOpError("\"") << getWeightName() << "\" expects components";
+    for (const SchemeComponent &component : expected)
+      diagnostic << " '" << component.name << "'";
+    return diagnostic << ", got " << getComponents().size() << " of them";
+  }
+  SmallVector<ComponentData> data;
+  SmallVector<ArrayRef<char>> bytes;
+  for (const SchemeComponent &component : expected) {
+    ElementsAttr elements = getComponent(component.name);
+    if (!elements)
+      return emitOpError("\"") << getWeightName() << "\" has no component '" << component.name
+                               << "'";
+    ArrayRef<int64_t> shape = elements.getShapedType().getShape();
+    bool sameShape = shape.size() == component.shape.size();
+    for (auto [have, want] : llvm::zip(shape, component.shape))
+      sameShape &= want == ShapedType::kDynamic || have == want;
+    if (!sameShape || elements.getElementType() != component.elementType) {
+      auto diagnostic = emitOpError("\"")
+                        << getWeightName() << "\" expects component '" << component.name << "' of ";
+      for (int64_t dim : component.shape)
+        if (dim == ShapedType::kDynamic)
+          diagnostic << "?x";
+        else
+          diagnostic << dim << "x";
+      return diagnostic << component.elementType << ", got " << elements.getShapedType();
+    }
+    data.emplace_back(elements);
+    if (!data.back().valid())
+      return emitOpError("\"") << getWeightName() << "\" component '" << component.name
+                               << "' has no data of the size its type asks for";
+    bytes.push_back(data.back().bytes());
+  }
+  if (!compressed)
+    return success(); // Dense values may be huge: whoever reads them checks that they are finite.
+  return compressed.getSchemeInterface().verifyData( // C2
+      compressed.getRows(), compressed.getColumns(), bytes,
+      [&] { return emitOpError("\"") << getWeightName() << "\" "; });
+}
+
+LogicalResult DecompressOp::inferReturnTypes(MLIRContext *, std::optional<Location>,
+                                             ValueRange operands, DictionaryAttr, OpaqueProperties,
+                                             RegionRange, SmallVectorImpl<Type> &results) {
+  results.push_back(cast<CompressedType>(operands[0].getType()).getDenseType());
+  return success();
+}
+
+//===----------------------------------------------------------------------===//
+// llmc.linear, llmc.embedding
+//===----------------------------------------------------------------------===//
+
+// Matrix operands: a compressed weight always has two dimensions, a tensor must.
+static LogicalResult checkMatrix(std::optional<Location> loc, Type type, StringRef what) {
+  if (getWeightShape(type).size() != 2)
+    return emitOptionalError(loc, "expects a ", what, " of two dimensions, got ", type);
+  return success();
+}
+
+LogicalResult LinearOp::inferReturnTypes(MLIRContext *, std::optional<Location> loc,
+                                         ValueRange operands, DictionaryAttr, OpaqueProperties,
+                                         RegionRange, SmallVectorImpl<Type> &results) {
+  Type weight = operands[1].getType();
+  if (failed(checkMatrix(loc, weight, "weight")))
+    return failure();
+  auto input = cast<RankedTensorType>(operands[0].getType());
+  results.push_back(withLastDim(input, getWeightShape(weight)[0], input.getElementType()));
+  return success();
+}
+
+LogicalResult LinearOp::verify() {
+  ArrayRef<int64_t> shape = getWeightShape(getWeight().getType());
+  if (lastDim(getInput()) != shape[1]) // C1
+    return emitOpError("expects an input of ")
+           << shape[1] << " channels for a weight of " << shape[0] << "x" << shape[1] << ", got "
+           << getInput().getType();
+  if (getBias()) { // C2
+    auto bias = cast<RankedTensorType>(getBias().getType());
+    if (bias.getRank() != 1 || bias.getDimSize(0) != shape[0])
+      return emitOpError("expects a bias of ") << shape[0] << " elements, got " << bias;
+  }
+  return success();
+}
+
+LogicalResult EmbeddingOp::inferReturnTypes(MLIRContext *, std::optional<Location> loc,
+                                            ValueRange operands, DictionaryAttr, OpaqueProperties,
+                                            RegionRange, SmallVectorImpl<Type> &results) {
+  Type weight = operands[0].getType();
+  if (failed(checkMatrix(loc, weight, "weight")))
+    return failure();
+  SmallVector<int64_t> shape(cast<RankedTensorType>(operands[1].getType()).getShape());
+  shape.push_back(getWeightShape(weight)[1]);
+  results.push_back(RankedTensorType::get(shape, getWeightElementType(weight)));
+  return success();
+}
+
+LogicalResult EmbeddingOp::verify() { return success(); }
+
+//===----------------------------------------------------------------------===//
+// Norms, rotation, split
+//===----------------------------------------------------------------------===//
+
+LogicalResult RMSNormOp::inferReturnTypes(MLIRContext *, std::optional<Location>,
+                                          ValueRange operands, DictionaryAttr, OpaqueProperties,
+                                          RegionRange, SmallVectorImpl<Type> &results) {
+  results.push_back(operands[0].getType());
+  return success();
+}
+
+LogicalResult RMSNormOp::verify() {
+  int64_t groups = getGroups(), width = lastDim(getInput());
+  auto scale = cast<RankedTensorType>(getScale().getType());
+  if (groups < 1 || width % groups != 0)
+    return emitOpError("expects groups to divide the row, got ") << groups << " and " << width;
+  if (scale.getRank() != 1 || scale.getDimSize(0) != width / groups) // C1
+    return emitOpError("expects a scale of ") << width / groups << " elements, got " << scale;
+  return success();
+}
+
+LogicalResult LayerNormOp::inferReturnTypes(MLIRContext *, std::optional<Location>,
+                                            ValueRange operands, DictionaryAttr, OpaqueProperties,
+                                            RegionRange, SmallVectorImpl<Type> &results) {
+  results.push_back(operands[0].getType());
+  return success();
+}
+
+LogicalResult LayerNormOp::verify() {
+  for (Value value : getOperands().drop_front()) { // C1
+    auto type = cast<RankedTensorType>(value.getType());
+    if (type.getRank() != 1 || type.getDimSize(0) != lastDim(getInput()))
+      return emitOpError("expects scale and bias of ")
+             << lastDim(getInput()) << " elements, got " << type;
+  }
+  return success();
+}
+
+LogicalResult RopeOp::verify() {
+  int64_t width = lastDim(getInput()), heads = getHeads();
+  if (heads < 1 || width % heads != 0) // C1
+    return emitOpError("expects heads to divide the row, got ") << heads << " and " << width;
+  int64_t rotated = 2 * static_cast<int64_t>(getFrequencies().size());
+  if (rotated == 0 || rotated > width / heads) // C2
+    return emitOpError("expects 1 to ")
+           << width / heads / 2 << " frequencies for heads of " << width / heads << ", got "
+           << getFrequencies().size();
+  for (double frequency : getFrequencies())
+    if (!std::isfinite(frequency))
+      return emitOpError("expects finite frequencies");
+  return success();
+}
+
+LogicalResult SplitOp::verify() {
+  auto input = cast<RankedTensorType>(getInput().getType());
+  int64_t sum = 0;
+  for (Type type : getResultTypes()) {
+    auto result = cast<RankedTensorType>(type);
+    if (result.getRank() != input.getRank() ||
+        result.getShape().drop_back() != input.getShape().drop_back())
+      return emitOpError("expects results shaped like the input but for the last dimension, got ")
+             << result << " of " << input;
+    sum += result.getShape().back();
+  }
+  if (sum != lastDim(getInput())) // C1
+    return emitOpError("expects the results' last dimensions to sum to ")
+           << lastDim(getInput()) << ", got " << sum;
+  return success();
+}
+
+//===----------------------------------------------------------------------===//
+// llmc.attention, llmc.cache
+//===----------------------------------------------------------------------===//
+
+LogicalResult AttentionOp::inferReturnTypes(MLIRContext *context, std::optional<Location> loc,
+                                            ValueRange operands, DictionaryAttr attributes,
+                                            OpaqueProperties properties, RegionRange regions,
+                                            SmallVectorImpl<Type> &results) {
+  Adaptor adaptor(operands, attributes, properties, regions);
+  auto query = cast<RankedTensorType>(operands[0].getType());
+  auto value = cast<RankedTensorType>(operands[2].getType());
+  int64_t heads = adaptor.getHeads(), kvHeads = adaptor.getKvHeads();
+  if (heads < 1 || kvHeads < 1)
+    return emitOptionalError(loc, "expects at least one head");
+  results.push_back(
+      withLastDim(query, value.getShape().back() / kvHeads * heads, query.getElementType()));
+  return success();
+}
+
+LogicalResult AttentionOp::verify() {
+  int64_t heads = getHeads(), kvHeads = getKvHeads();
+  int64_t query = lastDim(getQuery()), key = lastDim(getKey()), value = lastDim(getValue());
+  if (heads < 1 || kvHeads < 1 || heads % kvHeads != 0 || query % heads != 0 ||
+      key % kvHeads != 0 || value % kvHeads != 0) // C1
+    return emitOpError("expects heads to divide the query, kv_heads to divide key and value and "
+                       "the heads, got ")
+           << heads << " heads over " << query << ", " << kvHeads << " kv_heads over " << key
+           << " and " << value;
+  if (query / heads != key / kvHeads) // C2
+    return emitOpError("expects query and key heads of one size, got ")
+           << query / heads << " and " << key / kvHeads;
+  if (getWindow() < 0 || (getWindow() > 0 && !getCausal())) // C3
+    return emitOpError("expects a window of 0 or more, and causal with a window");
+  return success();
+}
+
+LogicalResult AttentionOp::verifySymbolUses(SymbolTableCollection &symbols) {
+  if (!getCacheAttr())
+    return success();
+  auto cache = symbols.lookupNearestSymbolFrom<CacheOp>(*this, getCacheAttr());
+  if (!cache) // C4
+    return emitOpError("expects llmc.cache ") << getCacheAttr() << " in the module";
+  auto type = cast<RankedTensorType>(cache.getType());
+  int64_t headSize = lastDim(getKey()) / static_cast<int64_t>(getKvHeads());
+  if (type.getDimSize(0) != static_cast<int64_t>(getKvHeads()) || type.getDimSize(1) != headSize ||
+      lastDim(getValue()) != lastDim(getKey()))
+    return emitOpError("expects a cache of ")
+           << getKvHeads() << "x" << headSize << ", got " << type;
+  return success();
+}
+
+void AttentionOp::getEffects(
+    SmallVectorImpl<SideEffects::EffectInstance<MemoryEffects::Effect>> &effects) {
+  if (!getCacheAttr())
+    return;
+  effects.emplace_back(MemoryEffects::Read::get(), getCacheAttr());
+  effects.emplace_back(MemoryEffects::Write::get(), getCacheAttr());
+}
+
+LogicalResult CacheOp::verify() {
+  auto type = cast<RankedTensorType>(getType());
+  if (type.getRank() != 2 || !type.hasStaticShape())
+    return emitOpError("expects kv heads x head size, got ") << type;
+  return success();
+}

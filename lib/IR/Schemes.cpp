@@ -1,0 +1,454 @@
+//===- Schemes.cpp - what each compression scheme stores and means ----------------------===//
+//
+// Syntax, components, checks and decompression of the schemes. nm and mask hand the kept weights of a row to their inner
+// scheme, so the decoders below read "the i-th kept weight, which is input k of row n".
+//
+#include "llmc/IR/LLMCDialect.h"
+
+#include "mlir/IR/DialectImplementation.h"
+#include "llvm/ADT/TypeSwitch.h"
+#include "llvm/ADT/bit.h"
+
+#include <cmath>
+#include <cstring>
+
+using namespace mlir;
+using namespace llmc;
+
+#include "llmc/IR/SchemeInterface.cpp.inc"
+
+//===----------------------------------------------------------------------===//
+// Reading stored numbers
+//===----------------------------------------------------------------------===//
+
+using Bytes = ArrayRef<char>;
+
+static unsigned readCode(Bytes stream, size_t bitOffset, unsigned bits) {
+  unsigned value = 0;
+  for (unsigned i = 0; i < bits; ++i) {
+    size_t bit = bitOffset + i;
+    value |= ((static_cast<uint8_t>(stream[bit / 8]) >> (bit % 8)) & 1u) << i;
+  }
+  return value;
+}
+
+static bool readMask(Bytes mask, int64_t columns, int64_t row, int64_t column) {
+  int64_t stride = (columns + 7) / 8;
+  return (static_cast<uint8_t>(mask[row * stride + column / 8]) >> (column % 8)) & 1;
+}
+
+static float readFloat(Bytes data, size_t index, Type type) {
+  if (type.isF32()) {
+    float value;
+    std::memcpy(&value, data.data() + 4 * index, 4);
+    return value;
+  }
+  uint16_t half;
+  std::memcpy(&half, data.data() + 2 * index, 2);
+  if (type.isBF16())
+    return llvm::bit_cast<float>(static_cast<uint32_t>(half) << 16);
+  uint32_t sign = (half & 0x8000u) << 16, exponent = (half >> 10) & 31, fraction = half & 1023;
+  if (exponent == 31)
+    return llvm::bit_cast<float>(sign | 0x7f800000u | (fraction << 13));
+  float magnitude = exponent ? std::ldexp(static_cast<float>(1024 + fraction), exponent - 25)
+                             : std::ldexp(static_cast<float>(fraction), -24);
+  return sign ? -magnitude : magnitude;
+}
+
+static bool isFloatStorage(Type type) {
+  return isa<Float32Type, Float16Type, BFloat16Type>(type);
+}
+
+static Type getByteType(MLIRContext *context) {
+  return IntegerType::get(context, 8, IntegerType::Unsigned);
+}
+
+//===----------------------------------------------------------------------===//
+// The inner schemes seen as streams of kept weights
+//===----------------------------------------------------------------------===//
+
+namespace {
+
+/// How many weights of a row are kept, and where the weights of a row start in storage.
+struct KeptLayout {
+  int64_t rows = 0, columns = 0;
+  int64_t perRow = 0;  ///< kept per row; kDynamic for `mask`.
+  bool joined = false; ///< one stream for the whole matrix (`mask`), else one per row.
+};
+
+int64_t groupsOf(IntSchemeAttr scheme, int64_t columns) {
+  return scheme.getGroup() ? (columns + scheme.getGroup() - 1) / scheme.getGroup() : 1;
+}
+
+int64_t keptPerRow(int64_t n, int64_t m, int64_t columns) {
+  return columns / m * n + std::min(n, columns % m);
+}
+
+SmallVector<SchemeComponent> innerComponents(Attribute inner, const KeptLayout &layout) {
+  MLIRContext *context = inner.getContext();
+  int64_t dynamic = ShapedType::kDynamic;
+  SmallVector<SchemeComponent> result;
+  auto stream = [&](StringRef name, Type type, unsigned bits) {
+    if (layout.joined)
+      result.push_back({name.str(), type, {dynamic}});
+    else
+      result.push_back({name.str(), type,
+                        {layout.rows, bits ? (layout.perRow * bits + 7) / 8 : layout.perRow}});
+  };
+  TypeSwitch<Attribute>(inner)
+      .Case<DenseSchemeAttr>([&](auto dense) { stream("values", dense.getElementType(), 0); })
+      .Case<IntSchemeAttr>([&](auto scheme) {
+        stream("codes", getByteType(context), scheme.getBits());
+        int64_t groups = groupsOf(scheme, layout.columns);
+        result.push_back({"scales", scheme.getScale(), {layout.rows, groups}});
+        if (!scheme.getSymmetric())
+          result.push_back({"zeros", getByteType(context), {layout.rows, groups}});
+      })
+      .Case<TernarySchemeAttr>([&](auto) {
+        stream("codes", getByteType(context), 2);
+        result.push_back({"scales", Float32Type::get(context), {1}});
+      });
+  return result;
+}
+
+double innerBits(Attribute inner, int64_t rows, int64_t columns, double density) {
+  return TypeSwitch<Attribute, double>(inner)
+      .Case<DenseSchemeAttr>(
+          [&](auto dense) { return density * dense.getElementType().getIntOrFloatBitWidth(); })
+      .Case<IntSchemeAttr>([&](auto scheme) {
+        double perGroup =
+            scheme.getScale().getIntOrFloatBitWidth() + (scheme.getSymmetric() ? 0 : 8);
+        return density * scheme.getBits() + perGroup * groupsOf(scheme, columns) / columns;
+      })
+      .Case<TernarySchemeAttr>([&](auto) { return density * 2 + 32.0 / (rows * columns); })
+      .Default([](Attribute) { return 0.0; });
+}
+
+/// Value of the `index`-th kept weight of the stream (row-relative unless joined), which is weight (row, column).
+float innerValue(Attribute inner, const KeptLayout &layout, ArrayRef<Bytes> data, int64_t row,
+                 int64_t column, int64_t index) {
+  auto code = [&](unsigned bits) {
+    size_t start = layout.joined ? 0 : row * ((layout.perRow * bits + 7) / 8) * 8;
+    return readCode(data[0], start + index * bits, bits);
+  };
+  return TypeSwitch<Attribute, float>(inner)
+      .Case<DenseSchemeAttr>([&](auto dense) {
+        size_t start = layout.joined ? 0 : row * layout.perRow;
+        return readFloat(data[0], start + index, dense.getElementType());
+      })
+      .Case<IntSchemeAttr>([&](auto scheme) {
+        int64_t groups = groupsOf(scheme, layout.columns);
+        int64_t group = row * groups + (scheme.getGroup() ? column / scheme.getGroup() : 0);
+        int zero = scheme.getSymmetric() ? 1 << (scheme.getBits() - 1)
+                                         : static_cast<uint8_t>(data[2][group]);
+        float scale = readFloat(data[1], group, scheme.getScale());
+        return static_cast<float>(static_cast<int>(code(scheme.getBits())) - zero) * scale;
+      })
+      .Case<TernarySchemeAttr>([&](auto) {
+        return static_cast<float>(static_cast<int>(code(2)) - 1) *
+               readFloat(data[1], 0, Float32Type::get(inner.getContext()));
+      })
+      .Default([](Attribute) { return 0.0f; });
+}
+
+using EmitError = function_ref<InFlightDiagnostic()>;
+
+LogicalResult verifyFinite(Bytes data, int64_t count, Type type, StringRef what, EmitError emit) {
+  for (int64_t i = 0; i < count; ++i)
+    if (!std::isfinite(readFloat(data, i, type)))
+      return emit() << "expects finite " << what << ", got " << readFloat(data, i, type)
+                    << " at index " << i;
+  return success();
+}
+
+/// Ranges and finiteness of an inner scheme's data holding `kept` weights in all.
+LogicalResult verifyInner(Attribute inner, const KeptLayout &layout, ArrayRef<Bytes> data,
+                          int64_t kept, EmitError emit) {
+  if (auto dense = dyn_cast<DenseSchemeAttr>(inner)) {
+    int64_t width = dense.getElementType().getIntOrFloatBitWidth() / 8;
+    if (static_cast<int64_t>(data[0].size()) != kept * width)
+      return emit() << "expects " << kept << " kept values, got " << data[0].size() / width;
+    return verifyFinite(data[0], kept, dense.getElementType(), "values", emit);
+  }
+  unsigned bits = 2;
+  auto scheme = dyn_cast<IntSchemeAttr>(inner);
+  if (scheme)
+    bits = scheme.getBits();
+  if (layout.joined && static_cast<int64_t>(data[0].size()) != (kept * bits + 7) / 8)
+    return emit() << "expects " << (kept * bits + 7) / 8 << " bytes of codes for " << kept
+                  << " kept weights, got " << data[0].size();
+  if (!scheme) {
+    int64_t perRow = layout.joined ? kept : layout.perRow, rows = layout.joined ? 1 : layout.rows;
+    size_t stride = (perRow * 2 + 7) / 8 * 8;
+    for (int64_t row = 0; row < rows; ++row)
+      for (int64_t i = 0; i < perRow; ++i)
+        if (readCode(data[0], row * stride + 2 * i, 2) > 2)
+          return emit() << "expects ternary codes 0 to 2, got 3 at row " << row << ", index " << i;
+    return verifyFinite(data[1], 1, Float32Type::get(inner.getContext()), "scales", emit);
+  }
+  int64_t groups = layout.rows * groupsOf(scheme, layout.columns);
+  if (failed(verifyFinite(data[1], groups, scheme.getScale(), "scales", emit)))
+    return failure();
+  if (!scheme.getSymmetric())
+    for (int64_t i = 0; i < groups; ++i)
+      if (static_cast<uint8_t>(data[2][i]) >> bits)
+        return emit() << "expects zero points of " << bits << " bits, got "
+                      << static_cast<int>(static_cast<uint8_t>(data[2][i])) << " at index " << i;
+  return success();
+}
+
+KeptLayout denseLayout(int64_t rows, int64_t columns) { return {rows, columns, columns, false}; }
+
+std::vector<float> decompressDense(Attribute scheme, int64_t rows, int64_t columns,
+                                   ArrayRef<Bytes> data) {
+  std::vector<float> result(rows * columns);
+  for (int64_t n = 0; n < rows; ++n)
+    for (int64_t k = 0; k < columns; ++k)
+      result[n * columns + k] =
+          innerValue(scheme, denseLayout(rows, columns), data, n, k, k);
+  return result;
+}
+
+std::vector<float> decompressKept(Attribute inner, const KeptLayout &layout, Bytes mask,
+                                  ArrayRef<Bytes> data) {
+  std::vector<float> result(layout.rows * layout.columns, 0.0f);
+  int64_t index = 0;
+  for (int64_t n = 0; n < layout.rows; ++n) {
+    if (!layout.joined)
+      index = 0;
+    for (int64_t k = 0; k < layout.columns; ++k)
+      if (readMask(mask, layout.columns, n, k))
+        result[n * layout.columns + k] = innerValue(inner, layout, data, n, k, index++);
+  }
+  return result;
+}
+
+SmallVector<SchemeComponent> keptComponents(Attribute inner, const KeptLayout &layout) {
+  SmallVector<SchemeComponent> result = {
+      {"mask", getByteType(inner.getContext()), {layout.rows, (layout.columns + 7) / 8}}};
+  result.append(innerComponents(inner, layout));
+  return result;
+}
+
+LogicalResult verifyInnerKind(EmitError emitError, Attribute inner) {
+  if (!isa<DenseSchemeAttr, IntSchemeAttr, TernarySchemeAttr>(inner))
+    return emitError() << "expects an inner scheme of dense, int or ternary, got " << inner;
+  return success();
+}
+
+} // namespace
+
+//===----------------------------------------------------------------------===//
+// dense
+//===----------------------------------------------------------------------===//
+
+LogicalResult DenseSchemeAttr::verify(EmitError emitError, Type elementType) {
+  if (!isFloatStorage(elementType))
+    return emitError() << "expects dense storage as f32, f16 or bf16, got " << elementType;
+  return success();
+}
+
+SmallVector<SchemeComponent> DenseSchemeAttr::components(int64_t rows, int64_t columns) const {
+  return innerComponents(*this, denseLayout(rows, columns));
+}
+
+double DenseSchemeAttr::bitsPerWeight(int64_t rows, int64_t columns, double) const {
+  return innerBits(*this, rows, columns, 1.0);
+}
+
+LogicalResult DenseSchemeAttr::verifyData(int64_t rows, int64_t columns, ArrayRef<Bytes> data,
+                                          EmitError emitError) const {
+  return verifyInner(*this, denseLayout(rows, columns), data, rows * columns, emitError);
+}
+
+std::vector<float> DenseSchemeAttr::decompress(int64_t rows, int64_t columns,
+                                               ArrayRef<Bytes> data) const {
+  return decompressDense(*this, rows, columns, data);
+}
+
+//===----------------------------------------------------------------------===//
+// int
+//===----------------------------------------------------------------------===//
+
+Attribute IntSchemeAttr::parse(AsmParser &parser, Type) {
+  int64_t bits = 0, group = 0;
+  bool symmetric = false;
+  Type scale;
+  SMLoc loc = parser.getCurrentLocation();
+  if (parser.parseLess() || parser.parseInteger(bits))
+    return {};
+  while (succeeded(parser.parseOptionalComma())) {
+    StringRef key;
+    SMLoc keyLoc = parser.getCurrentLocation();
+    if (parser.parseKeyword(&key))
+      return {};
+    if (key == "symmetric") {
+      symmetric = true;
+    } else if (key == "group") {
+      if (parser.parseEqual() || parser.parseInteger(group))
+        return {};
+    } else if (key == "scale") {
+      if (parser.parseEqual() || parser.parseType(scale))
+        return {};
+    } else {
+      parser.emitError(keyLoc, "expects group, symmetric or scale, got ") << key;
+      return {};
+    }
+  }
+  if (parser.parseGreater())
+    return {};
+  if (!scale)
+    scale = Float16Type::get(parser.getContext());
+  return parser.getChecked<IntSchemeAttr>(loc, parser.getContext(), bits, group, symmetric, scale);
+}
+
+void IntSchemeAttr::print(AsmPrinter &printer) const {
+  printer << "<" << getBits() << ", group = " << getGroup();
+  if (getSymmetric())
+    printer << ", symmetric";
+  printer << ", scale = " << getScale() << ">";
+}
+
+LogicalResult IntSchemeAttr::verify(EmitError emitError, int64_t bits, int64_t group, bool,
+                                    Type scale) {
+  if (bits < 2 || bits > 8)
+    return emitError() << "expects 2 to 8 bits, got " << bits;
+  if (group < 0)
+    return emitError() << "expects a group of 0 (per channel) or more, got " << group;
+  if (!isa<Float16Type, Float32Type>(scale))
+    return emitError() << "expects scales of f16 or f32, got " << scale;
+  return success();
+}
+
+SmallVector<SchemeComponent> IntSchemeAttr::components(int64_t rows, int64_t columns) const {
+  return innerComponents(*this, denseLayout(rows, columns));
+}
+
+double IntSchemeAttr::bitsPerWeight(int64_t rows, int64_t columns, double) const {
+  return innerBits(*this, rows, columns, 1.0);
+}
+
+LogicalResult IntSchemeAttr::verifyData(int64_t rows, int64_t columns, ArrayRef<Bytes> data,
+                                        EmitError emitError) const {
+  return verifyInner(*this, denseLayout(rows, columns), data, rows * columns, emitError);
+}
+
+std::vector<float> IntSchemeAttr::decompress(int64_t rows, int64_t columns,
+                                             ArrayRef<Bytes> data) const {
+  return decompressDense(*this, rows, columns, data);
+}
+
+//===----------------------------------------------------------------------===//
+// ternary
+//===----------------------------------------------------------------------===//
+
+SmallVector<SchemeComponent> TernarySchemeAttr::components(int64_t rows, int64_t columns) const {
+  return innerComponents(*this, denseLayout(rows, columns));
+}
+
+double TernarySchemeAttr::bitsPerWeight(int64_t rows, int64_t columns, double) const {
+  return innerBits(*this, rows, columns, 1.0);
+}
+
+LogicalResult TernarySchemeAttr::verifyData(int64_t rows, int64_t columns, ArrayRef<Bytes> data,
+                                            EmitError emitError) const {
+  return verifyInner(*this, denseLayout(rows, columns), data, rows * columns, emitError);
+}
+
+std::vector<float> TernarySchemeAttr::decompress(int64_t rows, int64_t columns,
+                                                 ArrayRef<Bytes> data) const {
+  return decompressDense(*this, rows, columns, data);
+}
+
+//===----------------------------------------------------------------------===//
+// nm
+//===----------------------------------------------------------------------===//
+
+Attribute NMSchemeAttr::parse(AsmParser &parser, Type) {
+  int64_t n = 0, m = 0;
+  Attribute inner;
+  SMLoc loc = parser.getCurrentLocation();
+  if (parser.parseLess() || parser.parseInteger(n) || parser.parseColon() ||
+      parser.parseInteger(m) || parser.parseComma() || parser.parseAttribute(inner) ||
+      parser.parseGreater())
+    return {};
+  return parser.getChecked<NMSchemeAttr>(loc, parser.getContext(), n, m, inner);
+}
+
+void NMSchemeAttr::print(AsmPrinter &printer) const {
+  printer << "<" << getN() << ":" << getM() << ", " << getInner() << ">";
+}
+
+LogicalResult NMSchemeAttr::verify(EmitError emitError, int64_t n, int64_t m, Attribute inner) {
+  if (m < 2 || m > 32 || n < 1 || n >= m)
+    return emitError() << "expects N:M with 1 <= N < M <= 32, got " << n << ":" << m;
+  return verifyInnerKind(emitError, inner);
+}
+
+static KeptLayout nmLayout(NMSchemeAttr scheme, int64_t rows, int64_t columns) {
+  return {rows, columns, keptPerRow(scheme.getN(), scheme.getM(), columns), false};
+}
+
+SmallVector<SchemeComponent> NMSchemeAttr::components(int64_t rows, int64_t columns) const {
+  return keptComponents(getInner(), nmLayout(*this, rows, columns));
+}
+
+double NMSchemeAttr::bitsPerWeight(int64_t rows, int64_t columns, double) const {
+  double density = static_cast<double>(keptPerRow(getN(), getM(), columns)) / columns;
+  return 1.0 + innerBits(getInner(), rows, columns, density);
+}
+
+LogicalResult NMSchemeAttr::verifyData(int64_t rows, int64_t columns, ArrayRef<Bytes> data,
+                                       EmitError emitError) const {
+  for (int64_t row = 0; row < rows; ++row)
+    for (int64_t start = 0; start < columns; start += getM()) {
+      int64_t length = std::min<int64_t>(getM(), columns - start), kept = 0;
+      for (int64_t k = start; k < start + length; ++k)
+        kept += readMask(data[0], columns, row, k);
+      if (kept != std::min<int64_t>(getN(), length))
+        return emitError() << "breaks its " << getN() << ":" << getM() << " mask: row " << row
+                           << ", inputs " << start << " to " << start + length - 1 << " keep "
+                           << kept << " weights, expected " << std::min<int64_t>(getN(), length);
+    }
+  KeptLayout layout = nmLayout(*this, rows, columns);
+  return verifyInner(getInner(), layout, data.drop_front(), rows * layout.perRow, emitError);
+}
+
+std::vector<float> NMSchemeAttr::decompress(int64_t rows, int64_t columns,
+                                            ArrayRef<Bytes> data) const {
+  return decompressKept(getInner(), nmLayout(*this, rows, columns), data[0], data.drop_front());
+}
+
+//===----------------------------------------------------------------------===//
+// mask
+//===----------------------------------------------------------------------===//
+
+LogicalResult MaskSchemeAttr::verify(EmitError emitError, Attribute inner) {
+  return verifyInnerKind(emitError, inner);
+}
+
+static KeptLayout maskLayout(int64_t rows, int64_t columns) {
+  return {rows, columns, ShapedType::kDynamic, true};
+}
+
+SmallVector<SchemeComponent> MaskSchemeAttr::components(int64_t rows, int64_t columns) const {
+  return keptComponents(getInner(), maskLayout(rows, columns));
+}
+
+double MaskSchemeAttr::bitsPerWeight(int64_t rows, int64_t columns, double density) const {
+  return 1.0 + innerBits(getInner(), rows, columns, density);
+}
+
+LogicalResult MaskSchemeAttr::verifyData(int64_t rows, int64_t columns, ArrayRef<Bytes> data,
+                                         EmitError emitError) const {
+  int64_t kept = 0;
+  for (int64_t row = 0; row < rows; ++row)
+    for (int64_t k = 0; k < columns; ++k)
+      kept += readMask(data[0], columns, row, k);
+  return verifyInner(getInner(), maskLayout(rows, columns), data.drop_front(), kept, emitError);
+}
+
+std::vector<float> MaskSchemeAttr::decompress(int64_t rows, int64_t columns,
+                                              ArrayRef<Bytes> data) const {
+  return decompressKept(getInner(), maskLayout(rows, columns), data[0], data.drop_front());
+}

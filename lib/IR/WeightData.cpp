@@ -1,0 +1,151 @@
+//===- WeightData.cpp - reading and making the stored data of weights -------------------===//
+//
+// New blobs live in unlinked, mapped temporary files, so that the kernel can page them out (a model may be larger than
+// memory); where no file can be mapped, anonymous memory serves.
+//
+#include "llmc/IR/WeightData.h"
+
+#include "mlir/IR/AsmState.h"
+#include "mlir/IR/DialectResourceBlobManager.h"
+
+#include <cstdlib>
+#include <cstring>
+#include <sys/mman.h>
+#include <unistd.h>
+
+using namespace mlir;
+using namespace llmc;
+
+// Bytes of one element as stored in a blob; sub-byte types are not used by the dialect.
+static size_t storedBytes(Type type) { return (type.getIntOrFloatBitWidth() + 7) / 8; }
+
+ComponentData::ComponentData(ElementsAttr elements) {
+  ShapedType type = elements.getShapedType();
+  if (!type.hasStaticShape() || !type.getElementType().isIntOrFloat())
+    return;
+  size_t expected = type.getNumElements() * storedBytes(type.getElementType());
+  if (auto resource = dyn_cast<DenseResourceElementsAttr>(elements)) {
+    if (AsmResourceBlob *blob = resource.getRawHandle().getBlob())
+      view = blob->getData();
+  } else if (auto dense = dyn_cast<DenseElementsAttr>(elements)) {
+    view = dense.getRawData();
+    if (dense.isSplat() && view.size() != expected) {
+      owned = std::make_shared<std::vector<char>>();
+      owned->reserve(expected);
+      while (owned->size() < expected && !view.empty())
+        owned->insert(owned->end(), view.begin(), view.end());
+      view = *owned;
+    }
+  }
+  isValid = view.size() == expected;
+}
+
+FailureOr<std::vector<float>> llmc::readWeight(WeightOp weight) {
+  SmallVector<ComponentData> data;
+  SmallVector<ArrayRef<char>> bytes;
+  auto compressed = dyn_cast<CompressedType>(weight.getType());
+  auto add = [&](StringRef name) -> LogicalResult {
+    ElementsAttr elements = weight.getComponent(name);
+    if (!elements || !ComponentData(elements).valid())
+      return weight.emitError("weight \"")
+             << weight.getWeightName() << "\" has no data for component '" << name << "'";
+    data.emplace_back(elements);
+    return success();
+  };
+  if (!compressed) {
+    if (failed(add("values")))
+      return failure();
+    auto type = cast<RankedTensorType>(weight.getType());
+    std::vector<float> result(type.getNumElements());
+    if (type.getElementType().isF64()) {
+      const char *source = data[0].bytes().data();
+      for (size_t i = 0; i < result.size(); ++i) {
+        double value;
+        std::memcpy(&value, source + 8 * i, 8);
+        result[i] = static_cast<float>(value);
+      }
+      return result;
+    }
+    if (type.getElementType().isF32()) {
+      std::memcpy(result.data(), data[0].bytes().data(), result.size() * 4);
+      return result;
+    }
+    auto dense = DenseSchemeAttr::get(weight.getContext(), type.getElementType());
+    ArrayRef<char> view = data[0].bytes();
+    return dense.decompress(1, type.getNumElements(), view);
+  }
+  for (const SchemeComponent &component :
+       compressed.getSchemeInterface().components(compressed.getRows(), compressed.getColumns()))
+    if (failed(add(component.name)))
+      return failure();
+  for (const ComponentData &component : data)
+    bytes.push_back(component.bytes());
+  return compressed.getSchemeInterface().decompress(compressed.getRows(), compressed.getColumns(),
+                                                    bytes);
+}
+
+AsmResourceBlob llmc::allocateBlob(size_t bytes) {
+  constexpr size_t kAlign = 64;
+  size_t mapped = std::max<size_t>(bytes, 1);
+  const char *folder = std::getenv("TMPDIR");
+  std::string path = std::string(folder ? folder : "/tmp") + "/llmc-blob-XXXXXX";
+  int file = mkstemp(path.data());
+  void *data = MAP_FAILED;
+  if (file >= 0) {
+    unlink(path.c_str());
+    // posix_fallocate reports a full disk here instead of by a signal on first touch.
+    if (posix_fallocate(file, 0, mapped) == 0)
+      data = mmap(nullptr, mapped, PROT_READ | PROT_WRITE, MAP_SHARED, file, 0);
+    close(file);
+  }
+  if (data == MAP_FAILED)
+    data = mmap(nullptr, mapped, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  if (data == MAP_FAILED)
+    llvm::report_fatal_error("out of memory for weight data", /*gen_crash_diag=*/false);
+  auto unmap = [mapped](void *pointer, size_t, size_t) { munmap(pointer, mapped); };
+  return AsmResourceBlob(ArrayRef<char>(static_cast<char *>(data), bytes), kAlign, unmap,
+                         /*dataIsMutable=*/true);
+}
+
+ElementsAttr llmc::makeResource(RankedTensorType type, StringRef key, AsmResourceBlob blob) {
+  return DenseResourceElementsAttr::get(type, key, std::move(blob));
+}
+
+ElementsAttr llmc::makeResource(RankedTensorType type, StringRef key, ArrayRef<char> data) {
+  AsmResourceBlob blob = allocateBlob(data.size());
+  if (!data.empty())
+    std::memcpy(blob.getMutableData().data(), data.data(), data.size());
+  return makeResource(type, key, std::move(blob));
+}
+
+WeightOp llmc::createWeight(OpBuilder &builder, Location loc, StringRef name, Type type,
+                            ArrayRef<ArrayRef<char>> components) {
+  SmallVector<NamedAttribute> attributes;
+  auto add = [&](StringRef component, Type element, ArrayRef<int64_t> shape, ArrayRef<char> data) {
+    auto tensor = RankedTensorType::get(shape, element);
+    attributes.push_back(builder.getNamedAttr(
+        component, makeResource(tensor, (name + "." + component).str(), data)));
+  };
+  if (auto compressed = dyn_cast<CompressedType>(type)) {
+    auto expected =
+        compressed.getSchemeInterface().components(compressed.getRows(), compressed.getColumns());
+    for (auto [component, data] : llvm::zip(expected, components)) {
+      SmallVector<int64_t, 2> shape = component.shape;
+      for (int64_t &dim : shape)
+        if (dim == ShapedType::kDynamic)
+          dim = data.size() / storedBytes(component.elementType);
+      add(component.name, component.elementType, shape, data);
+    }
+  } else {
+    auto tensor = cast<RankedTensorType>(type);
+    add("values", tensor.getElementType(), tensor.getShape(), components[0]);
+  }
+  return WeightOp::create(builder, loc, type, builder.getStringAttr(name),
+                          builder.getDictionaryAttr(attributes));
+}
+
+WeightOp llmc::createDenseWeight(OpBuilder &builder, Location loc, StringRef name,
+                                 RankedTensorType type, ArrayRef<float> values) {
+  ArrayRef<char> bytes(reinterpret_cast<const char *>(values.data()), values.size() * 4);
+  return createWeight(builder, loc, name, type, ArrayRef<ArrayRef<char>>(bytes));
+}
