@@ -1,0 +1,101 @@
+// A compiled model on disk: <base>.json, <base>.safetensors and <base>.so, checked against each
+// other and against this machine before any of its code runs. The format is described in
+// docs/Rationale/Artifact.md.
+#ifndef LLMC_RUNTIME_ARTIFACT_H
+#define LLMC_RUNTIME_ARTIFACT_H
+
+#include "llmc/Runtime/llmcrt.h"
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+namespace llmc {
+
+/// One dimension of an input or output: a fixed size, or a name that the inputs bind to one (then
+/// size is 0).
+struct Dimension {
+  std::string name;
+  int64_t size = 0;
+};
+
+struct TensorInfo {
+  std::string name;
+  int32_t type = 0; ///< LLMC_F32, LLMC_I32, LLMC_I64
+  std::vector<Dimension> shape;
+};
+
+/// The part of <base>.json that running needs. Numbers that a role does not use are 0.
+struct ArtifactInfo {
+  std::string prefix;
+  std::string triple;
+  std::vector<std::string> features;
+  bool isStep = false;
+  int64_t vocab = 0;
+  int64_t context = 0;   ///< positions that fit in a state
+  int64_t chunk = 0;     ///< positions of one pass of prefill
+  int64_t maxTokens = 0; ///< batch x sequence of P_run; 0: not stated
+  std::vector<TensorInfo> inputs;
+  std::vector<TensorInfo> outputs;
+  std::string weightsFile; ///< plain name beside the JSON; empty: linked into the object
+  uint64_t weightsBytes = 0;
+  std::optional<uint64_t> weightsHash;
+};
+
+/// Reads the JSON text. Throws Failure (BadInput) with `path` and the field at fault.
+ArtifactInfo parseArtifactInfo(const std::string &text, const std::string &path);
+
+/// The functions of llmc.h, found by prefix; those of the other role are NULL.
+struct ModelFunctions {
+  int32_t (*abi)(void) = nullptr;
+  const char *(*infoJson)(void) = nullptr;
+  int32_t (*sizes)(int64_t, int64_t, int32_t, uint64_t *, uint64_t *) = nullptr;
+  int32_t (*init)(llmc_model *, void *, const void *, const llmc_threads *) = nullptr;
+  int32_t (*stateInit)(llmc_state *, void *) = nullptr;
+  int32_t (*prefill)(llmc_model *, llmc_state *, const int32_t *, int64_t, float *) = nullptr;
+  int32_t (*prefillAll)(llmc_model *, llmc_state *, const int32_t *, int64_t, float *) = nullptr;
+  int32_t (*decode)(llmc_model *, llmc_state *const[], const int32_t[], int64_t, float *) = nullptr;
+  int32_t (*run)(llmc_model *, const llmc_tensor[], llmc_tensor[]) = nullptr;
+};
+
+/// Loaded code and mapped weights; read-only, may be shared by sessions.
+class Artifact {
+public:
+  /// `base` is what was given to llmc-compile -o. Throws Failure (BadInput) for: a missing file,
+  /// JSON or weights that are malformed or do not fit together, another ABI, another machine, a
+  /// processor feature that is missing (by name).
+  explicit Artifact(const std::string &base);
+  ~Artifact();
+  Artifact(const Artifact &) = delete;
+  Artifact &operator=(const Artifact &) = delete;
+
+  const std::string &base() const { return basePath; }
+  const ArtifactInfo &info() const { return description; }
+  const ModelFunctions &functions() const { return table; }
+  const void *weights() const { return mapping.data; }
+  uint64_t weightsBytes() const { return mapping.bytes; }
+
+private:
+  void openWeights();
+  void openCode(const std::string &jsonText);
+
+  struct MappingClose {
+    void operator()(llmcrt_weights *weights) const { llmcrt_weights_close(weights); }
+  };
+  struct LibraryClose {
+    void operator()(void *library) const;
+  };
+
+  std::string basePath;
+  ArtifactInfo description;
+  llmcrt_weights mapping = {};
+  std::unique_ptr<llmcrt_weights, MappingClose> mappingOwner;
+  std::unique_ptr<void, LibraryClose> library;
+  ModelFunctions table;
+};
+
+} // namespace llmc
+
+#endif // LLMC_RUNTIME_ARTIFACT_H

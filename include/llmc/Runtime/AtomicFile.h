@@ -1,0 +1,34 @@
+// A file that appears whole or not at all: written beside its place, synchronised, then renamed.
+#ifndef LLMC_RUNTIME_ATOMICFILE_H
+#define LLMC_RUNTIME_ATOMICFILE_H
+
+#include <cstddef>
+#include <string>
+
+namespace llmc {
+
+/// Bytes go to a temporary file in the folder of `path`; commit() gives it the name. Without
+/// commit() nothing is left. Every member function throws Failure (BadInput) with the path and the
+/// system's reason.
+class AtomicFile {
+public:
+  explicit AtomicFile(std::string path);
+  ~AtomicFile();
+  AtomicFile(const AtomicFile &) = delete;
+  AtomicFile &operator=(const AtomicFile &) = delete;
+
+  void append(const void *data, size_t bytes);
+  void commit();
+  const std::string &path() const { return finalPath; }
+
+private:
+  void fail(const char *what) const;
+
+  std::string finalPath;
+  std::string temporaryPath;
+  int descriptor = -1;
+};
+
+} // namespace llmc
+
+#endif // LLMC_RUNTIME_ATOMICFILE_H

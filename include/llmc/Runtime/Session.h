@@ -1,0 +1,79 @@
+// A model ready to be called: its arena, one cache, and the threads it borrows.
+#ifndef LLMC_RUNTIME_SESSION_H
+#define LLMC_RUNTIME_SESSION_H
+
+#include "llmc/Runtime/Artifact.h"
+
+#include <memory>
+
+namespace llmc {
+
+/// Threads for any number of sessions, used by one at a time. One thread means serial: get() is
+/// NULL then.
+class ThreadPool {
+public:
+  /// Throws Failure (Limit) when the system gives no threads.
+  explicit ThreadPool(int32_t count);
+  const llmc_threads *get() const { return pool ? &threads : nullptr; }
+  int32_t count() const { return pool ? threads.count : 1; }
+
+private:
+  struct Destroy {
+    void operator()(llmcrt_pool *pool) const { llmcrt_pool_destroy(pool); }
+  };
+  llmc_threads threads = {};
+  std::unique_ptr<llmcrt_pool, Destroy> pool;
+};
+
+/// Zeroed pages from the system, of which only the touched ones take memory.
+class PageBuffer {
+public:
+  /// Throws Failure (Limit) that says how much was wanted and what for.
+  PageBuffer(uint64_t bytes, const std::string &purpose);
+  ~PageBuffer();
+  PageBuffer(const PageBuffer &) = delete;
+  PageBuffer &operator=(const PageBuffer &) = delete;
+  void *data() const { return pages; }
+  uint64_t bytes() const { return size; }
+
+private:
+  void *pages = nullptr;
+  uint64_t size = 0;
+};
+
+/// All functions turn the result codes of the C ABI into Failure. Artifact and threads must outlive
+/// the session.
+class Session {
+public:
+  /// For role `step`, `context` is the number of positions to hold, at most the artifact's. For
+  /// role `run` it is ignored.
+  Session(const Artifact &artifact, const ThreadPool &threads, int64_t context);
+
+  const ArtifactInfo &info() const { return artifact.info(); }
+  const Artifact &source() const { return artifact; }
+  uint64_t arenaBytes() const { return arena->bytes(); }
+  uint64_t cacheBytes() const { return cache ? cache->bytes() : 0; }
+
+  /// Forgets the sequence.
+  void reset();
+  /// Appends n ids, at most a chunk; `logits` gets [vocab] of the last position, or with `all` [n,
+  /// vocab].
+  void prefill(const int32_t *ids, int64_t n, float *logits, bool all);
+  /// Appends one id; `logits` gets [vocab].
+  void decode(int32_t id, float *logits);
+  /// P_run: tensors in the order of the JSON.
+  void run(const std::vector<llmc_tensor> &inputs, std::vector<llmc_tensor> &outputs);
+
+private:
+  void check(int32_t code, const char *function) const;
+
+  const Artifact &artifact;
+  std::unique_ptr<PageBuffer> arena;
+  std::unique_ptr<PageBuffer> cache;
+  llmc_model model = {};
+  llmc_state state = {};
+};
+
+} // namespace llmc
+
+#endif // LLMC_RUNTIME_SESSION_H

@@ -1,0 +1,81 @@
+// Asks the model how much memory it wants, reserves that, and calls it.
+#include "llmc/Runtime/Session.h"
+
+#include "llmc/Runtime/Failure.h"
+
+#include <cerrno>
+#include <cstring>
+#include <sys/mman.h>
+
+using namespace llmc;
+
+ThreadPool::ThreadPool(int32_t count) {
+  if (count == 1)
+    return;
+  pool.reset(llmcrt_pool_create(count, &threads));
+  if (!pool)
+    failLimit("cannot start " + std::to_string(count) + " threads");
+}
+
+PageBuffer::PageBuffer(uint64_t bytes, const std::string &purpose) : size(bytes) {
+  // The model wants a valid address even where it needs nothing.
+  const size_t wanted = bytes ? bytes : 1;
+  pages = mmap(nullptr, wanted, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE,
+               -1, 0);
+  if (pages == MAP_FAILED)
+    failLimit("cannot reserve " + std::to_string(bytes) + " bytes for " + purpose + ": " +
+              std::strerror(errno));
+}
+
+PageBuffer::~PageBuffer() { munmap(pages, size ? size : 1); }
+
+void Session::check(int32_t code, const char *function) const {
+  const std::string what = artifact.base() + ": " + info().prefix + "_" + function;
+  switch (code) {
+  case LLMC_OK:
+    return;
+  case LLMC_BAD_TOKEN:
+    failInput(what + ": a token id outside the vocabulary");
+  case LLMC_CONTEXT_FULL:
+    failInput(what + ": more ids than the context holds");
+  case LLMC_UNSUPPORTED:
+    failInput(what + ": not supported by this artifact");
+  case LLMC_BAD_ARGUMENT:
+    failInput(what + ": refused its arguments (sizes over what was compiled?)");
+  default:
+    failInternal(what + ": unknown result code " + std::to_string(code));
+  }
+}
+
+Session::Session(const Artifact &artifact, const ThreadPool &threads, int64_t context)
+    : artifact(artifact) {
+  const ArtifactInfo &about = artifact.info();
+  const ModelFunctions &call = artifact.functions();
+  uint64_t arenaBytes = 0, cacheBytes = 0;
+  check(call.sizes(about.isStep ? context : 0, about.isStep ? about.chunk : about.maxTokens,
+                   threads.count(), &arenaBytes, &cacheBytes),
+        "sizes");
+  arena = std::make_unique<PageBuffer>(arenaBytes, "the arena of " + artifact.base());
+  check(call.init(&model, arena->data(), artifact.weights(), threads.get()), "init");
+  if (!about.isStep)
+    return;
+  cache = std::make_unique<PageBuffer>(cacheBytes, "the cache of " + artifact.base());
+  check(call.stateInit(&state, cache->data()), "state_init");
+  state.context = context;
+}
+
+void Session::reset() { state.length = 0; }
+
+void Session::prefill(const int32_t *ids, int64_t n, float *logits, bool all) {
+  const auto function = all ? artifact.functions().prefillAll : artifact.functions().prefill;
+  check(function(&model, &state, ids, n, logits), all ? "prefill_all" : "prefill");
+}
+
+void Session::decode(int32_t id, float *logits) {
+  llmc_state *states[] = {&state};
+  check(artifact.functions().decode(&model, states, &id, 1, logits), "decode");
+}
+
+void Session::run(const std::vector<llmc_tensor> &inputs, std::vector<llmc_tensor> &outputs) {
+  check(artifact.functions().run(&model, inputs.data(), outputs.data()), "run");
+}
