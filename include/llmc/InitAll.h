@@ -12,6 +12,7 @@
 #include "mlir/Dialect/MemRef/IR/MemRef.h"
 #include "mlir/Dialect/SCF/IR/SCF.h"
 #include "mlir/Dialect/Vector/IR/VectorOps.h"
+#include "mlir/Transforms/Passes.h"
 
 namespace llmc {
 
@@ -21,6 +22,9 @@ inline void registerAllDialects(DialectRegistry &registry) {
                   math::MathDialect, memref::MemRefDialect, scf::SCFDialect, tensor::TensorDialect,
                   vector::VectorDialect>();
 }
+
+/// Passes by flag: MLIR's own of general use (canonicalize, cse, ...) and those of the rooms.
+inline void registerAllPasses() { registerTransformsPasses(); }
 
 } // namespace llmc
 

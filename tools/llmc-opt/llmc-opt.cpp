@@ -1,0 +1,85 @@
+//===- llmc-opt.cpp - run passes over a model -------------------------------------------===//
+//
+// MLIR's driver on our own output: whole or not at all, bytecode by suffix, never over the input.
+//
+#include "llmc/InitAll.h"
+#include "llmc/Pipeline/AtomicOutput.h"
+#include "llmc/Pipeline/CommandLine.h"
+
+#include "mlir/Tools/mlir-opt/MlirOptMain.h"
+#include "llvm/Support/InitLLVM.h"
+#include "llvm/Support/MemoryBuffer.h"
+#include "llvm/Support/raw_ostream.h"
+
+using namespace llmc;
+
+static constexpr char kOverview[] =
+    "llmc-opt: calibrate, compress and transform a model\n\n"
+    "  Reads a model (.mlirbc bytecode or .mlir text; '-' is standard input), runs the passes in the order they are\n"
+    "  given, and writes the result to -o, or to standard output. An output that ends in .mlirbc is bytecode, any other\n"
+    "  is text with locations. Outputs appear whole or not at all. Models are trusted input; llmc-import is where\n"
+    "  untrusted files come in.\n";
+
+static constexpr char kExamples[] =
+    "\nEXAMPLES:\n"
+    "  llmc-opt --calibrate=tokens=calib.npy model.mlirbc -o calibrated.mlirbc\n"
+    "  llmc-opt --awq-quantize=\"bits=4 group=32\" --sparsify-2-4 calibrated.mlirbc -o small.mlirbc\n"
+    "  llmc-opt --mlir-elide-resource-strings-if-larger=16 --mlir-print-debuginfo=false small.mlirbc   # to read\n";
+
+static int fail(ExitCode code, const llvm::Twine &message) {
+  llvm::errs() << "llmc-opt: error: " << message << "\n";
+  return code;
+}
+
+// Maps the file. Only text needs the terminating zero, which costs a copy where the size is a multiple of the page.
+static llvm::ErrorOr<std::unique_ptr<llvm::MemoryBuffer>> openInput(StringRef path) {
+  if (path.ends_with(".mlirbc")) {
+    auto buffer = llvm::MemoryBuffer::getFile(path, /*IsText=*/false, /*RequiresNullTerminator=*/false);
+    if (!buffer || (*buffer)->getBuffer().starts_with("ML\xefR"))
+      return buffer;
+  }
+  return llvm::MemoryBuffer::getFileOrSTDIN(path);
+}
+
+int main(int argc, char **argv) {
+  llvm::InitLLVM init(argc, argv);
+  hideForeignOptions();
+  DialectRegistry registry;
+  registerAllDialects(registry);
+  registerAllPasses();
+  registerCLIOptions("llmc-opt", registry);
+  auto options = llvm::cl::getRegisteredOptions();
+  static_cast<llvm::cl::opt<bool> *>(options["mlir-print-debuginfo"])->setValue(true);
+  llvm::cl::extrahelp examples(kExamples), codes(kExitCodeHelp);
+  auto [input, output] = parseCLIOptions(argc, argv, kOverview);
+
+  bool toStdout = output == "-";
+  if (!toStdout && isSameFile(input, output))
+    return fail(kExitUsage, "output '" + output + "' is the input");
+  auto buffer = openInput(input);
+  if (!buffer)
+    return fail(kExitBadInput, "cannot open '" + input + "': " + buffer.getError().message());
+
+  MlirOptMainConfig config = MlirOptMainConfig::createFromCLOptions();
+  if (StringRef(output).ends_with(".mlirbc"))
+    config.emitBytecode(true);
+  if (toStdout)
+    return succeeded(MlirOptMain(llvm::outs(), std::move(*buffer), registry, config))
+               ? kExitOk
+               : kExitBadInput;
+
+  std::string error;
+  std::unique_ptr<AtomicOutput> file = AtomicOutput::create(output, error);
+  if (!file)
+    return fail(kExitUsage, error);
+  llvm::raw_fd_ostream stream(file->descriptor(), /*shouldClose=*/false);
+  if (failed(MlirOptMain(stream, std::move(*buffer), registry, config)))
+    return kExitBadInput;
+  stream.flush();
+  if (stream.has_error()) {
+    error = "'" + output + "' cannot be written: " + stream.error().message();
+    stream.clear_error();
+    return fail(kExitResource, error);
+  }
+  return file->commit(error) ? kExitOk : fail(kExitResource, error);
+}
