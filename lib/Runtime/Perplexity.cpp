@@ -11,14 +11,24 @@ using namespace llmc;
 
 namespace {
 
-/// log of the sum of exponentials, with the largest taken out so that nothing overflows.
-double logSumExp(const float *logits, int64_t n) {
-  const double largest = *std::max_element(logits, logits + n);
-  double sum = 0;
-  for (int64_t i = 0; i < n; ++i)
-    sum += std::exp(logits[i] - largest);
-  return largest + std::log(sum);
-}
+/// Logits of one position as log-probabilities. The largest is taken out first, so that nothing
+/// overflows, and again from each logit, so that nothing is lost beside it.
+class LogProbabilities {
+public:
+  LogProbabilities(const float *logits, int64_t n)
+      : logits(logits), largest(*std::max_element(logits, logits + n)) {
+    double sum = 0;
+    for (int64_t i = 0; i < n; ++i)
+      sum += std::exp(logits[i] - largest);
+    logSum = std::log(sum);
+  }
+  double operator[](int64_t i) const { return (logits[i] - largest) - logSum; }
+
+private:
+  const float *logits;
+  double largest;
+  double logSum;
+};
 
 double meanOf(const std::vector<double> &values) {
   double sum = 0;
@@ -78,23 +88,22 @@ Windows llmc::cutWindows(const Array &array, int64_t window, int64_t vocab,
 }
 
 bool Score::add(const float *logits, const float *baseline, int32_t target) {
-  const double modelSum = logSumExp(logits, vocab);
-  const double loss = modelSum - logits[target];
+  const LogProbabilities model(logits, vocab);
+  const double loss = -model[target];
   if (!std::isfinite(loss))
     return false;
   if (!baseline) {
     nll.push_back(loss);
     return true;
   }
-  const double baselineSum = logSumExp(baseline, vocab);
-  const double baselineLoss = baselineSum - baseline[target];
+  const LogProbabilities expected(baseline, vocab);
   double kl = 0;
   for (int64_t i = 0; i < vocab; ++i) {
-    const double expected = baseline[i] - baselineSum;
-    const double probability = std::exp(expected);
+    const double logProbability = expected[i], probability = std::exp(logProbability);
     if (probability > 0)
-      kl += probability * (expected - (logits[i] - modelSum));
+      kl += probability * (logProbability - model[i]);
   }
+  const double baselineLoss = -expected[target];
   if (!std::isfinite(baselineLoss) || !std::isfinite(kl))
     return false;
   nll.push_back(loss);

@@ -1,0 +1,115 @@
+// The pool: every index runs once, the barrier separates stages, also with far more threads than
+// processors.
+#include "llmc/Runtime/llmcrt.h"
+
+#include <atomic>
+#include <chrono>
+#include <gtest/gtest.h>
+#include <memory>
+#include <numeric>
+#include <vector>
+
+namespace {
+
+struct PoolDestroy {
+  void operator()(llmcrt_pool *pool) const { llmcrt_pool_destroy(pool); }
+};
+
+class ThreadPoolTest : public ::testing::TestWithParam<int32_t> {
+protected:
+  void SetUp() override {
+    pool.reset(llmcrt_pool_create(GetParam(), &threads));
+    ASSERT_TRUE(pool);
+    ASSERT_EQ(threads.count, GetParam());
+  }
+  llmc_threads threads = {};
+  std::unique_ptr<llmcrt_pool, PoolDestroy> pool;
+};
+
+/// Neighbours are averaged stage after stage: a stage that begins early reads values that are not
+/// there yet.
+struct Smoothing {
+  const llmc_threads *threads;
+  int stages;
+  std::vector<int64_t> now, next;
+};
+
+void smooth(void *argument, int32_t index, int32_t count) {
+  auto &work = *static_cast<Smoothing *>(argument);
+  const int64_t n = static_cast<int64_t>(work.now.size());
+  std::vector<int64_t> *from = &work.now, *to = &work.next;
+  for (int stage = 0; stage < work.stages; ++stage, std::swap(from, to)) {
+    for (int64_t i = index; i < n; i += count)
+      (*to)[i] = ((*from)[(i + n - 1) % n] * 3 + (*from)[(i + 1) % n] + stage) & 0xffffff;
+    if (count > 1)
+      work.threads->barrier(work.threads->context, index);
+  }
+}
+
+std::vector<int64_t> smoothed(const llmc_threads *threads, int calls, int stages) {
+  Smoothing work = {threads, stages, std::vector<int64_t>(61), std::vector<int64_t>(61)};
+  std::iota(work.now.begin(), work.now.end(), 1);
+  for (int call = 0; call < calls; ++call) {
+    if (threads)
+      threads->parallel(threads->context, smooth, &work);
+    else
+      smooth(&work, 0, 1);
+  }
+  return work.now;
+}
+
+TEST_P(ThreadPoolTest, RunsEveryIndexOnce) {
+  struct Counts {
+    std::vector<std::atomic<int>> runs;
+    std::atomic<int> wrongCount{0};
+  } counts{std::vector<std::atomic<int>>(GetParam())};
+  const auto body = [](void *argument, int32_t index, int32_t count) {
+    auto &all = *static_cast<Counts *>(argument);
+    ++all.runs.at(index);
+    all.wrongCount += count != static_cast<int32_t>(all.runs.size());
+  };
+  for (int i = 0; i < 1000; ++i)
+    threads.parallel(threads.context, body, &counts);
+  for (const auto &runs : counts.runs)
+    EXPECT_EQ(runs, 1000);
+  EXPECT_EQ(counts.wrongCount, 0);
+}
+
+TEST_P(ThreadPoolTest, BarrierSeparatesStages) {
+  const auto begin = std::chrono::steady_clock::now();
+  EXPECT_EQ(smoothed(&threads, 50, 100), smoothed(nullptr, 50, 100));
+  // 5000 barriers; what must not happen is a thread that spins out its time slice at each.
+  EXPECT_LT(std::chrono::steady_clock::now() - begin, std::chrono::seconds(60));
+}
+
+TEST_P(ThreadPoolTest, WakesSleepers) {
+  for (int i = 0; i < 20; ++i) {
+    const struct timespec pause = {0, 1000000};
+    nanosleep(&pause, nullptr);
+    EXPECT_EQ(smoothed(&threads, 1, 4), smoothed(nullptr, 1, 4));
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(Counts, ThreadPoolTest, ::testing::Values(1, 2, 3, 8));
+
+TEST(ThreadPool, RefusesWrongArguments) {
+  llmc_threads threads;
+  EXPECT_FALSE(llmcrt_pool_create(0, &threads));
+  EXPECT_FALSE(llmcrt_pool_create(-1, &threads));
+  EXPECT_FALSE(llmcrt_pool_create(LLMCRT_MAX_THREADS + 1, &threads));
+  EXPECT_FALSE(llmcrt_pool_create(2, nullptr));
+  llmcrt_pool_destroy(nullptr);
+}
+
+TEST(ThreadPool, EndsWithoutHavingWorked) {
+  for (int i = 0; i < 100; ++i) {
+    llmc_threads threads;
+    llmcrt_pool *pool = llmcrt_pool_create(4, &threads);
+    ASSERT_TRUE(pool);
+    llmcrt_pool_destroy(pool);
+  }
+}
+
+TEST(ThreadPool, CountsProcessors) { EXPECT_GE(llmcrt_cpu_count(), 1); }
+
+} // namespace

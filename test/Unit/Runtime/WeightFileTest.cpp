@@ -1,0 +1,141 @@
+// The header of weights: what the format allows is taken, everything else is refused with its
+// reason.
+#include "ToyArtifact.h"
+
+#include "llmc/Runtime/llmcrt.h"
+
+#include <cstring>
+#include <gtest/gtest.h>
+
+using namespace llmc::test;
+
+namespace {
+
+/// "" when the header is accepted.
+std::string check(const std::string &header, uint64_t dataBytes) {
+  char why[LLMCRT_ERROR] = "";
+  const int32_t bad = llmcrt_weights_check(header.data(), header.size(), dataBytes, why);
+  EXPECT_EQ(bad != 0, why[0] != 0);
+  return why;
+}
+
+std::string tensor(const std::string &fields) { return "{\"w\":{" + fields + "}}"; }
+
+TEST(WeightFile, AcceptsWhatTheFormatAllows) {
+  EXPECT_EQ(check("{}", 0), "");
+  EXPECT_EQ(check("{}   ", 0), "");
+  EXPECT_EQ(check(R"({"__metadata__":{"made by":"a \"test\" \u00e4"}})", 0), "");
+  EXPECT_EQ(check(tensor(R"("dtype":"F32","shape":[2,3],"data_offsets":[0,24])"), 24), "");
+  EXPECT_EQ(check(tensor(R"( "data_offsets" : [ 0 , 2 ] , "shape" : [ ] , "dtype" : "F16" )"), 2),
+            "");
+  EXPECT_EQ(check(tensor(R"("dtype":"F4","shape":[3,2],"data_offsets":[0,3])"), 3), "");
+  EXPECT_EQ(check(tensor(R"("dtype":"I8","shape":[0,7],"data_offsets":[0,0])"), 0), "");
+  EXPECT_EQ(check(R"({"b":{"dtype":"U8","shape":[4],"data_offsets":[4,8]},)"
+                  R"("a":{"dtype":"U8","shape":[4],"data_offsets":[0,4]}})",
+                  8),
+            "");
+}
+
+TEST(WeightFile, RefusesWrongJson) {
+  const std::string good = tensor(R"("dtype":"F32","shape":[2,3],"data_offsets":[0,24])");
+  for (size_t size = 0; size < good.size(); ++size)
+    EXPECT_NE(check(good.substr(0, size), 24), "") << size;
+  EXPECT_NE(check(good + "x", 24), "");
+  EXPECT_NE(check(good + good, 24), "");
+  EXPECT_NE(check(" " + good, 24), "");
+  EXPECT_NE(check("[]", 0), "");
+  EXPECT_NE(check("{\"w\":1}", 0), "");
+  EXPECT_NE(check("{\"a\n\":{}}", 0), "");
+  EXPECT_NE(check("{\"a\\x\":{}}", 0), "");
+  EXPECT_NE(check("{\"a\\u12g4\":{}}", 0), "");
+  EXPECT_NE(check(std::string("{\"a\\\0\":{}}", 10), 0), "");
+  EXPECT_NE(check(R"({"__metadata__":{"a":1}})", 0), "");
+  EXPECT_NE(check(R"({"__metadata__":{},"__metadata__":{}})", 0), "");
+}
+
+TEST(WeightFile, RefusesWrongTensors) {
+  EXPECT_NE(check(tensor(R"("dtype":"F33","shape":[1],"data_offsets":[0,4])"), 4), "");
+  EXPECT_NE(check(tensor(R"("dtype":"F32","shape":[1])"), 4), "");
+  EXPECT_NE(check(tensor(R"("dtype":"F32","dtype":"F32","shape":[1],"data_offsets":[0,4])"), 4),
+            "");
+  EXPECT_NE(check(tensor(R"("dtype":"F32","shape":[1],"data_offsets":[0,4],"x":1)"), 4), "");
+  EXPECT_NE(check(tensor(R"("dtype":"F32","shape":[-1],"data_offsets":[0,4])"), 4), "");
+  EXPECT_NE(check(tensor(R"("dtype":"F32","shape":[1.0],"data_offsets":[0,4])"), 4), "");
+  EXPECT_NE(check(tensor(R"("dtype":"F32","shape":[01],"data_offsets":[0,4])"), 4), "");
+  EXPECT_NE(check(tensor(R"("dtype":"F32","shape":[1],"data_offsets":[0,4,8])"), 4), "");
+  EXPECT_NE(check(tensor(R"("dtype":"F32","shape":[2],"data_offsets":[0,4])"), 4), "");
+  EXPECT_NE(check(tensor(R"("dtype":"F32","shape":[1],"data_offsets":[4,0])"), 4), "");
+  EXPECT_NE(check(tensor(R"("dtype":"F4","shape":[3],"data_offsets":[0,1])"), 1), "");
+}
+
+TEST(WeightFile, RefusesOverflow) {
+  // 2^62 elements of 4 bytes would wrap to 0 bytes.
+  EXPECT_NE(check(tensor(R"("dtype":"F32","shape":[4611686018427387904],"data_offsets":[0,0])"), 0),
+            "");
+  EXPECT_NE(
+      check(tensor(R"("dtype":"U8","shape":[4294967296,4294967296],"data_offsets":[0,0])"), 0), "");
+  EXPECT_NE(check(tensor(R"("dtype":"U8","shape":[99999999999999999999],"data_offsets":[0,0])"), 0),
+            "");
+}
+
+TEST(WeightFile, RefusesRangesThatDoNotTileTheData) {
+  const auto two = [](const std::string &first, const std::string &second) {
+    return R"({"a":{"dtype":"U8","shape":[4],"data_offsets":[)" + first +
+           R"(]},"b":{"dtype":"U8","shape":[4],"data_offsets":[)" + second + "]}}";
+  };
+  EXPECT_EQ(check(two("0,4", "4,8"), 8), "");
+  EXPECT_EQ(check(two("0,4", "2,6"), 6), "tensor 'b' has a range that overlaps another");
+  EXPECT_EQ(check(two("0,4", "5,9"), 9), "tensor 'b' has a hole before its range");
+  EXPECT_EQ(check(two("1,5", "5,9"), 9), "tensor 'a' has a hole before its range");
+  EXPECT_EQ(check(two("0,4", "4,8"), 7), "tensor 'b' has a range past the end of the file");
+  EXPECT_NE(check(two("0,4", "4,8"), 9), "");
+  EXPECT_EQ(check("{}", 1), "the file has bytes that belong to no tensor");
+}
+
+TEST(WeightFile, RefusesNamesThatRepeat) {
+  EXPECT_EQ(check(R"({"a":{"dtype":"U8","shape":[1],"data_offsets":[0,1]},)"
+                  R"("a":{"dtype":"U8","shape":[1],"data_offsets":[1,2]}})",
+                  2),
+            "tensor 'a' has the same name twice");
+}
+
+TEST(WeightFile, MapsAlignedData) {
+  const Folder folder;
+  const std::string path = folder.file("w.safetensors");
+  writeBytes(path,
+             safetensors(tensor(R"("dtype":"U8","shape":[5],"data_offsets":[0,5])"), "hello"));
+  llmcrt_weights weights;
+  char why[LLMCRT_ERROR] = "";
+  ASSERT_EQ(llmcrt_weights_open(path.c_str(), &weights, why), 0) << why;
+  EXPECT_EQ(weights.bytes, 5u);
+  EXPECT_EQ(reinterpret_cast<uintptr_t>(weights.data) % 64, 0u);
+  EXPECT_EQ(std::memcmp(weights.data, "hello", 5), 0);
+  llmcrt_weights_close(&weights);
+  EXPECT_EQ(weights.data, nullptr);
+}
+
+TEST(WeightFile, RefusesWrongFiles) {
+  const Folder folder;
+  const std::string path = folder.file("w.safetensors");
+  const auto open = [&](const std::string &bytes) {
+    writeBytes(path, bytes);
+    llmcrt_weights weights;
+    char why[LLMCRT_ERROR] = "";
+    EXPECT_EQ(llmcrt_weights_open(path.c_str(), &weights, why), 1);
+    EXPECT_EQ(weights.data, nullptr);
+    EXPECT_EQ(std::string(why).substr(0, path.size()), path);
+    return std::string(why).substr(path.size());
+  };
+  const std::string header = tensor(R"("dtype":"U8","shape":[5],"data_offsets":[0,5])");
+  EXPECT_EQ(open(""), ": not a safetensors file");
+  EXPECT_EQ(open("1234567"), ": not a safetensors file");
+  EXPECT_EQ(open(std::string(8, '\xff')),
+            ": states a header of 18446744073709551615 bytes, but 0 follow");
+  EXPECT_NE(open(safetensors(header, "hello", /*align=*/false)).find("not at a multiple of 64"),
+            std::string::npos);
+  EXPECT_EQ(open(safetensors(header, "hell")), ": tensor 'w' has a range past the end of the file");
+  llmcrt_weights weights;
+  EXPECT_EQ(llmcrt_weights_open(folder.file("none").c_str(), &weights, nullptr), 1);
+}
+
+} // namespace
