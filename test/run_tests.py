@@ -1,0 +1,95 @@
+#!/usr/bin/env python3
+"""Runs everything: GoogleTest executables, lit, pytest; ends with one line of sums.
+
+usage: run_tests.py BUILD [--only TEXT]     TEXT: only tests with it in their path (lit, pytest) or executable's name
+
+Each suite writes JUnit XML into BUILD/test-results, which is what the sums are made of. A suite that ends badly without
+having said so in its file counts as one failure. Exit code 1 if anything failed or nothing ran.
+"""
+import argparse
+import glob
+import os
+import shutil
+import subprocess
+import sys
+import xml.etree.ElementTree as xml
+
+SOURCE = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+
+
+def read_counts(path):
+    """(passed, failed, skipped) of a JUnit file, counted over its test cases."""
+    passed = failed = skipped = 0
+    for case in xml.parse(path).iter("testcase"):
+        tags = {child.tag for child in case}
+        if tags & {"failure", "error"}:
+            failed += 1
+        elif "skipped" in tags or case.get("status") == "notrun" or case.get("result") == "skipped":
+            skipped += 1
+        else:
+            passed += 1
+    return passed, failed, skipped
+
+
+def run_suite(name, command, report, env):
+    print(f"== {name}", flush=True)
+    if os.path.exists(report):
+        os.remove(report)
+    code = subprocess.run(command, cwd=SOURCE, env=env).returncode
+    try:
+        passed, failed, skipped = read_counts(report)
+    except (OSError, xml.ParseError):
+        passed, failed, skipped = 0, 0, 0
+    if code != 0 and failed == 0:
+        print(f"{name}: ended with code {code} and reported no failure", flush=True)
+        failed = 1
+    return passed, failed, skipped
+
+
+def main():
+    parser = argparse.ArgumentParser(description="run all tests of a build")
+    parser.add_argument("build")
+    parser.add_argument("--only", default="")
+    args = parser.parse_args()
+    build = os.path.abspath(args.build)
+    results = os.path.join(build, "test-results")
+    os.makedirs(results, exist_ok=True)
+    venv = os.path.join(SOURCE, ".venv", "bin", "python")
+    python = os.environ.get("LLMC_PYTHON") or (venv if os.path.exists(venv) else sys.executable)
+    env = dict(os.environ, LLMC_BUILD=build, LLMC_PYTHON=python, PYTHONDONTWRITEBYTECODE="1")
+    env["PATH"] = os.path.join(build, "bin") + os.pathsep + env.get("PATH", "")
+    env["PYTHONPATH"] = os.path.join(SOURCE, "python")
+
+    suites = []
+    for path in sorted(glob.glob(os.path.join(build, "bin", "LLMC*Tests"))):
+        name = os.path.basename(path)
+        if args.only in name:
+            report = os.path.join(results, name + ".xml")
+            suites.append((name, [path, "--gtest_brief=1", "--gtest_output=xml:" + report], report))
+    lit = shutil.which("lit", path="/usr/lib/llvm-22/bin" + os.pathsep + env["PATH"])
+    report = os.path.join(results, "lit.xml")
+    command = [lit or "lit", "-s", "-v", "--xunit-xml-output", report, os.path.join(build, "test")]
+    suites.append(("lit", command + (["--filter", args.only, "--allow-empty-runs"] if args.only else []), report))
+    files = [path for path in sorted(glob.glob(os.path.join(SOURCE, "test", "**", "test_*.py"), recursive=True))
+             if args.only in os.path.relpath(path, SOURCE)]
+    if files:
+        report = os.path.join(results, "pytest.xml")
+        command = [python, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--rootdir", SOURCE,
+                   "--import-mode=importlib", "--junitxml", report]
+        suites.append(("pytest", command + files, report))
+
+    totals = [0, 0, 0]
+    for name, command, report in suites:
+        try:
+            counts = run_suite(name, command, report, env)
+        except OSError as error:
+            print(f"{name}: cannot run {command[0]}: {error.strerror}", flush=True)
+            counts = (0, 1, 0)
+        totals = [total + count for total, count in zip(totals, counts)]
+    passed, failed, skipped = totals
+    print(f"{passed} passed, {failed} failed" + (f", {skipped} skipped" if skipped else ""))
+    return 1 if failed or not passed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
