@@ -164,7 +164,7 @@ def RopeOp : LLMC_Op<"rope", [Pure, SameOperandsAndResultType]> {
 
     Example:
     ```mlir
-    %y = llmc.rope %x {heads = 2 : i64, frequencies = array<f64: 1.0, 0.01>, layout = #llmc.rope_layout half}
+    %y = llmc.rope %x {heads = 2 : i64, frequencies = array<f64: 1.0, 0.01>, layout = #llmc.rope_layout<half>}
         : tensor<?x?x8xf32>
     ```
   }];
@@ -231,7 +231,7 @@ def ActivationOp : LLMC_Op<"activation", [Pure, SameOperandsAndResultType]> {
 
     Example:
     ```mlir
-    %y = llmc.activation %x {kind = #llmc.activation_kind gelu} : tensor<?x?x64xf32>
+    %y = llmc.activation %x {kind = #llmc.activation_kind<gelu>} : tensor<?x?x64xf32>
     ```
   }];
   let arguments = (ins FloatTensor:$input, ActivationKindAttr:$kind);
@@ -247,7 +247,7 @@ def GatedActivationOp : LLMC_Op<"gated_activation", [Pure, SameOperandsAndResult
 
     Example:
     ```mlir
-    %y = llmc.gated_activation %gate, %up {kind = #llmc.activation_kind silu} : tensor<?x?x172xf32>
+    %y = llmc.gated_activation %gate, %up {kind = #llmc.activation_kind<silu>} : tensor<?x?x172xf32>
     ```
   }];
   let arguments = (ins FloatTensor:$gate, FloatTensor:$up, ActivationKindAttr:$kind);

@@ -16,7 +16,7 @@ def ActivationKind : I32EnumAttr<"ActivationKind", "pointwise nonlinearity", [
   let genSpecializedAttr = 0;
 }
 def ActivationKindAttr : EnumAttr<LLMC_Dialect, ActivationKind, "activation_kind"> {
-  let assemblyFormat = "$value";
+  let assemblyFormat = "`<` $value `>`";
 }
 
 def RopeLayout : I32EnumAttr<"RopeLayout", "which elements of a head rotate together", [
@@ -25,7 +25,7 @@ def RopeLayout : I32EnumAttr<"RopeLayout", "which elements of a head rotate toge
   let genSpecializedAttr = 0;
 }
 def RopeLayoutAttr : EnumAttr<LLMC_Dialect, RopeLayout, "rope_layout"> {
-  let assemblyFormat = "$value";
+  let assemblyFormat = "`<` $value `>`";
 }
 
 class LLMC_Attr<string name, string mnemonic_> : AttrDef<LLMC_Dialect, name> {
