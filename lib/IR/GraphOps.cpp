@@ -236,12 +236,21 @@ LogicalResult AttentionOp::inferReturnTypes(MLIRContext *context, std::optional<
                                             ValueRange operands, DictionaryAttr attributes,
                                             OpaqueProperties properties, RegionRange regions,
                                             SmallVectorImpl<Type> &results) {
-  Adaptor adaptor(operands, attributes, properties, regions);
-  auto query = cast<RankedTensorType>(operands[0].getType());
-  auto value = cast<RankedTensorType>(operands[2].getType());
-  int64_t heads = adaptor.getHeads(), kvHeads = adaptor.getKvHeads();
-  if (heads < 1 || kvHeads < 1)
-    return emitOptionalError(loc, "expects at least one head");
+  // While text is parsed the attributes are in the dictionary, later they are properties.
+  auto *held = properties.as<Properties *>();
+  auto read = [&](StringRef name, IntegerAttr property) {
+    auto attribute = attributes ? attributes.getAs<IntegerAttr>(name) : IntegerAttr();
+    if (!attribute)
+      attribute = property;
+    return attribute ? attribute.getInt() : 0;
+  };
+  int64_t heads = read("heads", held ? held->heads : IntegerAttr());
+  int64_t kvHeads = read("kv_heads", held ? held->kv_heads : IntegerAttr());
+  auto query = dyn_cast<RankedTensorType>(operands[0].getType());
+  auto value = dyn_cast<RankedTensorType>(operands[2].getType());
+  if (heads < 1 || kvHeads < 1 || !query || !value || value.getRank() < 1)
+    return emitOptionalError(loc, "expects heads and kv_heads of 1 or more, got ", heads, " and ",
+                             kvHeads);
   results.push_back(
       withLastDim(query, value.getShape().back() / kvHeads * heads, query.getElementType()));
   return success();
