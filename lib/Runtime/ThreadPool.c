@@ -16,7 +16,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { CacheLine = 64, SpinBatch = 32, SpinNanoseconds = 50000 };
+enum { CacheLine = 64, SpinBatch = 32, SpinNanoseconds = 20000 };
 
 /* Something that happens again and again: waiters know the epoch they saw, the raiser advances it.
  */
