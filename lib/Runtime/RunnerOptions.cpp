@@ -15,8 +15,8 @@ usage: llmc-run BASE --prompt-ids=IDS [--generate=N] [--prefill=P] [--logits=FIL
        llmc-run BASE --input=NAME=FILE ... --output=NAME=FILE ... [options]
        llmc-run BASE --perplexity=FILE [--window=N] [--baseline=BASE] [options]
 
-BASE is what was given to llmc-compile -o: BASE.json, BASE.so and the weights are opened. Before any
-code runs they are checked: against each other (ABI, size and hash of the weights) and against this
+BASE is what was given to llmc-compile -o: BASE.json, BASE.so and the weights are opened. Before
+any code runs they are checked: against each other (ABI, size and hash of the weights) and against this
 machine (processor features).
 
 Text (a model with a cache)
