@@ -78,16 +78,11 @@ LogicalResult WeightOp::verify() {
     bool sameShape = shape.size() == component.shape.size();
     for (auto [have, want] : llvm::zip(shape, component.shape))
       sameShape &= want == ShapedType::kDynamic || have == want;
-    if (!sameShape || elements.getElementType() != component.elementType) {
-      auto diagnostic = emitOpError("\"")
-                        << getWeightName() << "\" expects component '" << component.name << "' of ";
-      for (int64_t dim : component.shape)
-        if (dim == ShapedType::kDynamic)
-          diagnostic << "?x";
-        else
-          diagnostic << dim << "x";
-      return diagnostic << component.elementType << ", got " << elements.getShapedType();
-    }
+    if (!sameShape || elements.getElementType() != component.elementType)
+      return emitOpError("\"") << getWeightName() << "\" expects component '" << component.name
+                               << "' of "
+                               << RankedTensorType::get(component.shape, component.elementType)
+                               << ", got " << elements.getShapedType();
     data.emplace_back(elements);
     if (!data.back().valid())
       return emitOpError("\"") << getWeightName() << "\" component '" << component.name

@@ -32,13 +32,16 @@ static int fail(ExitCode code, const llvm::Twine &message) {
 }
 
 // Maps the file. Only text needs the terminating zero, which costs a copy where the size is a multiple of the page.
-static llvm::ErrorOr<std::unique_ptr<llvm::MemoryBuffer>> openInput(StringRef path) {
-  if (path.ends_with(".mlirbc")) {
-    auto buffer = llvm::MemoryBuffer::getFile(path, /*IsText=*/false, /*RequiresNullTerminator=*/false);
-    if (!buffer || (*buffer)->getBuffer().starts_with("ML\xefR"))
-      return buffer;
-  }
-  return llvm::MemoryBuffer::getFileOrSTDIN(path);
+static std::unique_ptr<llvm::MemoryBuffer> openInput(StringRef path, std::string &error) {
+  bool isBytecode = path.ends_with(".mlirbc");
+  auto buffer = isBytecode ? llvm::MemoryBuffer::getFile(path, /*IsText=*/false,
+                                                         /*RequiresNullTerminator=*/false)
+                           : llvm::MemoryBuffer::getFileOrSTDIN(path);
+  if (!buffer)
+    error = ("cannot open '" + path + "': " + buffer.getError().message()).str();
+  else if (isBytecode && !(*buffer)->getBuffer().starts_with("ML\xefR"))
+    error = ("'" + path + "' is no MLIR bytecode: it does not begin with its magic number").str();
+  return error.empty() ? std::move(*buffer) : nullptr;
 }
 
 int main(int argc, char **argv) {
@@ -56,24 +59,24 @@ int main(int argc, char **argv) {
   bool toStdout = output == "-";
   if (!toStdout && isSameFile(input, output))
     return fail(kExitUsage, "output '" + output + "' is the input");
-  auto buffer = openInput(input);
+  std::string error;
+  std::unique_ptr<llvm::MemoryBuffer> buffer = openInput(input, error);
   if (!buffer)
-    return fail(kExitBadInput, "cannot open '" + input + "': " + buffer.getError().message());
+    return fail(kExitBadInput, error);
 
   MlirOptMainConfig config = MlirOptMainConfig::createFromCLOptions();
   if (StringRef(output).ends_with(".mlirbc"))
     config.emitBytecode(true);
   if (toStdout)
-    return succeeded(MlirOptMain(llvm::outs(), std::move(*buffer), registry, config))
+    return succeeded(MlirOptMain(llvm::outs(), std::move(buffer), registry, config))
                ? kExitOk
                : kExitBadInput;
 
-  std::string error;
   std::unique_ptr<AtomicOutput> file = AtomicOutput::create(output, error);
   if (!file)
     return fail(kExitUsage, error);
   llvm::raw_fd_ostream stream(file->descriptor(), /*shouldClose=*/false);
-  if (failed(MlirOptMain(stream, std::move(*buffer), registry, config)))
+  if (failed(MlirOptMain(stream, std::move(buffer), registry, config)))
     return kExitBadInput;
   stream.flush();
   if (stream.has_error()) {

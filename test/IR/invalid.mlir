@@ -1,0 +1,334 @@
+// RUN: llmc-opt %s --verify-diagnostics --split-input-file
+
+// Each refusal of the operations, with the label of the constraint in its description.
+
+// llmc.weight C1: the components are those of the type.
+func.func @components() {
+  // expected-error @+1 {{"w" expects components 'codes' 'scales' 'zeros', got 1 of them}}
+  %w = llmc.weight "w" {codes = dense<0> : tensor<2x16xui8>} : !llmc.compressed<2x32xf32, #llmc.int<4, group = 32, scale = f16>>
+  return
+}
+
+// -----
+
+func.func @component_name() {
+  // expected-error @+1 {{"w" has no component 'values'}}
+  %w = llmc.weight "w" {data = dense<0.0> : tensor<4xf32>} : tensor<4xf32>
+  return
+}
+
+// -----
+
+func.func @component_shape() {
+  // expected-error @+1 {{"w" expects component 'scales' of 'tensor<2x2xf16>', got 'tensor<2x1xf16>'}}
+  %w = llmc.weight "w" {codes = dense<0> : tensor<2x18xui8>, scales = dense<1.0> : tensor<2x1xf16>} : !llmc.compressed<2x36xf32, #llmc.int<4, group = 32, symmetric, scale = f16>>
+  return
+}
+
+// -----
+
+func.func @component_element() {
+  // expected-error @+1 {{"w" expects component 'values' of 'tensor<4xf32>', got 'tensor<4xf16>'}}
+  %w = llmc.weight "w" {values = dense<0.0> : tensor<4xf16>} : tensor<4xf32>
+  return
+}
+
+// -----
+
+func.func @component_data() {
+  // expected-error @+1 {{"w" component 'values' has no data of the size its type asks for}}
+  %w = llmc.weight "w" {values = dense_resource<short> : tensor<4xf32>} : tensor<4xf32>
+  return
+}
+
+{-#
+  dialect_resources: { builtin: { short: "0x040000000000803F" } }
+#-}
+
+// -----
+
+func.func @dynamic_weight() {
+  // expected-error @+1 {{expects a static shape, got 'tensor<?xf32>'}}
+  %w = llmc.weight "w" {values = dense<0.0> : tensor<4xf32>} : tensor<?xf32>
+  return
+}
+
+// -----
+
+// llmc.weight C2: the data is valid for the scheme.
+func.func @scale_nan() {
+  // expected-error @+1 {{"w" expects finite scales, got nan at index 1}}
+  %w = llmc.weight "w" {codes = dense<0> : tensor<2x2xui8>, scales = dense<[[1.0], [0x7FC00000]]> : tensor<2x1xf32>} : !llmc.compressed<2x4xf32, #llmc.int<4, group = 0, symmetric, scale = f32>>
+  return
+}
+
+// -----
+
+func.func @zero_out_of_range() {
+  // expected-error @+1 {{"w" expects zero points of 4 bits, got 16 at index 0}}
+  %w = llmc.weight "w" {codes = dense<0> : tensor<1x2xui8>, scales = dense<1.0> : tensor<1x1xf16>, zeros = dense<16> : tensor<1x1xui8>} : !llmc.compressed<1x4xf32, #llmc.int<4, group = 0, scale = f16>>
+  return
+}
+
+// -----
+
+func.func @ternary_code() {
+  // expected-error @+1 {{"w" expects ternary codes 0 to 2, got 3 at row 0, index 3}}
+  %w = llmc.weight "w" {codes = dense<192> : tensor<1x1xui8>, scales = dense<1.0> : tensor<1xf32>} : !llmc.compressed<1x4xf32, #llmc.ternary>
+  return
+}
+
+// -----
+
+// A mask that keeps 3 of 4 where the type says 2.
+func.func @broken_2_4() {
+  // expected-error @+1 {{"w" breaks its 2:4 mask: row 1, inputs 4 to 7 keep 3 weights, expected 2}}
+  %w = llmc.weight "w" {mask = dense<[[51], [115]]> : tensor<2x1xui8>, codes = dense<0> : tensor<2x2xui8>, scales = dense<1.0> : tensor<2x1xf16>}
+      : !llmc.compressed<2x8xf32, #llmc.nm<2:4, #llmc.int<4, group = 0, symmetric, scale = f16>>>
+  return
+}
+
+// -----
+
+// A short last group of one keeps one.
+func.func @broken_last_group() {
+  // expected-error @+1 {{breaks its 2:4 mask: row 0, inputs 4 to 4 keep 0 weights, expected 1}}
+  %w = llmc.weight "w" {mask = dense<3> : tensor<1x1xui8>, values = dense<1.0> : tensor<1x3xf16>} : !llmc.compressed<1x5xf32, #llmc.nm<2:4, #llmc.dense<f16>>>
+  return
+}
+
+// -----
+
+func.func @mask_values() {
+  // expected-error @+1 {{"w" expects 2 kept values, got 3}}
+  %w = llmc.weight "w" {mask = dense<3> : tensor<1x1xui8>, values = dense<1.0> : tensor<3xf32>} : !llmc.compressed<1x4xf32, #llmc.mask<#llmc.dense<f32>>>
+  return
+}
+
+// -----
+
+func.func @mask_codes() {
+  // expected-error @+1 {{"w" expects 2 bytes of codes for 3 kept weights, got 1}}
+  %w = llmc.weight "w" {mask = dense<7> : tensor<1x1xui8>, codes = dense<0> : tensor<1xui8>, scales = dense<1.0> : tensor<1x1xf16>} : !llmc.compressed<1x4xf32, #llmc.mask<#llmc.int<4, group = 0, symmetric, scale = f16>>>
+  return
+}
+
+// -----
+
+func.func @mask_infinite_value() {
+  // expected-error @+1 {{"w" expects finite values, got INF at index 0}}
+  %w = llmc.weight "w" {mask = dense<1> : tensor<1x1xui8>, values = dense<0x7F800000> : tensor<1xf32>} : !llmc.compressed<1x4xf32, #llmc.mask<#llmc.dense<f32>>>
+  return
+}
+
+// -----
+
+// llmc.linear C1.
+func.func @linear_channels(%x: tensor<?x?x64xf32>, %w: tensor<172x60xf32>) {
+  // expected-error @+1 {{expects an input of 60 channels for a weight of 172x60, got 'tensor<?x?x64xf32>'}}
+  %y = llmc.linear %x, %w : tensor<?x?x64xf32>, tensor<172x60xf32>
+  return
+}
+
+// -----
+
+// llmc.linear C2.
+func.func @linear_bias(%x: tensor<?x?x64xf32>, %w: tensor<172x64xf32>, %b: tensor<64xf32>) {
+  // expected-error @+1 {{expects a bias of 172 elements, got 'tensor<64xf32>'}}
+  %y = llmc.linear %x, %w bias %b : tensor<?x?x64xf32>, tensor<172x64xf32>, tensor<64xf32>
+  return
+}
+
+// -----
+
+func.func @linear_vector(%x: tensor<?x?x64xf32>, %w: tensor<64xf32>) {
+  // expected-error @+1 {{expects a weight of two dimensions, got 'tensor<64xf32>'}}
+  %y = llmc.linear %x, %w : tensor<?x?x64xf32>, tensor<64xf32>
+  return
+}
+
+// -----
+
+func.func @embedding_vector(%w: tensor<64xf32>, %ids: tensor<?x?xi64>) {
+  // expected-error @+1 {{expects a weight of two dimensions, got 'tensor<64xf32>'}}
+  %y = llmc.embedding %w, %ids : tensor<64xf32>, tensor<?x?xi64>
+  return
+}
+
+// -----
+
+func.func @embedding_float_ids(%w: tensor<4x64xf32>, %ids: tensor<?x?xf32>) {
+  // expected-error @+1 {{operand #1 must be ranked tensor of 64-bit signless integer or 32-bit signless integer values}}
+  %y = llmc.embedding %w, %ids : tensor<4x64xf32>, tensor<?x?xf32>
+  return
+}
+
+// -----
+
+// llmc.rms_norm C1.
+func.func @rms_norm_scale(%x: tensor<?x?x64xf32>, %g: tensor<64xf32>) {
+  // expected-error @+1 {{expects a scale of 8 elements, got 'tensor<64xf32>'}}
+  %y = llmc.rms_norm %x, %g {eps = 1.0e-5 : f64, groups = 8 : i64} : tensor<?x?x64xf32>, tensor<64xf32>
+  return
+}
+
+// -----
+
+func.func @rms_norm_groups(%x: tensor<?x?x64xf32>, %g: tensor<64xf32>) {
+  // expected-error @+1 {{expects groups to divide the row, got 7 and 64}}
+  %y = llmc.rms_norm %x, %g {eps = 1.0e-5 : f64, groups = 7 : i64} : tensor<?x?x64xf32>, tensor<64xf32>
+  return
+}
+
+// -----
+
+// llmc.layer_norm C1.
+func.func @layer_norm_bias(%x: tensor<?x?x64xf32>, %g: tensor<64xf32>, %b: tensor<32xf32>) {
+  // expected-error @+1 {{expects scale and bias of 64 elements, got 'tensor<32xf32>'}}
+  %y = llmc.layer_norm %x, %g, %b {eps = 1.0e-5 : f64} : tensor<?x?x64xf32>, tensor<64xf32>, tensor<32xf32>
+  return
+}
+
+// -----
+
+// llmc.rope C1.
+func.func @rope_heads(%x: tensor<?x?x8xf32>) {
+  // expected-error @+1 {{expects heads to divide the row, got 3 and 8}}
+  %y = llmc.rope %x {heads = 3 : i64, frequencies = array<f64: 1.0>, layout = #llmc.rope_layout<half>} : tensor<?x?x8xf32>
+  return
+}
+
+// -----
+
+// llmc.rope C2.
+func.func @rope_frequencies(%x: tensor<?x?x8xf32>) {
+  // expected-error @+1 {{expects 1 to 2 frequencies for heads of 4, got 3}}
+  %y = llmc.rope %x {heads = 2 : i64, frequencies = array<f64: 1.0, 0.1, 0.01>, layout = #llmc.rope_layout<half>} : tensor<?x?x8xf32>
+  return
+}
+
+// -----
+
+func.func @rope_infinite(%x: tensor<?x?x8xf32>) {
+  // expected-error @+1 {{expects finite frequencies}}
+  %y = llmc.rope %x {heads = 2 : i64, frequencies = array<f64: 0x7FF0000000000000>, layout = #llmc.rope_layout<half>} : tensor<?x?x8xf32>
+  return
+}
+
+// -----
+
+// llmc.attention C1.
+func.func @attention_heads(%q: tensor<?x?x64xf32>, %k: tensor<?x?x24xf32>) {
+  // expected-error @+1 {{expects heads to divide the query, kv_heads to divide key and value and the heads, got 8 heads over 64, 3 kv_heads over 24 and 24}}
+  %a = llmc.attention %q, %k, %k {heads = 8 : i64, kv_heads = 3 : i64, scale = 1.0 : f64} : tensor<?x?x64xf32>, tensor<?x?x24xf32>, tensor<?x?x24xf32>
+  return
+}
+
+// -----
+
+func.func @attention_no_heads(%q: tensor<?x?x64xf32>) {
+  // expected-error @+1 {{expects heads and kv_heads of 1 or more, got 0 and 1}}
+  %a = llmc.attention %q, %q, %q {heads = 0 : i64, kv_heads = 1 : i64, scale = 1.0 : f64} : tensor<?x?x64xf32>, tensor<?x?x64xf32>, tensor<?x?x64xf32>
+  return
+}
+
+// -----
+
+// llmc.attention C2.
+func.func @attention_head_size(%q: tensor<?x?x64xf32>, %k: tensor<?x?x64xf32>) {
+  // expected-error @+1 {{expects query and key heads of one size, got 8 and 16}}
+  %a = llmc.attention %q, %k, %k {heads = 8 : i64, kv_heads = 4 : i64, scale = 1.0 : f64} : tensor<?x?x64xf32>, tensor<?x?x64xf32>, tensor<?x?x64xf32>
+  return
+}
+
+// -----
+
+// llmc.attention C3.
+func.func @attention_window(%q: tensor<?x?x64xf32>) {
+  // expected-error @+1 {{expects a window of 0 or more, and causal with a window}}
+  %a = llmc.attention %q, %q, %q {heads = 8 : i64, kv_heads = 8 : i64, scale = 1.0 : f64, window = 4 : i64} : tensor<?x?x64xf32>, tensor<?x?x64xf32>, tensor<?x?x64xf32>
+  return
+}
+
+// -----
+
+// llmc.attention C4: the cache exists, and fits.
+func.func @attention_no_cache(%q: tensor<?x?x64xf32>) {
+  // expected-error @+1 {{expects llmc.cache @kv in the module}}
+  %a = llmc.attention %q, %q, %q cache @kv {heads = 8 : i64, kv_heads = 8 : i64, scale = 1.0 : f64, causal} : tensor<?x?x64xf32>, tensor<?x?x64xf32>, tensor<?x?x64xf32>
+  return
+}
+
+// -----
+
+llmc.cache @kv : tensor<4x8xf32>
+func.func @attention_other_cache(%q: tensor<?x?x64xf32>) {
+  // expected-error @+1 {{expects a cache of 8x8, got 'tensor<4x8xf32>'}}
+  %a = llmc.attention %q, %q, %q cache @kv {heads = 8 : i64, kv_heads = 8 : i64, scale = 1.0 : f64, causal} : tensor<?x?x64xf32>, tensor<?x?x64xf32>, tensor<?x?x64xf32>
+  return
+}
+
+// -----
+
+// expected-error @+1 {{expects kv heads x head size, got 'tensor<4x?xf32>'}}
+llmc.cache @kv : tensor<4x?xf32>
+
+// -----
+
+// llmc.split C1.
+func.func @split_sum(%x: tensor<?x?x128xf32>) {
+  // expected-error @+1 {{expects the results' last dimensions to sum to 128, got 96}}
+  %a, %b = llmc.split %x : tensor<?x?x128xf32> -> tensor<?x?x64xf32>, tensor<?x?x32xf32>
+  return
+}
+
+// -----
+
+func.func @split_shape(%x: tensor<?x?x128xf32>) {
+  // expected-error @+1 {{expects results shaped like the input but for the last dimension, got 'tensor<?x64xf32>' of 'tensor<?x?x128xf32>'}}
+  %a, %b = llmc.split %x : tensor<?x?x128xf32> -> tensor<?x64xf32>, tensor<?x?x64xf32>
+  return
+}
+
+// -----
+
+// llmc.expect_close C1, llmc.expect_eq C1.
+func.func @expect_close_rows(%y: tensor<1x2x4xf32>, %e: tensor<2x3xf32>) {
+  // expected-error @+1 {{expects the same last dimension, got 'tensor<1x2x4xf32>' and 'tensor<2x3xf32>'}}
+  llmc.expect_close %y, %e : tensor<1x2x4xf32>, tensor<2x3xf32>
+  return
+}
+
+// -----
+
+func.func @expect_close_tolerance(%y: tensor<4xf32>) {
+  // expected-error @+1 {{expects tolerances of 0 or more}}
+  llmc.expect_close %y, %y {atol = -1.0 : f64} : tensor<4xf32>, tensor<4xf32>
+  return
+}
+
+// -----
+
+func.func @expect_eq_rows(%y: tensor<4xf32>, %e: tensor<5xf32>) {
+  // expected-error @+1 {{expects the same last dimension, got 'tensor<4xf32>' and 'tensor<5xf32>'}}
+  llmc.expect_eq %y, %e : tensor<4xf32>, tensor<5xf32>
+  return
+}
+
+// -----
+
+// Attributes of the dialect on other operations.
+// expected-error @+1 {{expects llmc.role to be "step", "run" or "encode", got "jump"}}
+func.func @role() attributes {llmc.role = "jump"} {
+  return
+}
+
+// -----
+
+// expected-error @+1 {{cannot have llmc.role, which belongs on func.func}}
+module attributes {llmc.role = "run"} {}
+
+// -----
+
+// expected-error @+1 {{expects llmc.context to be a positive integer, got 0 : i64}}
+module attributes {llmc.context = 0 : i64} {}

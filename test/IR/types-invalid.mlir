@@ -1,0 +1,74 @@
+// RUN: llmc-opt %s --verify-diagnostics --split-input-file
+
+// expected-error @+1 {{expects 2 to 8 bits, got 9}}
+func.func private @bits(!llmc.compressed<4x4xf32, #llmc.int<9, group = 0, scale = f16>>)
+
+// -----
+
+// expected-error @+1 {{expects a group of 0 (per channel) or more, got -1}}
+func.func private @group(!llmc.compressed<4x4xf32, #llmc.int<4, group = -1, scale = f16>>)
+
+// -----
+
+// expected-error @+1 {{expects scales of f16 or f32, got 'bf16'}}
+func.func private @scale(!llmc.compressed<4x4xf32, #llmc.int<4, group = 0, scale = bf16>>)
+
+// -----
+
+// expected-error @+1 {{expects group, symmetric or scale, got shape}}
+func.func private @key(!llmc.compressed<4x4xf32, #llmc.int<4, shape = 3>>)
+
+// -----
+
+// expected-error @+1 {{expects dense storage as f32, f16 or bf16, got 'f64'}}
+func.func private @dense(!llmc.compressed<4x4xf32, #llmc.dense<f64>>)
+
+// -----
+
+// expected-error @+1 {{expects N:M with 1 <= N < M <= 32, got 4:4}}
+func.func private @nm(!llmc.compressed<4x4xf32, #llmc.nm<4:4, #llmc.ternary>>)
+
+// -----
+
+// expected-error @+1 {{expects an inner scheme of dense, int or ternary, got #llmc.mask<#llmc.ternary>}}
+func.func private @nested(!llmc.compressed<4x4xf32, #llmc.nm<2:4, #llmc.mask<#llmc.ternary>>>)
+
+// -----
+
+// expected-error @+1 {{expects an inner scheme of dense, int or ternary, got 4 : i64}}
+func.func private @mask(!llmc.compressed<4x4xf32, #llmc.mask<4 : i64>>)
+
+// -----
+
+// expected-error @+1 {{expects a compressed weight of two positive dimensions}}
+func.func private @rank(!llmc.compressed<4xf32, #llmc.ternary>)
+
+// -----
+
+// expected-error @+1 {{expects a compressed weight of two positive dimensions}}
+func.func private @empty(!llmc.compressed<4x0xf32, #llmc.ternary>)
+
+// -----
+
+// expected-error @+1 {{expects a compressed weight of f32, f16 or bf16, got 'i8'}}
+func.func private @element(!llmc.compressed<4x4xi8, #llmc.ternary>)
+
+// -----
+
+// expected-error @+1 {{expects a compression scheme, got "int4"}}
+func.func private @scheme(!llmc.compressed<4x4xf32, "int4">)
+
+// -----
+
+// expected-error @+1 {{expects activations quantized to i8, got 'i4'}}
+func.func private @activations() attributes {test.a = #llmc.dynamic<i4, per_token>}
+
+// -----
+
+// expected-error @+1 {{expects a positive block of channels, got 0}}
+func.func private @activations() attributes {test.a = #llmc.dynamic<i8, per_group<0>>}
+
+// -----
+
+// expected-error @+1 {{expects per_token or per_group<N>, got per_tensor}}
+func.func private @activations() attributes {test.a = #llmc.dynamic<i8, per_tensor>}

@@ -1,0 +1,54 @@
+// RUN: llmc-opt %s --verify-roundtrip --mlir-print-debuginfo=false | FileCheck %s
+// RUN: llmc-opt %s --emit-bytecode | llmc-opt --mlir-print-debuginfo=false | FileCheck %s
+
+// Each scheme: how it prints, and the components it stores.
+
+// CHECK: @dense(!llmc.compressed<64x64xf32, #llmc.dense<f16>>)
+func.func private @dense(!llmc.compressed<64x64xf32, #llmc.dense<f16>>)
+
+// CHECK: @int(!llmc.compressed<64x172xf32, #llmc.int<4, group = 32, scale = f16>>)
+func.func private @int(!llmc.compressed<64x172xf32, #llmc.int<4, group = 32, scale = f16>>)
+
+// CHECK: @int_symmetric(!llmc.compressed<64x64xf32, #llmc.int<8, group = 0, symmetric, scale = f32>>)
+func.func private @int_symmetric(!llmc.compressed<64x64xf32, #llmc.int<8, group = 0, symmetric, scale = f32>>)
+
+// What is left out has its default.
+// CHECK: @int_defaults(!llmc.compressed<64x64xf16, #llmc.int<3, group = 0, scale = f16>>)
+func.func private @int_defaults(!llmc.compressed<64x64xf16, #llmc.int<3>>)
+
+// CHECK: @ternary(!llmc.compressed<64x64xf32, #llmc.ternary>)
+func.func private @ternary(!llmc.compressed<64x64xf32, #llmc.ternary>)
+
+// CHECK: @nm(!llmc.compressed<64x64xf32, #llmc.nm<2:4, #llmc.int<4, group = 32, symmetric, scale = f16>>>)
+func.func private @nm(!llmc.compressed<64x64xf32, #llmc.nm<2:4, #llmc.int<4, group = 32, symmetric, scale = f16>>>)
+
+// CHECK: @nm_asymmetric(!llmc.compressed<64x64xf32, #llmc.nm<2:4, #llmc.int<4, group = 32, scale = f16>>>)
+func.func private @nm_asymmetric(!llmc.compressed<64x64xf32, #llmc.nm<2:4, #llmc.int<4, group = 32, scale = f16>>>)
+
+// CHECK: @mask(!llmc.compressed<64x64xf32, #llmc.mask<#llmc.dense<f32>>>)
+func.func private @mask(!llmc.compressed<64x64xf32, #llmc.mask<#llmc.dense<f32>>>)
+
+// CHECK: per_token = #llmc.dynamic<i8, per_token>
+// CHECK-SAME: rest = #llmc.dynamic<i8, per_group<32>>
+func.func private @activations() attributes {test.per_token = #llmc.dynamic<i8, per_token>, test.rest = #llmc.dynamic<i8, per_group<32>>}
+
+// CHECK-LABEL: @components
+func.func @components() {
+  // A short last group of 4: two groups for 36 inputs; 3 bits each fill 14 bytes.
+  // CHECK: #llmc.int<3, group = 32, scale = f32>
+  %a = llmc.weight "a" {codes = dense<0> : tensor<2x14xui8>, scales = dense<1.0> : tensor<2x2xf32>, zeros = dense<7> : tensor<2x2xui8>}
+      : !llmc.compressed<2x36xf32, #llmc.int<3, group = 32, scale = f32>>
+  // CHECK: #llmc.ternary
+  %b = llmc.weight "b" {codes = dense<[[1], [128]]> : tensor<2x1xui8>, scales = dense<0.5> : tensor<1xf32>} : !llmc.compressed<2x4xf32, #llmc.ternary>
+  // 2 of each 4, and the short last group of one keeps one: 3 values of 5.
+  // CHECK: #llmc.nm<2:4, #llmc.dense<f16>>
+  %c = llmc.weight "c" {mask = dense<19> : tensor<1x1xui8>, values = dense<1.0> : tensor<1x3xf16>} : !llmc.compressed<1x5xf32, #llmc.nm<2:4, #llmc.dense<f16>>>
+  // CHECK: #llmc.nm<2:4, #llmc.ternary>
+  %d = llmc.weight "d" {mask = dense<51> : tensor<2x1xui8>, codes = dense<0> : tensor<2x1xui8>, scales = dense<0.5> : tensor<1xf32>}
+      : !llmc.compressed<2x8xf32, #llmc.nm<2:4, #llmc.ternary>>
+  // 3 kept of 8, joined into one stream over both rows: 12 bits.
+  // CHECK: #llmc.mask<#llmc.int<4, group = 0, symmetric, scale = f16>>
+  %e = llmc.weight "e" {mask = dense<[[3], [8]]> : tensor<2x1xui8>, codes = dense<136> : tensor<2xui8>, scales = dense<1.0> : tensor<2x1xf16>}
+      : !llmc.compressed<2x4xf32, #llmc.mask<#llmc.int<4, group = 0, symmetric, scale = f16>>>
+  return
+}
