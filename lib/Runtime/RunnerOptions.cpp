@@ -16,8 +16,8 @@ usage: llmc-run BASE --prompt-ids=IDS [--generate=N] [--prefill=P] [--logits=FIL
        llmc-run BASE --perplexity=FILE [--window=N] [--baseline=BASE] [options]
 
 BASE is what was given to llmc-compile -o: BASE.json, BASE.so and the weights are opened. Before
-any code runs they are checked: against each other (ABI, size and hash of the weights) and against this
-machine (processor features).
+any code runs they are checked: against each other (ABI, size and hash of the weights) and against
+this machine (processor features).
 
 Text (a model with a cache)
   --prompt-ids=1,42,7     the ids to begin with
@@ -26,8 +26,8 @@ Text (a model with a cache)
                           likeliest id each time, the lowest of equals; no id stops it
   --prefill=P             the first P ids of the prompt go through prefill, the following one by one
                           through the cache. Default: all
-  --logits=FILE           writes .npy, f32 [positions, vocab]: one row for each id that is fed to the
-                          model (the prompt, and all new ids but the last)
+  --logits=FILE           writes .npy, f32 [positions, vocab]: one row for each id that is fed to
+                          the model (the prompt, and all new ids but the last)
 
 Plain graphs (encoders and others without a cache)
   --input=NAME=FILE       an input from a .npy file; repeatable. Integers may be int32 or int64.
@@ -64,8 +64,8 @@ Examples
 Exit codes
   0  done
   1  wrong usage
-  2  bad input: a file that is missing, malformed or of the wrong type, ids outside the vocabulary, a
-     prompt past the context, an artifact of another ABI, machine or processor
+  2  bad input: a file that is missing, malformed or of the wrong type, ids outside the vocabulary,
+     a prompt past the context, an artifact of another ABI, machine or processor
   3  not enough memory or threads
   4  a fault in llmc itself
 )";
