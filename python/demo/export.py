@@ -176,7 +176,11 @@ def main():
     (options.out / "prompts.json").write_text(json.dumps(prompts, indent=1) + "\n")
 
     session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
-    print(f"step {state['step']}: held-out perplexity {perplexity(session, config, held_out):.6f}")
+    parameters = sum(parameter.numel() for parameter in decoder.parameters())
+    value = round(perplexity(session, config, held_out), 6)
+    facts = {"parameters": parameters, "step": state["step"], "heldout_perplexity": value}
+    (options.out / "facts.json").write_text(json.dumps(facts, indent=1) + "\n")
+    print(f"step {state['step']}: held-out perplexity {value}")
     for prompt in prompts:
         ids = generate(session, config, prompt["ids"], 96)
         print("-----\n" + tokenizer.decode(prompt["ids"] + ids))
