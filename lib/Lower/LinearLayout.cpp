@@ -1,0 +1,142 @@
+//===- LinearLayout.cpp - where everything lies in a packed weight ----------------------===//
+//
+// Sizes and offsets of packed matrices and embedding tables; see PackedLinear.h for the order.
+//
+#include "llmc/Lower/PackedLinear.h"
+
+#include "llvm/Support/FormatVariadic.h"
+#include "llvm/Support/MathExtras.h"
+
+using namespace mlir;
+using namespace llmc;
+
+int64_t llmc::linearTileRows(VectorShape shape) {
+  // Four accumulators hide the latency of a multiply-add and leave half of a small register file
+  // for codes; a large file of short registers takes more.
+  return shape.registers >= 32 ? std::max<int64_t>(32, 4 * shape.lanes) : 4 * shape.lanes;
+}
+
+static SmallVector<unsigned> planesOf(unsigned bits) {
+  SmallVector<unsigned> planes;
+  for (unsigned width : {8u, 4u, 2u, 1u})
+    if (bits & width)
+      planes.push_back(width);
+  return planes;
+}
+
+LinearLayout::LinearLayout(const CodeFormat &format, int64_t n, int64_t k, VectorShape shape)
+    : format(format), n(n), k(k), tileRows(linearTileRows(shape)),
+      tiles((n + tileRows - 1) / tileRows) {
+  bool isInt = format.kind == CodeFormat::Kind::Int;
+  group = isInt && format.group && format.group < k ? format.group : k;
+  sparse = format.keepM && (group == k || group % format.keepM == 0);
+  if (sparse) {
+    keepN = format.keepN;
+    keepM = format.keepM;
+    indexPlanes = planesOf(llvm::Log2_64_Ceil(keepM));
+  }
+  if (format.kind == CodeFormat::Kind::Dense)
+    valueBytes = format.element.getIntOrFloatBitWidth() / 8;
+  else
+    codePlanes = planesOf(format.bits);
+  unsigned narrowest = 8;
+  for (unsigned width : codePlanes)
+    narrowest = std::min(narrowest, width);
+  for (unsigned width : indexPlanes)
+    narrowest = std::min(narrowest, width);
+  blockSymbols = codePlanes.empty() && indexPlanes.empty() ? 8 : 32 / narrowest;
+  int64_t patterns = std::max<int64_t>(1, blockSymbols / keepN);
+  blockSymbols = patterns * keepN;
+  blockInputs = patterns * keepM;
+  bool groupsInBlock = group != k && blockInputs % group == 0;
+  unit = groupsInBlock ? blockInputs : group;
+  groupsPerUnit = groupsInBlock ? blockInputs / group : 1;
+  scaleBytes = isInt ? format.element.getIntOrFloatBitWidth() / 8 : 0;
+  matrixHeader = format.kind == CodeFormat::Kind::Ternary ? 64 : 0;
+}
+
+int64_t LinearLayout::headerBytes() const {
+  return groupsPerUnit * tileRows * (scaleBytes + (format.storesZeros() ? 1 : 0));
+}
+
+int64_t LinearLayout::symbols(int64_t inputs) const {
+  return inputs / keepM * keepN + std::min(keepN, inputs % keepM);
+}
+
+int64_t LinearLayout::planeBytes(unsigned width, int64_t symbols) const {
+  return (symbols * width + 31) / 32 * 4 * tileRows;
+}
+
+int64_t LinearLayout::blockBytes(int64_t inputs) const {
+  int64_t count = symbols(inputs), bytes = count * valueBytes * tileRows;
+  for (unsigned width : indexPlanes)
+    bytes += planeBytes(width, count);
+  for (unsigned width : codePlanes)
+    bytes += planeBytes(width, count);
+  return bytes;
+}
+
+int64_t LinearLayout::spanBytes(int64_t inputs) const {
+  return inputs / blockInputs * blockBytes(blockInputs) + blockBytes(inputs % blockInputs);
+}
+
+int64_t LinearLayout::tileBytes() const {
+  int64_t rest = k % unit;
+  return k / unit * unitBytes() + (rest ? headerBytes() + spanBytes(rest) : 0);
+}
+
+int64_t llmc::packedLinearBytes(Type weightType, const CodeFormat &format, VectorShape shape) {
+  ArrayRef<int64_t> dims = getWeightShape(weightType);
+  return LinearLayout(format, dims[0], dims[1], shape).totalBytes();
+}
+
+int64_t llmc::packedBiasBytes(int64_t n, VectorShape shape) {
+  int64_t tile = linearTileRows(shape);
+  return (n + tile - 1) / tile * tile * 4;
+}
+
+EmbeddingLayout::EmbeddingLayout(const CodeFormat &format, int64_t rows, int64_t columns) {
+  bool isInt = format.kind == CodeFormat::Kind::Int;
+  group = isInt && format.group && format.group < columns ? format.group : columns;
+  groups = isInt ? (columns + group - 1) / group : 0;
+  int64_t scaleBytes = isInt ? format.element.getIntOrFloatBitWidth() / 8 : 0;
+  if (format.kind == CodeFormat::Kind::Dense)
+    scales = columns * (format.element.getIntOrFloatBitWidth() / 8);
+  else // A code is read as two bytes, so one byte more than the stream has; scales stay aligned.
+    scales = ((columns * format.bits + 7) / 8 + 1 + 3) / 4 * 4;
+  zeros = scales + groups * scaleBytes;
+  rowBytes = (zeros + (format.storesZeros() ? groups : 0) + 3) / 4 * 4;
+  matrixHeader = format.kind == CodeFormat::Kind::Ternary ? 64 : 0;
+}
+
+int64_t llmc::packedEmbeddingBytes(Type weightType, const CodeFormat &format) {
+  ArrayRef<int64_t> dims = getWeightShape(weightType);
+  EmbeddingLayout layout(format, dims[0], dims[1]);
+  return layout.matrixHeader + dims[0] * layout.rowBytes;
+}
+
+std::string llmc::explainLinear(const CodeFormat &format, VectorShape shape, int64_t n, int64_t k) {
+  LinearLayout layout(format, n, k, shape);
+  std::string path;
+  if (format.kind == CodeFormat::Kind::Dense && !layout.sparse)
+    path = format.masked ? "dense values with zeros: a mask cannot be skipped in vectors"
+                         : "dense values";
+  else if (format.masked)
+    path =
+        "codes from registers, pruned ones stored as the zero point: a mask cannot be skipped in "
+        "vectors";
+  else if (format.keepM && !layout.sparse)
+    path = "codes from registers, pruned ones stored as the zero point: groups of M straddle scale "
+           "groups";
+  else if (layout.sparse)
+    path = "kept codes from registers, inputs selected by index";
+  else
+    path = "codes from registers";
+  if (format.quantizedActivations())
+    path += ", exact integers in f32: dot product instructions are not used";
+  return llvm::formatv("{0}: {1}x{2}, tile {3} rows x {4} inputs, {5} bytes per token ({6:F2} bits "
+                       "per weight); 1-2 rows: {7}; more: decompressed to f32 panels",
+                       formatName(format), n, k, layout.tileRows, layout.blockInputs,
+                       layout.totalBytes(),
+                       8.0 * layout.totalBytes() / (static_cast<double>(n) * k), path);
+}

@@ -1,0 +1,206 @@
+//===- TileDecode.cpp - a row times a packed tile from registers ------------------------===//
+//
+// The decode path: every weight is read once, decoded in registers and multiplied with the input
+// broadcast to all lanes. Scales and zero points are applied to the sum of a chunk, not to each
+// weight. The loops are unit, chunk, span (only where integers would outgrow f32), block, and
+// symbols unrolled.
+//
+#include "TileLinear.h"
+
+using namespace mlir;
+using namespace llmc;
+
+using Values = LinearEmitter::Values;
+
+Values LinearEmitter::emitTile(Value tile, Value inputs, Value inputStart, Value row) {
+  rowInputs = inputs;
+  rowInputStart = inputStart;
+  rowScratch = row;
+  Value base = tileBase(tile);
+  int64_t units = layout.k / layout.unit, rest = layout.k % layout.unit;
+  int64_t unitDwords = layout.unitBytes() / 4;
+  Values sums = zeros(floats, plan.vectors);
+  if (units == 1)
+    sums = emitUnit(base, index(0), layout.unit, sums);
+  else if (units > 1)
+    sums = forLoop(b, index(0), index(units), 1, sums, [&](Value u, ValueRange carried) {
+      return emitUnit(add(base, times(u, unitDwords)), times(u, layout.unit), layout.unit,
+                      toValues(carried));
+    });
+  if (rest)
+    sums = emitUnit(add(base, units * unitDwords), index(units * layout.unit), rest, sums);
+  return sums;
+}
+
+Values LinearEmitter::emitUnit(Value unit, Value start, int64_t length, Values sums) {
+  Value data = add(unit, headerDwords());
+  int64_t chunk = plan.chunk, block = layout.blockInputs;
+  if (chunk < block && chunk < length) {
+    // Several chunks in each block.
+    auto flushing = [&](Value at, Value from, int64_t inputs, Values carried) {
+      return emitFlushingBlock(unit, at, from, inputs, carried);
+    };
+    int64_t blocks = length / block;
+    if (blocks == 1)
+      sums = flushing(data, start, block, sums);
+    else if (blocks > 1)
+      sums = forLoop(b, index(0), index(blocks), 1, sums, [&](Value i, ValueRange carried) {
+        return flushing(add(data, times(i, dwords(block))), add(start, times(i, block)), block,
+                        toValues(carried));
+      });
+    if (length % block)
+      sums = flushing(add(data, blocks * dwords(block)), add(start, blocks * block), length % block,
+                      sums);
+    return sums;
+  }
+  int64_t chunks = length / chunk, chunkDwords = dwords(chunk);
+  if (chunks == 1)
+    sums = emitChunk(unit, data, start, chunk, sums);
+  else if (chunks > 1)
+    sums = forLoop(b, index(0), index(chunks), 1, sums, [&](Value c, ValueRange carried) {
+      return emitChunk(unit, add(data, times(c, chunkDwords)), add(start, times(c, chunk)), chunk,
+                       toValues(carried));
+    });
+  if (length % chunk)
+    sums = emitChunk(unit, add(data, chunks * chunkDwords), add(start, chunks * chunk),
+                     length % chunk, sums);
+  return sums;
+}
+
+Values LinearEmitter::emitChunk(Value header, Value data, Value start, int64_t length,
+                                Values sums) {
+  if (layout.sparse)
+    rowZeros = zeroVectors(header, 0);
+  if (!plan.wideChunks)
+    return flush(header, 0, start, sums,
+                 emitBlocks(data, start, length, zeros(floats, plan.vectors)));
+  int64_t span = plan.exactInputs, spans = length / span;
+  auto addSpan = [&](Value at, Value from, int64_t inputs, Values carried) {
+    Values partial = emitBlocks(at, from, inputs, zeros(floats, plan.vectors));
+    for (auto [total, part] : llvm::zip(carried, partial))
+      total = arith::AddIOp::create(b, total, arith::FPToSIOp::create(b, ints, part));
+    return carried;
+  };
+  Values totals = zeros(ints, plan.vectors);
+  if (spans)
+    totals = forLoop(b, index(0), index(spans), 1, totals, [&](Value s, ValueRange carried) {
+      return addSpan(add(data, times(s, dwords(span))), add(start, times(s, span)), span,
+                     toValues(carried));
+    });
+  if (length % span)
+    totals =
+        addSpan(add(data, spans * dwords(span)), add(start, spans * span), length % span, totals);
+  return flush(header, 0, start, sums, totals);
+}
+
+Values LinearEmitter::emitBlocks(Value data, Value start, int64_t length, Values partial) {
+  int64_t block = layout.blockInputs, blocks = length / block;
+  if (blocks == 1)
+    partial = multiplySymbols(data, start, block, 0, block, partial);
+  else if (blocks > 1)
+    partial = forLoop(b, index(0), index(blocks), 1, partial, [&](Value i, ValueRange carried) {
+      return multiplySymbols(add(data, times(i, dwords(block))), add(start, times(i, block)), block,
+                             0, block, toValues(carried));
+    });
+  if (length % block)
+    partial = multiplySymbols(add(data, blocks * dwords(block)), add(start, blocks * block),
+                              length % block, 0, length % block, partial);
+  return partial;
+}
+
+Values LinearEmitter::emitFlushingBlock(Value header, Value block, Value start, int64_t inputs,
+                                        Values sums) {
+  for (int64_t from = 0; from < inputs; from += plan.chunk) {
+    int64_t to = std::min(from + plan.chunk, inputs);
+    // Units of one block may hold several groups; longer units hold one.
+    int64_t group = layout.groupsPerUnit > 1 ? from / layout.group : 0;
+    if (layout.sparse)
+      rowZeros = zeroVectors(header, group);
+    Values partial = multiplySymbols(block, start, inputs, from, to, zeros(floats, plan.vectors));
+    sums = flush(header, group, add(start, from), sums, partial);
+  }
+  return sums;
+}
+
+// Adds the products of inputs [from, to) of a block of `inputs` inputs that starts at input
+// `start`.
+Values LinearEmitter::multiplySymbols(Value block, Value start, int64_t inputs, int64_t from,
+                                      int64_t to, Values partial) {
+  startBlock();
+  Value first = add(rowInputStart, start);
+  auto inputAt = [&](int64_t i) { return broadcast(loadScalar(rowInputs, add(first, i))); };
+  if (!layout.sparse) {
+    for (int64_t i = from; i < to; ++i) {
+      Value value = inputAt(i);
+      for (int64_t v = 0; v < plan.vectors; ++v)
+        partial[v] = fma(value, symbolValue(block, inputs, i, v, {}), partial[v]);
+    }
+    return partial;
+  }
+  int64_t bits = 0;
+  for (unsigned width : layout.indexPlanes)
+    bits += width;
+  // The header of a sparse chunk is one group; zero points are subtracted before the product, since
+  // every row sums other inputs.
+  for (int64_t pattern = from; pattern < to; pattern += layout.keepM) {
+    int64_t length = std::min(layout.keepM, to - pattern);
+    Values choices;
+    for (int64_t i = 0; i < length; ++i)
+      choices.push_back(inputAt(pattern + i));
+    int64_t symbol = layout.symbols(pattern);
+    for (int64_t kept = 0; kept < std::min(layout.keepN, length); ++kept, ++symbol)
+      for (int64_t v = 0; v < plan.vectors; ++v) {
+        Values level = choices;
+        for (int64_t bit = 0; bit < bits && level.size() > 1; ++bit) {
+          Value isOdd = symbolIndexBit(block, inputs, symbol, v, bit);
+          Values next;
+          for (size_t i = 0; i < level.size(); i += 2)
+            next.push_back(
+                i + 1 < level.size()
+                    ? arith::SelectOp::create(b, isOdd, level[i + 1], level[i]).getResult()
+                    : level[i]);
+          level = next;
+        }
+        Value zero = rowZeros.empty() ? Value() : rowZeros[v];
+        partial[v] = fma(level[0], symbolValue(block, inputs, symbol, v, zero), partial[v]);
+      }
+  }
+  return partial;
+}
+
+// sums + scale * (partial - zero * sum of the chunk's inputs), with the activation's scale where it
+// has one per group.
+Values LinearEmitter::flush(Value header, int64_t group, Value chunkStart, Values sums,
+                            Values partial) {
+  Value chunk = arith::DivUIOp::create(b, chunkStart, index(plan.chunk));
+  Value inputSum, activationScale;
+  if (plan.needsSums)
+    inputSum = broadcast(loadScalar(scratch, add(add(rowScratch, plan.sumStart), chunk)));
+  if (plan.perGroup && !plan.folded) {
+    Value block = arith::DivUIOp::create(b, chunkStart, index(plan.activationGroup));
+    activationScale = broadcast(loadScalar(scratch, add(add(rowScratch, plan.scaleStart), block)));
+  }
+  for (int64_t v = 0; v < plan.vectors; ++v) {
+    Value value = partial[v], zero = plan.needsSums ? zeroVector(header, group, v) : Value();
+    if (value.getType() == ints) {
+      if (zero) {
+        // Sums of codes are below 2^24, so they and their product with the zero point are exact
+        // integers.
+        Value codes = arith::FPToSIOp::create(b, ints, inputSum);
+        Value offset = arith::MulIOp::create(b, arith::FPToSIOp::create(b, ints, zero), codes);
+        value = arith::SubIOp::create(b, value, offset);
+      }
+      value = arith::SIToFPOp::create(b, floats, value);
+    } else if (zero) {
+      value = arith::SubFOp::create(b, value, arith::MulFOp::create(b, zero, inputSum));
+    }
+    Value scale = scaleVector(header, group, v);
+    if (scale && activationScale)
+      scale = arith::MulFOp::create(b, scale, activationScale);
+    else if (!scale)
+      scale = activationScale;
+    sums[v] =
+        scale ? fma(scale, value, sums[v]) : arith::AddFOp::create(b, sums[v], value).getResult();
+  }
+  return sums;
+}

@@ -1,0 +1,203 @@
+//===- TileDecoder.cpp - packed weights as vectors --------------------------------------===//
+//
+// How a kernel computes with a layout, and codes, values, scales and zero points of a tile as
+// vectors: a load, a shift, a mask and a conversion for each vector of codes.
+//
+#include "TileLinear.h"
+
+#include <numeric>
+
+using namespace mlir;
+using namespace llmc;
+
+static int64_t padTo16(int64_t count) { return (count + 15) / 16 * 16; }
+static int64_t ceilDiv(int64_t a, int64_t b) { return (a + b - 1) / b; }
+
+LinearPlan::LinearPlan(const LinearLayout &layout, VectorShape shape) {
+  const CodeFormat &format = layout.format;
+  int64_t k = layout.k, block = layout.blockInputs;
+  vectors = layout.tileRows / shape.lanes;
+  quantized = format.quantizedActivations();
+  perGroup = format.activations == CodeFormat::Activations::PerGroup && format.activationGroup < k;
+  activationGroup = perGroup ? format.activationGroup : k;
+  folded = perGroup && layout.sparse && activationGroup % layout.keepM != 0;
+  exact = quantized && !folded && format.kind != CodeFormat::Kind::Dense;
+  chunk = layout.group;
+  if (quantized && !folded && activationGroup < k)
+    chunk = chunk == k ? activationGroup : std::gcd(chunk, activationGroup);
+  if (chunk != layout.unit && chunk % block != 0 && block % chunk != 0)
+    chunk = std::gcd(chunk, block);
+  // |code * activation| < 2^15, so 256 products stay below 2^23 and differences of two sums below
+  // 2^24.
+  exactInputs = std::max<int64_t>(1, 256 / layout.blockSymbols) * block;
+  needsSums = format.kind != CodeFormat::Kind::Dense && !layout.sparse;
+  wideChunks = exact && chunk > exactInputs;
+
+  constexpr int64_t kPanelInputs = 128, kPanelRows = 96, kRowsBytes = int64_t(1) << 21;
+  regular = layout.unit % block == 0 || layout.unit == k;
+  panelStep = regular ? block : layout.unit;
+  auto repeat = [&](int64_t step) { return step * std::max<int64_t>(1, kPanelInputs / step); };
+  if (!quantized || folded || chunk >= k) {
+    panelInputs = repeat(panelStep);
+  } else if (chunk <= exactInputs) {
+    panelInputs = repeat(std::max(panelStep, chunk));
+  } else if (!regular) {
+    panelInputs = layout.unit;
+  } else {
+    panelInputs = exactInputs / block * block;
+    while (chunk % panelInputs != 0)
+      panelInputs -= block;
+  }
+  bool large = shape.registers >= 32;
+  rowBlock = large && shape.lanes >= 16 ? 12 : 6;
+  vectorBlock = std::min<int64_t>(vectors, large && shape.lanes < 16 ? 4 : 2);
+  while (vectors % vectorBlock != 0)
+    --vectorBlock;
+
+  scaleStart = quantized ? padTo16(k) : 0;
+  sumStart = scaleStart + (quantized ? padTo16(ceilDiv(k, activationGroup)) : 0);
+  rowFloats = sumStart + (needsSums ? padTo16(ceilDiv(k, chunk)) : 0);
+  panelRows = kPanelRows;
+  if (quantized)
+    panelRows = std::max(rowBlock,
+                         std::min(kPanelRows, kRowsBytes / (4 * rowFloats)) / rowBlock * rowBlock);
+  panelStart = quantized ? panelRows * rowFloats : padTo16(rowFloats);
+  totalStart = panelStart + panelInputs * layout.tileRows;
+  integerStart = totalStart + panelRows * layout.tileRows;
+  scratchFloats = integerStart + (wideChunks ? panelRows * layout.tileRows : 0);
+}
+
+LinearEmitter::LinearEmitter(ImplicitLocOpBuilder &b, const LinearLayout &layout,
+                             const LinearPlan &plan, VectorShape shape, const KernelFrame &frame,
+                             RowBuffer x)
+    : b(b), layout(layout), plan(plan), lanes(shape.lanes), x(x) {
+  Type element = layout.format.element;
+  floats = VectorType::get({lanes}, b.getF32Type());
+  ints = VectorType::get({lanes}, b.getI32Type());
+  elements = VectorType::get({lanes}, element);
+  bytes = VectorType::get({lanes}, b.getI8Type());
+  input = viewRows(b, frame.arena, frame.offsets[0]);
+  scratch = viewRows(b, frame.arena, frame.scratch);
+  integers = viewAs(b, frame.arena, frame.scratch, b.getI32Type());
+  wordView = viewAs(b, frame.weights, frame.offsets[1], b.getI32Type());
+  elementView = viewAs(b, frame.weights, frame.offsets[1], element);
+  byteView = viewAs(b, frame.weights, frame.offsets[1], b.getI8Type());
+}
+
+Value LinearEmitter::splatInt(int64_t value) {
+  Attribute element = b.getI32IntegerAttr(static_cast<int32_t>(value));
+  return arith::ConstantOp::create(b, DenseElementsAttr::get(ints, element));
+}
+
+Value LinearEmitter::splatFloat(double value) {
+  Attribute element = b.getF32FloatAttr(static_cast<float>(value));
+  return arith::ConstantOp::create(b, DenseElementsAttr::get(floats, element));
+}
+
+LinearEmitter::Values LinearEmitter::zeros(VectorType type, int64_t count) {
+  return Values(count, type == ints ? splatInt(0) : splatFloat(0));
+}
+
+Value LinearEmitter::tileBase(Value tile) {
+  return add(times(tile, layout.tileBytes() / 4), layout.matrixHeader / 4);
+}
+
+Value LinearEmitter::loadWord(Value base, int64_t dword, int64_t v) {
+  Value &word = words[{dword, v}];
+  if (!word)
+    word = load(ints, wordView, add(base, dword * layout.tileRows + v * lanes));
+  return word;
+}
+
+Value LinearEmitter::code(Value block, int64_t start, ArrayRef<unsigned> planes, int64_t count,
+                          int64_t symbol, int64_t v) {
+  Value result;
+  int64_t low = 0;
+  for (unsigned width : planes) {
+    int64_t bit = symbol * width % 32, dword = start + symbol * width / 32;
+    // The bits move from `bit` to `low` by one shift, and the mask is skipped where the shift
+    // clears the rest.
+    Value part = loadWord(block, dword, v);
+    if (bit > low)
+      part = arith::ShRUIOp::create(b, part, splatInt(bit - low));
+    else if (bit < low)
+      part = arith::ShLIOp::create(b, part, splatInt(low - bit));
+    if (low != 0 || bit + width != 32)
+      part = arith::AndIOp::create(b, part, splatInt(((int64_t(1) << width) - 1) << low));
+    result = result ? arith::OrIOp::create(b, result, part).getResult() : part;
+    start += layout.planeBytes(width, count) / (4 * layout.tileRows);
+    low += width;
+  }
+  return result;
+}
+
+int64_t LinearEmitter::indexBytes(int64_t symbols) const {
+  int64_t bytes = 0;
+  for (unsigned width : layout.indexPlanes)
+    bytes += layout.planeBytes(width, symbols);
+  return bytes;
+}
+
+Value LinearEmitter::symbolValue(Value block, int64_t inputs, int64_t symbol, int64_t v,
+                                 Value zero) {
+  int64_t count = layout.symbols(inputs), start = indexBytes(count);
+  if (layout.valueBytes) {
+    int64_t offset = start / layout.valueBytes + symbol * layout.tileRows + v * lanes;
+    Value value = load(elements, elementView, add(times(block, 4 / layout.valueBytes), offset));
+    return layout.valueBytes == 4 ? value : arith::ExtFOp::create(b, floats, value).getResult();
+  }
+  Value codes = code(block, start / (4 * layout.tileRows), layout.codePlanes, count, symbol, v);
+  Value value = arith::SIToFPOp::create(b, floats, codes);
+  return zero ? arith::SubFOp::create(b, value, zero).getResult() : value;
+}
+
+Value LinearEmitter::symbolIndex(Value block, int64_t inputs, int64_t symbol, int64_t v) {
+  return code(block, 0, layout.indexPlanes, layout.symbols(inputs), symbol, v);
+}
+
+Value LinearEmitter::symbolIndexBit(Value block, int64_t inputs, int64_t symbol, int64_t v,
+                                    int64_t bit) {
+  int64_t start = 0;
+  for (unsigned width : layout.indexPlanes) {
+    if (bit < width) {
+      // Moved to the sign, where a comparison with zero is a blend by the word itself.
+      int64_t at = symbol * width % 32 + bit;
+      Value word = loadWord(block, start + symbol * width / 32, v);
+      if (at != 31)
+        word = arith::ShLIOp::create(b, word, splatInt(31 - at));
+      return arith::CmpIOp::create(b, arith::CmpIPredicate::slt, word, splatInt(0));
+    }
+    bit -= width;
+    start += layout.planeBytes(width, layout.symbols(inputs)) / (4 * layout.tileRows);
+  }
+  llvm_unreachable("an index has as many bits as its planes");
+}
+
+Value LinearEmitter::scaleVector(Value header, Value row) {
+  if (layout.format.kind == CodeFormat::Kind::Dense)
+    return {};
+  if (layout.format.kind == CodeFormat::Kind::Ternary)
+    return broadcast(loadScalar(elementView, index(0)));
+  Value at = add(times(header, 4 / layout.scaleBytes), row);
+  Value scale = load(elements, elementView, at);
+  return layout.scaleBytes == 4 ? scale : arith::ExtFOp::create(b, floats, scale).getResult();
+}
+
+Value LinearEmitter::zeroVector(Value header, int64_t group, int64_t v) {
+  if (layout.format.kind == CodeFormat::Kind::Dense)
+    return {};
+  if (!layout.format.storesZeros())
+    return splatFloat(layout.format.constantZero());
+  int64_t offset = layout.groupsPerUnit * layout.tileRows * layout.scaleBytes +
+                   group * layout.tileRows + v * lanes;
+  Value zero = load(bytes, byteView, add(times(header, 4), offset));
+  return arith::UIToFPOp::create(b, floats, arith::ExtUIOp::create(b, ints, zero));
+}
+
+LinearEmitter::Values LinearEmitter::zeroVectors(Value header, int64_t group) {
+  Values result;
+  for (int64_t v = 0; v < plan.vectors; ++v)
+    if (Value zero = zeroVector(header, group, v))
+      result.push_back(zero);
+  return result;
+}

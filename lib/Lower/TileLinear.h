@@ -1,0 +1,175 @@
+//===- TileLinear.h - inside of the linear kernels --------------------------------------===//
+//
+// What the decode path, the panel path and the activation prologue of a linear kernel share.
+// Private to Lower.
+//
+#ifndef LLMC_LIB_LOWER_TILELINEAR_H
+#define LLMC_LIB_LOWER_TILELINEAR_H
+
+#include "llmc/Lower/LinearKernels.h"
+
+#include "mlir/Dialect/MemRef/IR/MemRef.h"
+#include "mlir/Dialect/SCF/IR/SCF.h"
+#include "mlir/Dialect/Vector/IR/VectorOps.h"
+
+namespace llmc {
+
+/// How a kernel computes with a layout. Lengths are in inputs (columns of the weight) unless said
+/// otherwise.
+struct LinearPlan {
+  LinearPlan(const LinearLayout &layout, VectorShape shape);
+
+  int64_t vectors; ///< vectors of a tile.
+  bool quantized;  ///< activations are codes in scratch.
+  bool perGroup;   ///< with a scale for each `activationGroup` inputs, else one for each row.
+  bool folded;     ///< those scales are multiplied into the codes: blocks straddle N:M groups.
+  bool exact;      ///< products are integers.
+  int64_t activationGroup; ///< at most k.
+  int64_t chunk;           ///< under one weight scale and one activation scale.
+  int64_t exactInputs;     ///< products of so many inputs may be summed in f32 without rounding.
+  bool needsSums;          ///< the decode path corrects for zero points by sums of the input.
+  bool wideChunks;         ///< a chunk is longer than exactInputs: partial sums go to i32.
+
+  // The panel path.
+  bool regular;        ///< every block of a unit is whole but for the last one of the row.
+  int64_t panelStep;   ///< decompressed at once.
+  int64_t panelInputs; ///< a multiple of panelStep; a divisor or a multiple of chunk.
+  int64_t panelRows;   ///< rows of x under one panel, a multiple of rowBlock.
+  int64_t rowBlock;    ///< rows of the register block.
+  int64_t vectorBlock; ///< vectors of the register block.
+
+  // The thread's scratch, in floats.
+  int64_t rowFloats;  ///< codes, scales and sums of one row of x.
+  int64_t scaleStart; ///< inside a row.
+  int64_t sumStart;   ///< inside a row.
+  int64_t panelStart, totalStart, integerStart, scratchFloats;
+};
+
+/// Emits the pieces of a linear kernel. A `base`, `unit`, `header` or `block` is an index in dwords
+/// into the weight.
+class LinearEmitter {
+public:
+  using Values = SmallVector<Value>;
+
+  LinearEmitter(ImplicitLocOpBuilder &b, const LinearLayout &layout, const LinearPlan &plan,
+                VectorShape shape, const KernelFrame &frame, RowBuffer x);
+
+  // Small pieces.
+  Value index(int64_t value) { return indexConstant(b, value); }
+  Value add(Value a, Value c) { return arith::AddIOp::create(b, a, c); }
+  Value add(Value a, int64_t offset) { return offset ? add(a, index(offset)) : a; }
+  Value times(Value a, int64_t factor) {
+    return factor == 1 ? a : arith::MulIOp::create(b, a, index(factor)).getResult();
+  }
+  Value least(Value a, Value c) { return arith::MinUIOp::create(b, a, c); }
+  Value splatInt(int64_t value);
+  Value splatFloat(double value);
+  Value broadcast(Value scalar) { return vector::BroadcastOp::create(b, floats, scalar); }
+  Value fma(Value a, Value c, Value sum) { return vector::FMAOp::create(b, a, c, sum); }
+  Value load(VectorType type, Value memory, Value at) {
+    return vector::LoadOp::create(b, type, memory, ValueRange{at});
+  }
+  Value loadScalar(Value memory, Value at) {
+    return memref::LoadOp::create(b, memory, ValueRange{at});
+  }
+  void store(Value value, Value memory, Value at) {
+    vector::StoreOp::create(b, value, memory, ValueRange{at});
+  }
+  Values zeros(VectorType type, int64_t count);
+  static Values toValues(ValueRange range) { return Values(range.begin(), range.end()); }
+
+  // Weights (TileDecoder.cpp).
+  Value tileBase(Value tile);
+  int64_t headerDwords() const { return layout.headerBytes() / 4; }
+  int64_t dwords(int64_t inputs) const { return layout.spanBytes(inputs) / 4; }
+  /// Forgets the words already loaded; to be called at the start of each block.
+  void startBlock() { words.clear(); }
+  /// The stored weight without its scale as f32; codes as they are, or minus `zero` (f32) if it is
+  /// given.
+  Value symbolValue(Value block, int64_t inputs, int64_t symbol, int64_t v, Value zero);
+  /// Position of a kept weight among its M inputs: bit `bit` of it as i1, or the whole of it as
+  /// i32.
+  Value symbolIndexBit(Value block, int64_t inputs, int64_t symbol, int64_t v, int64_t bit);
+  Value symbolIndex(Value block, int64_t inputs, int64_t symbol, int64_t v);
+  /// Scales of the rows from `row` on, which counts rows of all groups of the unit; f32, null if
+  /// the format has none.
+  Value scaleVector(Value header, Value row);
+  Value scaleVector(Value header, int64_t group, int64_t v) {
+    return scaleVector(header, index(group * layout.tileRows + v * lanes));
+  }
+  /// f32; null if the format has no zero points.
+  Value zeroVector(Value header, int64_t group, int64_t v);
+  Values zeroVectors(Value header, int64_t group);
+
+  /// Quantizes the row of x that starts at `rowStart` into the scratch row `row`, and sums chunks
+  /// (TileActivations.cpp).
+  void emitActivations(Value rowStart, Value row, bool sums);
+
+  /// The sums of tile `tile` for one row, but for a per-token scale. `inputs` from `inputStart` on
+  /// holds the row (or its codes), `row` is its place in the scratch (TileDecode.cpp).
+  Values emitTile(Value tile, Value inputs, Value inputStart, Value row);
+
+  /// The sums of all tiles in [begin, end) and all rows, each given to `finish` once
+  /// (TilePanel.cpp).
+  void emitPanels(Value begin, Value end, Value rows,
+                  function_ref<void(Value row, Value tile, Value scratchRow, Values sums)> finish);
+
+  ImplicitLocOpBuilder &b;
+  const LinearLayout &layout;
+  const LinearPlan &plan;
+  int64_t lanes;
+  RowBuffer x;
+  VectorType floats, ints;
+  Value scratch;  ///< memref<?xf32> of this thread.
+  Value integers; ///< the same memory as i32.
+  Value input;    ///< memref<?xf32>: x.
+
+private:
+  Value loadWord(Value base, int64_t dword, int64_t v);
+  Value code(Value block, int64_t start, ArrayRef<unsigned> planes, int64_t count, int64_t symbol,
+             int64_t v);
+  int64_t indexBytes(int64_t symbols) const;
+
+  // Decode.
+  Values emitUnit(Value unit, Value start, int64_t length, Values sums);
+  Values emitChunk(Value header, Value data, Value start, int64_t length, Values sums);
+  Values emitBlocks(Value data, Value start, int64_t length, Values partial);
+  Values emitFlushingBlock(Value header, Value block, Value start, int64_t inputs, Values sums);
+  Values multiplySymbols(Value block, Value start, int64_t inputs, int64_t from, int64_t to,
+                         Values partial);
+  Values flush(Value header, int64_t group, Value chunkStart, Values sums, Values partial);
+
+  // Activations.
+  Value reduceRange(Value begin, Value end, Value memory, Value at, bool absoluteMaximum);
+  void quantizeRange(Value begin, Value end, Value rowStart, Value row, Value scale);
+
+  // Panels.
+  void clearTotals(Value rowCount);
+  void decompressPanel(Value tile, Value start, Value length);
+  void decompressStep(Value tile, Value start, Value panelRow, int64_t length);
+  void decompressBlock(Value header, Value block, Value panelRow, int64_t inputs);
+  void multiplyPanel(Value tile, Value start, Value length, Value firstRow, Value rowCount);
+  void multiplyRows(Value tile, Value start, Value begin, Value end, Value firstRow, Value row,
+                    Value rowCount, Value column);
+  void flushIntegers(Value tile, Value chunkStart, Value rowCount);
+  Value unitHeader(Value tile, Value start);
+  Value scaleAt(Value tile, Value start, Value column);
+  bool scalesPieces() const { return plan.exact || (plan.perGroup && !plan.folded); }
+  Value totalIndex(Value row, Value column) {
+    return add(add(times(row, layout.tileRows), column), plan.totalStart);
+  }
+
+  Value wordView;    ///< memref<?xi32> over the weight.
+  Value elementView; ///< values or scales.
+  Value byteView;    ///< memref<?xi8>.
+  VectorType elements, bytes;
+  DenseMap<std::pair<int64_t, int64_t>, Value> words; ///< (dword, vector) of the block at hand.
+
+  // The row and, for sparse formats, the zero points at hand on the decode path.
+  Value rowInputs, rowInputStart, rowScratch;
+  Values rowZeros;
+};
+
+} // namespace llmc
+
+#endif // LLMC_LIB_LOWER_TILELINEAR_H

@@ -1,0 +1,125 @@
+//===- LinearActivationsTest.cpp - linear kernels with quantized activations ------------===//
+#include "LinearTestSupport.h"
+
+#include <cmath>
+#include <cstring>
+#include <gtest/gtest.h>
+
+using namespace mlir;
+using namespace llmc;
+using namespace llmc::test;
+
+namespace {
+
+struct Quantized {
+  std::vector<int64_t> codes;
+  std::vector<float> scales; ///< one for each input.
+};
+
+Quantized quantize(ArrayRef<float> x, int64_t k, int64_t group) {
+  Quantized result;
+  for (size_t row = 0; row < x.size(); row += k)
+    for (int64_t begin = 0; begin < k; begin += group) {
+      int64_t end = std::min(begin + group, k);
+      float largest = 0;
+      for (int64_t i = begin; i < end; ++i)
+        largest = std::max(largest, std::abs(x[row + i]));
+      float scale = largest / 127;
+      for (int64_t i = begin; i < end; ++i) {
+        result.codes.push_back(scale > 0 ? std::nearbyint(x[row + i] / scale) : 0);
+        result.scales.push_back(scale);
+      }
+    }
+  return result;
+}
+
+// With weight scales of one, a per-token result is one rounded product of the scale and an integer:
+// bits must match.
+void checkExact(const std::string &scheme, int64_t n, int64_t k, float low) {
+  std::string type =
+      "!llmc.compressed<" + std::to_string(n) + "x" + std::to_string(k) + "xf32, " + scheme + ">";
+  RandomWeight weight(type, 5, /*unitScales=*/true);
+  LinearRunner runner({weight, dynamicQuant(0)});
+  for (int64_t rows : {1, 2, 7}) {
+    std::vector<float> x = randomFloats(rows * k, 3, low, 1);
+    std::fill_n(x.begin() + (rows - 1) * k, rows > 1 ? k : 0, 0.0f); // A row of zeros.
+    Quantized q = quantize(x, k, k);
+    std::vector<float> got = runner.run(x, {}, {}, 1);
+    for (int64_t r = 0; r < rows; ++r)
+      for (int64_t o = 0; o < n; ++o) {
+        int64_t sum = 0;
+        for (int64_t i = 0; i < k; ++i)
+          sum += q.codes[r * k + i] * static_cast<int64_t>(weight.dense[o * k + i]);
+        float want = static_cast<float>(sum) * q.scales[r * k];
+        ASSERT_EQ(got[r * n + o], want)
+            << type << ", " << rows << " rows, row " << r << ", output " << o;
+      }
+    std::vector<float> three = runner.run(x, {}, {}, 3);
+    ASSERT_EQ(std::memcmp(got.data(), three.data(), got.size() * 4), 0) << type;
+  }
+}
+
+void checkClose(const std::string &scheme, int64_t n, int64_t k, int64_t group) {
+  std::string type =
+      "!llmc.compressed<" + std::to_string(n) + "x" + std::to_string(k) + "xf32, " + scheme + ">";
+  RandomWeight weight(type, 5);
+  LinearRunner runner({weight, dynamicQuant(group)});
+  for (int64_t rows : {1, 8}) {
+    std::vector<float> x = randomFloats(rows * k, 3);
+    Quantized q = quantize(x, k, group ? group : k);
+    std::vector<float> got = runner.run(x, {}, {}, 1);
+    for (int64_t r = 0; r < rows; ++r)
+      for (int64_t o = 0; o < n; ++o) {
+        double want = 0, magnitude = 0;
+        for (int64_t i = 0; i < k; ++i) {
+          double product = static_cast<double>(q.codes[r * k + i]) * q.scales[r * k + i] *
+                           weight.dense[o * k + i];
+          want += product;
+          magnitude += std::abs(product);
+        }
+        ASSERT_NEAR(got[r * n + o], want, 2e-6 * (magnitude + 1e-3))
+            << type << ", activation group " << group << ", " << rows << " rows, row " << r
+            << ", output " << o;
+      }
+  }
+}
+
+TEST(LinearActivations, PerTokenIsExact) {
+  checkExact("#llmc.int<4, group = 32, scale = f16>", 33, 300, -1);
+  checkExact("#llmc.int<4, group = 5, symmetric, scale = f16>", 33, 77, -1);
+  checkExact("#llmc.int<3, group = 64, scale = f16>", 40, 333, -1);
+  checkExact("#llmc.int<8, group = 128, symmetric, scale = f16>", 33, 260, -1);
+  checkExact("#llmc.ternary", 33, 700, -1);
+  checkExact("#llmc.nm<2:4, #llmc.int<4, group = 32, scale = f16>>", 33, 142, -1);
+  checkExact("#llmc.nm<2:4, #llmc.int<8, group = 0, scale = f16>>", 33, 2100, 0);
+}
+
+TEST(LinearActivations, LongSumsStayExact) {
+  // All inputs positive: sums of codes pass 2^24, where f32 would round.
+  checkExact("#llmc.int<8, group = 0, scale = f32>", 33, 2005, 0);
+  checkExact("#llmc.int<8, group = 0, symmetric, scale = f16>", 20, 3001, 0);
+}
+
+TEST(LinearActivations, PerGroupOfAnySize) {
+  for (int64_t group : {5, 8, 16, 20, 32, 48, 64, 100, 1000})
+    checkClose("#llmc.int<4, group = 32, scale = f16>", 33, 203, group);
+  checkClose("#llmc.int<8, group = 0, scale = f16>", 33, 700, 32);
+  checkClose("#llmc.int<8, group = 512, scale = f16>", 33, 1600, 1024);
+  checkClose("#llmc.int<8, group = 300, scale = f16>", 33, 1000, 600);
+  checkClose("#llmc.int<8, group = 351, scale = f16>", 33, 1000, 702);
+  checkClose("#llmc.int<5, group = 20, scale = f16>", 33, 203, 40);
+  checkClose("#llmc.int<5, group = 80, scale = f16>", 33, 203, 40);
+  checkClose("#llmc.ternary", 33, 203, 32);
+}
+
+TEST(LinearActivations, OtherFormats) {
+  checkClose("#llmc.dense<f32>", 33, 203, 0);
+  checkClose("#llmc.dense<f32>", 33, 203, 32);
+  checkClose("#llmc.dense<f16>", 33, 1203, 600);
+  checkClose("#llmc.nm<2:4, #llmc.int<4, group = 32, scale = f16>>", 33, 203, 64);
+  checkClose("#llmc.nm<2:4, #llmc.int<4, group = 32, scale = f16>>", 33, 203, 30);
+  checkClose("#llmc.nm<3:8, #llmc.dense<f16>>", 33, 203, 16);
+  checkClose("#llmc.mask<#llmc.int<4, group = 32, scale = f16>>", 33, 203, 0);
+}
+
+} // namespace
