@@ -30,6 +30,7 @@ config.substitutions += [
     ("%exits", f"{python} {config.llmc_source}/test/exit_code.py"),
     ("%python", python),
     ("%cc", config.llmc_cc),
+    ("%tblgen", os.path.join(config.llvm_tools, "mlir-tblgen")),
     ("%source", config.llmc_source),
     ("%build", config.llmc_build),
     ("%shared", shared),
@@ -67,6 +68,7 @@ features = {
     "qemu-aarch64": bool(shutil.which("qemu-aarch64") and shutil.which("aarch64-linux-gnu-gcc")),
     "shared-models": os.path.isdir(os.path.join(shared, "models")),
     "python-onnx": python_has("onnx") and python_has("numpy"),
+    "compiler": all(os.path.exists(os.path.join(tools, name)) for name in ("llmc-import", "llmc-compile", "llmc-run")),
     "torch-free": not python_has("torch"),
 }
 for name, present in features.items():
