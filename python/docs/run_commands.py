@@ -63,7 +63,7 @@ def main():
         place = os.path.join(os.path.abspath(folder), os.path.splitext(os.path.basename(page))[0])
         prepare(place)
         print(f"== {page}", flush=True)
-        code = subprocess.run(["sh", "-eux"], input=script, text=True, cwd=place).returncode
+        code = subprocess.run(["sh", "-euxc", script], cwd=place).returncode
         if code:
             print(f"{page}: a command ended with code {code}", file=sys.stderr)
             failed = True
