@@ -69,6 +69,7 @@ features = {
     "shared-models": os.path.isdir(os.path.join(shared, "models")),
     "python-onnx": python_has("onnx") and python_has("numpy"),
     "compiler": all(os.path.exists(os.path.join(tools, name)) for name in ("llmc-import", "llmc-compile", "llmc-run")),
+    "git": bool(shutil.which("git")),
     "torch-free": not python_has("torch"),
 }
 for name, present in features.items():

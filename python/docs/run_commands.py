@@ -34,7 +34,7 @@ def commands_of(path):
 
 def prepare(folder):
     shutil.rmtree(folder, ignore_errors=True)
-    os.makedirs(folder)
+    os.makedirs(os.path.join(folder, "build"))
     for name in ("model.onnx", "calib.npy", "heldout.npy"):
         shutil.copy(os.path.join(DEMO, name), folder)
     import numpy
