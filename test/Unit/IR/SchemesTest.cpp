@@ -1,0 +1,117 @@
+// What each scheme's stored bytes mean, computed by hand, and what they cost.
+#include "llmc/IR/WeightData.h"
+
+#include "mlir/AsmParser/AsmParser.h"
+#include "mlir/Parser/Parser.h"
+#include "gtest/gtest.h"
+
+using namespace mlir;
+using namespace llmc;
+
+namespace {
+
+class SchemesTest : public ::testing::Test {
+protected:
+  SchemesTest() { context.loadDialect<LLMCDialect>(); }
+
+  /// The dense values of a weight given as text.
+  std::vector<float> decompress(StringRef components, StringRef type) {
+    std::string text = ("%w = llmc.weight \"w\" {" + components + "} : " + type).str();
+    module = parseSourceString<ModuleOp>(text, &context);
+    if (!module)
+      return {};
+    WeightOp weight = *module->getOps<WeightOp>().begin();
+    FailureOr<std::vector<float>> values = readWeight(weight);
+    return succeeded(values) ? *values : std::vector<float>();
+  }
+
+  double bits(StringRef scheme, int64_t rows, int64_t columns, double density = 1.0) {
+    return cast<SchemeAttrInterface>(parseAttribute(scheme, &context))
+        .bitsPerWeight(rows, columns, density);
+  }
+
+  MLIRContext context;
+  OwningOpRef<ModuleOp> module;
+};
+
+using Values = std::vector<float>;
+
+TEST_F(SchemesTest, Dense) {
+  EXPECT_EQ(decompress("values = dense<[[1.5, -2.0], [0.25, 65504.0]]> : tensor<2x2xf16>",
+                       "!llmc.compressed<2x2xf32, #llmc.dense<f16>>"),
+            (Values{1.5f, -2.0f, 0.25f, 65504.0f}));
+  EXPECT_EQ(decompress("values = dense<[[1.5, -2.0]]> : tensor<1x2xbf16>",
+                       "!llmc.compressed<1x2xf32, #llmc.dense<bf16>>"),
+            (Values{1.5f, -2.0f}));
+}
+
+TEST_F(SchemesTest, IntCodesAreALittleEndianStream) {
+  // Codes 1, 15, 8, 0 in two bytes; (code - 3) * 0.5.
+  EXPECT_EQ(decompress("codes = dense<[[241, 8]]> : tensor<1x2xui8>, scales = dense<0.5> : "
+                       "tensor<1x1xf16>, zeros = dense<3> : tensor<1x1xui8>",
+                       "!llmc.compressed<1x4xf32, #llmc.int<4, group = 0, scale = f16>>"),
+            (Values{-1.0f, 6.0f, 2.5f, -1.5f}));
+  // 3 bits cross bytes: 7, 0, 5, 2 are 111 000 101 010 from the low end: 0x47, 0x05.
+  EXPECT_EQ(decompress("codes = dense<[[71, 5]]> : tensor<1x2xui8>, scales = dense<1.0> : "
+                       "tensor<1x1xf32>",
+                       "!llmc.compressed<1x4xf32, #llmc.int<3, group = 0, symmetric, scale = f32>>"),
+            (Values{3.0f, -4.0f, 1.0f, -2.0f}));
+}
+
+TEST_F(SchemesTest, ShortLastGroupHasItsOwnScale) {
+  EXPECT_EQ(decompress("codes = dense<[[153, 9]]> : tensor<1x2xui8>, scales = dense<[[1.0, -2.0]]> "
+                       ": tensor<1x2xf16>",
+                       "!llmc.compressed<1x3xf32, #llmc.int<4, group = 2, symmetric, scale = f16>>"),
+            (Values{1.0f, 1.0f, -2.0f}));
+}
+
+TEST_F(SchemesTest, Ternary) {
+  // Codes 0, 1, 2, 0.
+  EXPECT_EQ(decompress("codes = dense<36> : tensor<1x1xui8>, scales = dense<0.75> : tensor<1xf32>",
+                       "!llmc.compressed<1x4xf32, #llmc.ternary>"),
+            (Values{-0.75f, 0.0f, 0.75f, -0.75f}));
+}
+
+TEST_F(SchemesTest, NMPutsKeptWeightsAtTheirMask) {
+  // Inputs 0, 3 and 4 are kept (2 of 4, then 1 of the short last group of 1).
+  EXPECT_EQ(decompress("mask = dense<25> : tensor<1x1xui8>, values = dense<[[1.0, 2.0, 3.0]]> : "
+                       "tensor<1x3xf32>",
+                       "!llmc.compressed<1x5xf32, #llmc.nm<2:4, #llmc.dense<f32>>>"),
+            (Values{1.0f, 0.0f, 0.0f, 2.0f, 3.0f}));
+}
+
+TEST_F(SchemesTest, GroupsOfNMCountDenseInputs) {
+  // Groups of 4 dense inputs; kept 0, 1 of the first four and 6, 7 of the others, codes 9 each.
+  EXPECT_EQ(decompress("mask = dense<195> : tensor<1x1xui8>, codes = dense<153> : tensor<1x2xui8>, "
+                       "scales = dense<[[1.0, 10.0]]> : tensor<1x2xf16>",
+                       "!llmc.compressed<1x8xf32, #llmc.nm<2:4, #llmc.int<4, group = 4, symmetric, "
+                       "scale = f16>>>"),
+            (Values{1.0f, 1.0f, 0.0f, 0.0f, 0.0f, 0.0f, 10.0f, 10.0f}));
+}
+
+TEST_F(SchemesTest, MaskJoinsRowsIntoOneStream) {
+  EXPECT_EQ(decompress("mask = dense<[[2], [1]]> : tensor<2x1xui8>, values = dense<[5.0, 7.0]> : "
+                       "tensor<2xf32>",
+                       "!llmc.compressed<2x2xf32, #llmc.mask<#llmc.dense<f32>>>"),
+            (Values{0.0f, 5.0f, 7.0f, 0.0f}));
+}
+
+TEST_F(SchemesTest, DenseTensorsOfEachType) {
+  EXPECT_EQ(decompress("values = dense<[1.0, 0.5]> : tensor<2xf64>", "tensor<2xf64>"),
+            (Values{1.0f, 0.5f}));
+  EXPECT_EQ(decompress("values = dense<0.5> : tensor<3xf16>", "tensor<3xf16>"),
+            (Values{0.5f, 0.5f, 0.5f}));
+}
+
+TEST_F(SchemesTest, BitsPerWeight) {
+  EXPECT_DOUBLE_EQ(bits("#llmc.dense<f16>", 64, 64), 16.0);
+  EXPECT_DOUBLE_EQ(bits("#llmc.int<4, group = 32, scale = f16>", 64, 64), 4.0 + 24.0 / 32);
+  EXPECT_DOUBLE_EQ(bits("#llmc.int<4, group = 32, symmetric, scale = f16>", 64, 64), 4.5);
+  EXPECT_DOUBLE_EQ(bits("#llmc.int<8, group = 0, symmetric, scale = f32>", 64, 64), 8.5);
+  EXPECT_DOUBLE_EQ(bits("#llmc.ternary", 64, 64), 2.0 + 32.0 / 4096);
+  EXPECT_DOUBLE_EQ(bits("#llmc.nm<2:4, #llmc.int<4, group = 32, symmetric, scale = f16>>", 64, 64),
+                   1.0 + 2.0 + 0.5);
+  EXPECT_DOUBLE_EQ(bits("#llmc.mask<#llmc.dense<f16>>", 64, 64, 0.25), 1.0 + 4.0);
+}
+
+} // namespace
