@@ -132,7 +132,8 @@ Expected<std::unique_ptr<TargetMachine>> llmc::makeTargetMachine(const TargetInf
   if (!target)
     return fail("unknown target '" + info.triple + "': " + message);
   llvm::TargetOptions options;
-  options.AllowFPOpFusion = FPOpFusion::Strict;
+  // Only what the code says is one operation (vector.fma) is fused; products and sums of their own never are.
+  options.AllowFPOpFusion = FPOpFusion::Standard;
   std::unique_ptr<TargetMachine> machine(
       target->createTargetMachine(triple, info.cpu, info.featureString, options, Reloc::PIC_,
                                   CodeModel::Small, CodeGenOptLevel::Aggressive));
