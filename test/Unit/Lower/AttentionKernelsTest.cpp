@@ -1,0 +1,232 @@
+//===- AttentionKernelsTest.cpp - attention against a naive reference -------------------===//
+//
+// Shapes with grouped heads, windows, soft caps, odd head sizes and several blocks of keys, with and
+// without cache, all memory that no one wrote full of NaN.
+//
+#include "KernelRunner.h"
+
+#include "llmc/Lower/AttentionKernels.h"
+
+#include "gtest/gtest.h"
+
+#include <cmath>
+
+using namespace llmc;
+using namespace llmc::test;
+
+namespace {
+struct Case {
+  int64_t heads, kvHeads, headSize, valueSize;
+  bool causal;
+  int64_t window;
+  double softcap;
+};
+
+std::ostream &operator<<(std::ostream &out, const Case &c) {
+  return out << c.heads << '/' << c.kvHeads << " heads of " << c.headSize << " and " << c.valueSize
+             << (c.causal ? " causal" : "") << " window " << c.window << " cap " << c.softcap;
+}
+
+AttentionShape makeShape(const Case &c) {
+  AttentionShape shape;
+  shape.heads = c.heads;
+  shape.kvHeads = c.kvHeads;
+  shape.headSize = c.headSize;
+  shape.valueSize = c.valueSize;
+  shape.scale = 1 / std::sqrt(double(c.headSize));
+  shape.causal = c.causal;
+  shape.window = c.window;
+  shape.softcap = c.softcap;
+  return shape;
+}
+
+/// One row of one head; key(i) and value(i) point to the head's parts of position i.
+template <typename Row>
+std::vector<double> reference(const Case &c, const float *q, Row key, Row value, int64_t position,
+                              int64_t total, const int32_t *mask) {
+  std::vector<double> result(c.valueSize, 0.0);
+  double sum = 0;
+  for (int64_t i = 0; i < total; ++i) {
+    if ((c.causal && i > position) || (c.window > 0 && position - i >= c.window) ||
+        (mask && mask[i] == 0))
+      continue;
+    double score = 0;
+    for (int64_t d = 0; d < c.headSize; ++d)
+      score += double(q[d]) * key(i)[d];
+    score /= std::sqrt(double(c.headSize));
+    if (c.softcap != 0)
+      score = c.softcap * std::tanh(score / c.softcap);
+    double weight = std::exp(score);
+    sum += weight;
+    for (int64_t d = 0; d < c.valueSize; ++d)
+      result[d] += weight * value(i)[d];
+  }
+  for (double &element : result)
+    element = sum == 0 ? 0 : element / sum;
+  return result;
+}
+
+constexpr double kBound = 4e-6;
+
+/// Fills a cache in calls of the given lengths, and checks the result of each.
+void checkCached(int64_t lanes, const Case &c, const std::vector<int64_t> &calls) {
+  SCOPED_TRACE(::testing::Message() << c << ", " << lanes << " lanes");
+  std::mt19937 random(lanes * 1000 + c.heads * 100 + c.headSize);
+  KernelRunner runner(lanes);
+  Memory arena(1 << 20), weights(0), kv(1 << 20);
+  int64_t total = 0;
+  for (int64_t rows : calls)
+    total += rows;
+  AttentionShape shape = makeShape(c);
+  // Queries, keys and values are views of one buffer.
+  int64_t queries = c.heads * c.headSize, keys = c.kvHeads * c.headSize;
+  Rows all = Rows::make(arena, total, queries + keys + c.kvHeads * c.valueSize);
+  all.fill(arena, random, -2, 2);
+  Rows q = all.view(0, queries), k = all.view(queries, keys);
+  Rows v = all.view(queries + keys, c.kvHeads * c.valueSize);
+  Rows y = Rows::make(arena, total, c.heads * c.valueSize);
+  Rows again = Rows::make(arena, total, c.heads * c.valueSize);
+  shape.q = q.buffer, shape.k = k.buffer, shape.v = v.buffer, shape.y = y.buffer;
+  Kernel store = getCacheStoreKernel(runner.builder(), shape);
+  Kernel attention = getCachedAttentionKernel(runner.builder(), shape);
+  // Another cache of the model sits before this one in each block.
+  int64_t bytes = c.kvHeads * (c.headSize + c.valueSize) * kCacheBlock * sizeof(float);
+  int64_t stride = bytes + 192, place = 128;
+  int64_t past = 0;
+  for (int64_t rows : calls) {
+    auto at = [&](const Rows &b) {
+      return b.offset + past * b.buffer.stride * int64_t(sizeof(float));
+    };
+    runner.run(store, arena, weights, kv, {rows, rows, past, 3, {at(k), at(v), place, stride}});
+    runner.run(attention, arena, weights, kv, {rows, rows, past, 1, {at(q), at(y), place, stride}});
+    runner.run(attention, arena, weights, kv,
+               {rows, rows, past, 3, {at(q), at(again), place, stride}});
+    for (int64_t r = past; r < past + rows; ++r)
+      for (int64_t h = 0; h < c.heads; ++h) {
+        int64_t kvHead = h / (c.heads / c.kvHeads);
+        std::function<const float *(int64_t)> key = [&](int64_t i) {
+          return k.row(arena, i) + kvHead * c.headSize;
+        };
+        std::function<const float *(int64_t)> value = [&](int64_t i) {
+          return v.row(arena, i) + kvHead * c.valueSize;
+        };
+        std::vector<double> expected = reference(c, q.row(arena, r) + h * c.headSize, key, value, r,
+                                                 past + rows, nullptr);
+        const float *actual = y.row(arena, r) + h * c.valueSize;
+        expectClose({actual, actual + c.valueSize}, expected, kBound, "cached attention");
+      }
+    past += rows;
+  }
+  std::vector<float> one = y.values(arena), three = again.values(arena);
+  EXPECT_EQ(std::memcmp(one.data(), three.data(), one.size() * sizeof(float)), 0);
+}
+
+void checkRows(int64_t lanes, const Case &c, int64_t batch, int64_t sequence, bool hasMask) {
+  SCOPED_TRACE(::testing::Message() << c << ", " << lanes << " lanes, " << batch << "x" << sequence
+                                    << (hasMask ? " masked" : ""));
+  std::mt19937 random(lanes * 1000 + c.heads * 100 + c.headSize);
+  KernelRunner runner(lanes);
+  Memory arena(1 << 20), weights(0);
+  AttentionShape shape = makeShape(c);
+  shape.hasMask = hasMask;
+  int64_t rows = batch * sequence;
+  Rows q = Rows::make(arena, rows, c.heads * c.headSize);
+  Rows k = Rows::make(arena, rows, c.kvHeads * c.headSize);
+  Rows v = Rows::make(arena, rows, c.kvHeads * c.valueSize);
+  Rows y = Rows::make(arena, rows, c.heads * c.valueSize);
+  Rows again = Rows::make(arena, rows, c.heads * c.valueSize);
+  for (const Rows &buffer : {q, k, v})
+    buffer.fill(arena, random, -2, 2);
+  int64_t maskPlace = arena.allocate(rows * sizeof(int32_t));
+  int32_t *mask = arena.at<int32_t>(maskPlace);
+  for (int64_t i = 0; i < rows; ++i)
+    mask[i] = random() % 3 != 0;
+  // A sequence of padding only.
+  if (batch > 1)
+    std::fill_n(mask + sequence, sequence, 0);
+  shape.q = q.buffer, shape.k = k.buffer, shape.v = v.buffer, shape.y = y.buffer;
+  Kernel kernel = getAttentionKernel(runner.builder(), shape);
+  for (auto [result, threads] : {std::pair(y, 1), std::pair(again, 3)}) {
+    Call call{rows, sequence, 0, threads, {q.offset, k.offset, v.offset}};
+    if (hasMask)
+      call.offsets.push_back(maskPlace);
+    call.offsets.push_back(result.offset);
+    runner.run(kernel, arena, weights, call);
+  }
+  for (int64_t r = 0; r < rows; ++r)
+    for (int64_t h = 0; h < c.heads; ++h) {
+      int64_t kvHead = h / (c.heads / c.kvHeads), start = r / sequence * sequence;
+      std::function<const float *(int64_t)> key = [&](int64_t i) {
+        return k.row(arena, start + i) + kvHead * c.headSize;
+      };
+      std::function<const float *(int64_t)> value = [&](int64_t i) {
+        return v.row(arena, start + i) + kvHead * c.valueSize;
+      };
+      std::vector<double> expected =
+          reference(c, q.row(arena, r) + h * c.headSize, key, value, r - start, sequence,
+                    hasMask ? mask + start : nullptr);
+      const float *actual = y.row(arena, r) + h * c.valueSize;
+      expectClose({actual, actual + c.valueSize}, expected, kBound, "attention");
+    }
+  std::vector<float> one = y.values(arena), three = again.values(arena);
+  EXPECT_EQ(std::memcmp(one.data(), three.data(), one.size() * sizeof(float)), 0);
+}
+
+class AttentionKernels : public ::testing::TestWithParam<int64_t> {};
+INSTANTIATE_TEST_SUITE_P(Lanes, AttentionKernels, ::testing::Values(4, 8, 16));
+} // namespace
+
+TEST_P(AttentionKernels, CachedGroupedHeads) {
+  for (Case c : {Case{8, 4, 8, 8, true, 0, 0}, Case{4, 4, 16, 16, true, 0, 0},
+                 Case{4, 1, 32, 32, true, 0, 0}, Case{6, 2, 10, 10, true, 0, 0},
+                 Case{5, 1, 12, 12, true, 0, 0}, Case{3, 3, 64, 64, true, 0, 0}})
+    checkCached(GetParam(), c, {21, 1, 1, 13, 1, 30, 1});
+}
+
+TEST_P(AttentionKernels, CachedOneByOne) {
+  checkCached(GetParam(), {4, 2, 16, 16, true, 0, 0}, std::vector<int64_t>(35, 1));
+}
+
+TEST_P(AttentionKernels, CachedWindow) {
+  for (int64_t window : {1, 5, 16, 20, 64})
+    checkCached(GetParam(), {4, 2, 16, 16, true, window, 0}, {37, 1, 18, 1});
+}
+
+TEST_P(AttentionKernels, CachedSoftcap) {
+  checkCached(GetParam(), {4, 2, 16, 16, true, 0, 2.5}, {19, 1, 18});
+}
+
+TEST_P(AttentionKernels, CachedValuesOfOtherSize) {
+  checkCached(GetParam(), {4, 2, 8, 24, true, 0, 0}, {19, 1, 18});
+  checkCached(GetParam(), {2, 2, 24, 7, true, 0, 0}, {19, 1, 18});
+}
+
+TEST_P(AttentionKernels, CachedBidirectional) {
+  checkCached(GetParam(), {4, 2, 16, 16, false, 0, 0}, {19, 3});
+}
+
+TEST_P(AttentionKernels, LargeHead) {
+  checkCached(GetParam(), {2, 1, 128, 128, true, 0, 0}, {18, 1});
+  checkRows(GetParam(), {2, 1, 128, 128, false, 0, 0}, 1, 19, false);
+}
+
+TEST_P(AttentionKernels, Rows) {
+  for (Case c : {Case{4, 4, 8, 8, false, 0, 0}, Case{4, 4, 16, 16, false, 0, 0},
+                 Case{4, 2, 10, 12, false, 0, 0}, Case{3, 1, 20, 20, false, 0, 0}}) {
+    checkRows(GetParam(), c, 3, 18, false);
+    checkRows(GetParam(), c, 3, 37, true);
+  }
+}
+
+TEST_P(AttentionKernels, RowsCausal) {
+  for (int64_t window : {0, 7})
+    for (bool mask : {false, true})
+      checkRows(GetParam(), {4, 2, 16, 16, true, window, window ? 3.0 : 0.0}, 2, 35, mask);
+}
+
+TEST_P(AttentionKernels, OneRow) { checkRows(GetParam(), {4, 2, 16, 16, false, 0, 0}, 1, 1, true); }
+
+TEST(AttentionKernelsLayout, CacheBlockBytes) {
+  EXPECT_EQ(cacheBlockBytes(4, 8), 2 * 4 * 8 * 16 * 4);
+  EXPECT_EQ(cacheBlockBytes(1, 5) % 64, 0);
+}
