@@ -42,6 +42,7 @@ config.substitutions += [
 # and as bytecode, reads both back and compares.
 if os.environ.get("LLMC_OPT_CHECK_IR_ROUNDTRIP"):
     config.substitutions.append((r"\bllmc-opt(?= )", "llmc-opt --verify-roundtrip"))
+    config.available_features.add("check-roundtrip")
 
 
 def cpu_flags():
