@@ -41,7 +41,7 @@ config.substitutions += [
 # LLMC_OPT_CHECK_IR_ROUNDTRIP=1 makes the whole suite a round-trip test: each llmc-opt also writes its input as text
 # and as bytecode, reads both back and compares.
 if os.environ.get("LLMC_OPT_CHECK_IR_ROUNDTRIP"):
-    config.substitutions.append((r"\bllmc-opt(?= )", "llmc-opt --verify-roundtrip"))
+    config.substitutions.append((r"(?<![\w/-])llmc-opt(?= )", "llmc-opt --verify-roundtrip"))
     config.available_features.add("check-roundtrip")
 
 
