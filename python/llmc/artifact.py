@@ -1,0 +1,145 @@
+"""Opens what llmc-compile made: JSON, weights and code, each checked before the next is trusted.
+
+The format is described in docs/Rationale/Artifact.md.
+"""
+
+import ctypes
+import json
+import os
+import re
+from _ctypes import dlclose
+
+from . import native
+from .errors import Error
+from .tools import host_target
+
+_MAXIMUM = 1 << 40
+_STEP = {
+    "state_init": [ctypes.c_void_p, ctypes.c_void_p],
+    "prefill": [ctypes.c_void_p, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_int64, ctypes.c_void_p],
+    "prefill_all": [ctypes.c_void_p, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_int64, ctypes.c_void_p],
+    "decode": [ctypes.c_void_p, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_int64, ctypes.c_void_p],
+}
+_ALWAYS = {
+    "abi": [],
+    "info_json": [],
+    "sizes": [ctypes.c_int64, ctypes.c_int64, ctypes.c_int32, ctypes.POINTER(ctypes.c_uint64),
+              ctypes.POINTER(ctypes.c_uint64)],
+    "init": [ctypes.c_void_p, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_void_p],
+}
+
+
+def _fail(message):
+    raise Error("BAD_ARTIFACT", message)
+
+
+def read_info(base):
+    """BASE.json as a dict, with every field checked that running relies on. Raises Error (BAD_ARTIFACT)."""
+    path = f"{base}.json"
+    try:
+        with open(path, encoding="utf-8") as file:
+            info = json.load(file)
+    except OSError as error:
+        _fail(f"{path}: {error.strerror}")
+    except ValueError as error:
+        _fail(f"{path}: is no JSON: {error}")
+    if not isinstance(info, dict):
+        _fail(f"{path}: is no JSON object")
+    for key, expected in (("format", 1), ("abi", native.ABI)):
+        if info.get(key) != expected:
+            _fail(f"{path}: has {key} {info.get(key)!r}, expected {expected}; compile the model again")
+    if not isinstance(info.get("prefix"), str) or not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]{0,199}", info["prefix"]):
+        _fail(f"{path}: the field 'prefix' is no C identifier")
+    target = info.get("target")
+    features = target.get("features") if isinstance(target, dict) else None
+    if not isinstance(features, list) or not all(isinstance(name, str) for name in features):
+        _fail(f"{path}: the field 'target' has no list of features")
+    if info.get("role") not in ("step", "run"):
+        _fail(f"{path}: expected role 'step' or 'run', found {info.get('role')!r}")
+    for key in ("vocab", "context", "chunk") if info["role"] == "step" else ():
+        if type(info.get(key)) is not int or not 1 <= info[key] <= _MAXIMUM:
+            _fail(f"{path}: the field '{key}': expected a whole number of 1 or more, found {info.get(key)!r}")
+    weights = info.get("weights")
+    if weights is None:
+        return info
+    name = weights.get("file") if isinstance(weights, dict) else None
+    if not isinstance(name, str) or not name or name[0] == "." or "/" in name or "\0" in name:
+        _fail(f"{path}: the field 'file' of the weights is no plain file name")
+    if type(weights.get("bytes")) is not int or weights["bytes"] < 0:
+        _fail(f"{path}: the field 'bytes' of the weights is no size")
+    return info
+
+
+class Artifact:
+    """Loaded code and mapped weights. `info` is the JSON, `weights` the address of the weights or None."""
+
+    def __init__(self, base):
+        self.base = os.fspath(base)
+        self._library = self._weights = None
+        self.info = read_info(self.base)
+        try:
+            self._check_machine()
+            self._open_weights()
+            self._open_code()
+        except BaseException:
+            self.close()
+            raise
+
+    def _check_machine(self):
+        path, target = f"{self.base}.json", self.info["target"]
+        if str(target.get("triple")).split("-")[0] != host_target().split("-")[0]:
+            _fail(f"{path}: compiled for '{target.get('triple')}', but this machine is {host_target()}")
+        native.check_features(target["features"], path)
+
+    def _open_weights(self):
+        self.weights = None
+        stated = self.info.get("weights")
+        if stated is None:
+            return
+        path = os.path.join(os.path.dirname(self.base), stated["file"])
+        self._weights = native.MappedWeights(path)
+        if self._weights.bytes != stated["bytes"]:
+            _fail(f"{path}: {self.base}.json states {stated['bytes']} bytes of weights, found {self._weights.bytes}")
+        if stated.get("hash") is not None and self._weights.hash() != stated["hash"]:
+            _fail(f"{path}: {self.base}.json states weights with hash {stated['hash']}, found {self._weights.hash()}")
+        self.weights = self._weights.data
+
+    def _open_code(self):
+        path = os.path.realpath(f"{self.base}.so")
+        try:
+            self._library = ctypes.CDLL(path)
+        except OSError as error:
+            _fail(f"{path}: cannot be loaded: {error}")
+        for name, arguments in {**_ALWAYS, **(_STEP if self.info["role"] == "step" else {})}.items():
+            symbol = f"{self.info['prefix']}_{name}"
+            try:
+                function = getattr(self._library, symbol)
+            except AttributeError:
+                _fail(f"{path}: the function '{symbol}' is missing")
+            function.argtypes = arguments
+            function.restype = ctypes.c_char_p if name == "info_json" else ctypes.c_int32
+            setattr(self, name, function)
+            if name == "abi" and function() != native.ABI:
+                _fail(f"{path}: has ABI {function()}, this package has {native.ABI}; compile the model again")
+        try:
+            same = json.loads(self.info_json() or b"null") == self.info
+        except ValueError:
+            same = False
+        if not same:
+            _fail(f"{path}: was not made together with {self.base}.json")
+
+    def check(self, code, function):
+        """Raises Error with the name of a result code that is not OK."""
+        if code:
+            name = native.CODES.get(code, f"CODE_{code}")
+            raise Error(name, f"{self.base}: {self.info['prefix']}_{function} refused the call")
+
+    def close(self):
+        """Unloads the code and unmaps the weights; nothing may be called afterwards."""
+        if self._library is not None:
+            for name in (*_ALWAYS, *_STEP):
+                self.__dict__.pop(name, None)
+            dlclose(self._library._handle)
+        if self._weights is not None:
+            self._weights.close()
+        self._library = self._weights = self.weights = None
