@@ -1,0 +1,108 @@
+//===- HostTensor.h - A dense tensor on the host --------------------------===//
+//
+// The value type of the ONNX evaluator. Element types keep their ONNX meaning, storage is widened: every
+// 16- and 32-bit float is held as float (rounded to its type), every integer and bool as int64_t, 4-bit
+// types unpacked. Elements are row-major.
+//
+//===----------------------------------------------------------------------===//
+
+#ifndef LLMC_IMPORT_HOSTTENSOR_H
+#define LLMC_IMPORT_HOSTTENSOR_H
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+namespace llmc {
+
+enum class ElementType { F32, F16, BF16, F64, I64, I32, I16, I8, U64, U32, U16, U8, Bool, I4, U4 };
+
+const char *elementTypeName(ElementType type);
+/// Bits of one element in a file; 4 for the packed types.
+unsigned elementBits(ElementType type);
+bool isFloat(ElementType type);
+/// The ONNX TensorProto.DataType number of `type`, and back; `fromOnnxType` returns false for types that
+/// are not read (strings, complex, 8-bit floats).
+int toOnnxType(ElementType type);
+bool fromOnnxType(int onnxType, ElementType &type);
+
+using Shape = std::vector<int64_t>;
+
+/// The number of elements. Throws ImportError (ResourceLimit) on a negative dimension or on overflow.
+int64_t elementCount(const Shape &shape);
+std::string shapeString(const Shape &shape);
+std::vector<int64_t> rowMajorStrides(const Shape &shape);
+
+/// Round to nearest even in the given 16-bit format.
+uint16_t floatToHalf(float value);
+float halfToFloat(uint16_t bits);
+uint16_t floatToBFloat(float value);
+float bfloatToFloat(uint16_t bits);
+/// `value` rounded to `type` (F16, BF16; F32 is unchanged).
+float roundToType(float value, ElementType type);
+/// `value` wrapped to the width of an integer type, as a C conversion does.
+int64_t wrapToType(int64_t value, ElementType type);
+
+/// A tensor; copies share the elements.
+class HostTensor {
+public:
+  HostTensor() = default;
+  /// Zero-filled. Throws ImportError (ResourceLimit) above `maxBytes` of storage.
+  HostTensor(ElementType type, Shape shape);
+
+  static HostTensor fromInts(std::vector<int64_t> values, Shape shape,
+                             ElementType type = ElementType::I64);
+  static HostTensor fromFloats(std::vector<float> values, Shape shape,
+                               ElementType type = ElementType::F32);
+  static HostTensor scalar(int64_t value, ElementType type = ElementType::I64);
+  /// A float tensor over foreign memory that `owner` keeps alive.
+  static HostTensor borrowFloats(const float *data, Shape shape, std::shared_ptr<const void> owner);
+  /// An 8-bit tensor over foreign bytes; its integers are widened when first asked for.
+  static HostTensor borrowBytes(const uint8_t *data, Shape shape, ElementType type,
+                                std::shared_ptr<const void> owner);
+
+  ElementType type() const { return elementType; }
+  const Shape &shape() const { return dims; }
+  int64_t rank() const { return static_cast<int64_t>(dims.size()); }
+  int64_t size() const { return count; }
+  bool isFloat32Like() const {
+    return elementType == ElementType::F32 || elementType == ElementType::F16 ||
+           elementType == ElementType::BF16;
+  }
+  bool isDouble() const { return elementType == ElementType::F64; }
+  bool isInteger() const { return !isFloat32Like() && !isDouble(); }
+
+  /// Elements by storage class; asking for the wrong class throws.
+  const float *floats() const;
+  const double *doubles() const;
+  const int64_t *ints() const;
+  float *mutableFloats();
+  double *mutableDoubles();
+  int64_t *mutableInts();
+  /// The bytes of a borrowed 8-bit tensor, or nullptr.
+  const uint8_t *bytes() const { return rawBytes; }
+
+  /// Element `i` as double, whatever the type (int64 beyond 2^53 rounds).
+  double at(int64_t i) const;
+  void set(int64_t i, double value);
+  std::vector<int64_t> toInts() const;
+
+  /// The same elements under another shape of the same size.
+  HostTensor reshaped(Shape shape) const;
+
+  /// Upper bound on the storage of one tensor (8 GiB).
+  static constexpr int64_t maxBytes = int64_t(8) << 30;
+
+private:
+  ElementType elementType = ElementType::F32;
+  Shape dims;
+  int64_t count = 0;
+  mutable std::shared_ptr<void> storage;
+  std::shared_ptr<const void> foreign;
+  const uint8_t *rawBytes = nullptr;
+};
+
+} // namespace llmc
+
+#endif // LLMC_IMPORT_HOSTTENSOR_H

@@ -1,0 +1,125 @@
+//===- OnnxModel.h - A checked ONNX file ----------------------------------===//
+//
+// Reads a model file and its external data as untrusted input: every size is multiplied with overflow
+// checks and compared with the bytes present before anything is allocated, external data is opened beneath
+// the model's folder without following links, and the graph is checked to be a graph (unique names, no
+// missing values, no cycles). Everything later in the room relies on these checks.
+//
+// Format: the ONNX IR specification, https://github.com/onnx/onnx/blob/main/docs/IR.md.
+//
+//===----------------------------------------------------------------------===//
+
+#ifndef LLMC_IMPORT_ONNXMODEL_H
+#define LLMC_IMPORT_ONNXMODEL_H
+
+#include "llmc/Import/HostTensor.h"
+
+#include <map>
+#include <memory>
+#include <string>
+#include <unordered_map>
+#include <unordered_set>
+#include <vector>
+
+namespace llmc {
+
+namespace onnx {
+class AttributeProto;
+class GraphProto;
+class ModelProto;
+class NodeProto;
+class TensorProto;
+} // namespace onnx
+
+struct LoadOptions {
+  /// Opsets of the default domain that are accepted.
+  int64_t minOpset = 11, maxOpset = 25;
+};
+
+/// One dimension of a declared shape: a number, or a name, or (both empty) unknown.
+struct DeclaredDim {
+  int64_t value = -1;
+  std::string name;
+};
+
+/// A graph input or output.
+struct DeclaredValue {
+  std::string name;
+  ElementType type = ElementType::F32;
+  bool hasShape = false;
+  std::vector<DeclaredDim> dims;
+};
+
+/// Files that tensors point into, mapped read-only, opened only beneath one folder.
+class ExternalFiles {
+public:
+  explicit ExternalFiles(std::string modelFolder) : folder(std::move(modelFolder)) {}
+
+  struct Mapping {
+    const uint8_t *data = nullptr;
+    uint64_t size = 0;
+    ~Mapping();
+  };
+  /// Maps `location` (a relative path without `..` or links). `what` names the tensor in errors.
+  std::shared_ptr<const Mapping> open(const std::string &location, const std::string &what);
+
+private:
+  std::string folder;
+  std::map<std::string, std::shared_ptr<const Mapping>> mappings;
+};
+
+class OnnxModel {
+public:
+  /// Throws ImportError. The result is immutable but for caches of decoded tensors.
+  static std::unique_ptr<OnnxModel> load(const std::string &path, const LoadOptions &options = {});
+  ~OnnxModel();
+
+  const std::string &path() const { return filePath; }
+  const onnx::GraphProto &graph() const;
+  /// The version imported for a domain ("" is ai.onnx), 0 when it is not imported.
+  int64_t opset(const std::string &domain) const;
+  /// The nodes of the main graph, producers before users.
+  const std::vector<const onnx::NodeProto *> &nodes() const { return order; }
+  const std::vector<DeclaredValue> &inputs() const { return graphInputs; }
+  const std::vector<DeclaredValue> &outputs() const { return graphOutputs; }
+  /// The node that makes a value, or nullptr for inputs, initializers and unknown names.
+  const onnx::NodeProto *producer(const std::string &value) const;
+
+  bool isInitializer(const std::string &name) const { return initializers.count(name) != 0; }
+  /// Decodes (or maps) an initializer; cached.
+  const HostTensor &initializer(const std::string &name) const;
+  std::vector<std::string> initializerNames() const;
+  /// Bytes of all initializers, as stored.
+  uint64_t weightBytes() const { return totalWeightBytes; }
+
+  /// Decodes a tensor of this file; `what` names it in errors.
+  HostTensor decode(const onnx::TensorProto &tensor, const std::string &what) const;
+
+private:
+  OnnxModel();
+  void readFile();
+  void checkHeader(const LoadOptions &options);
+  void readDeclarations();
+  void checkTensor(const onnx::TensorProto &tensor, const std::string &what);
+  void checkGraph(const onnx::GraphProto &graph, std::unordered_set<std::string> outer,
+                  const std::string &where, unsigned depth,
+                  std::vector<const onnx::NodeProto *> *sorted);
+
+  std::string filePath;
+  std::unique_ptr<onnx::ModelProto> model;
+  std::map<std::string, int64_t> opsets;
+  std::vector<const onnx::NodeProto *> order;
+  std::vector<DeclaredValue> graphInputs, graphOutputs;
+  std::unordered_map<std::string, const onnx::NodeProto *> producers;
+  std::unordered_map<std::string, const onnx::TensorProto *> initializers;
+  mutable std::unordered_map<std::string, HostTensor> decoded;
+  mutable std::unique_ptr<ExternalFiles> external;
+  uint64_t totalWeightBytes = 0;
+};
+
+/// "node 'name' (Op)" for messages; a nameless node is named by its first output.
+std::string describeNode(const onnx::NodeProto &node);
+
+} // namespace llmc
+
+#endif // LLMC_IMPORT_ONNXMODEL_H

@@ -1,0 +1,267 @@
+//===- Evaluator.cpp - ONNX operators on the host -------------------------===//
+//
+// Runs a graph by its topological order, only what is asked for, and frees values early.
+//
+//===----------------------------------------------------------------------===//
+
+#include "llmc/Import/Evaluator.h"
+#include "EvaluatorOps.h"
+
+#include <algorithm>
+#include <unordered_set>
+
+using namespace llmc;
+
+const onnx::AttributeProto *Attributes::find(const char *name) const {
+  for (const onnx::AttributeProto &attribute : node.attribute())
+    if (attribute.name() == name)
+      return &attribute;
+  return nullptr;
+}
+
+int64_t Attributes::getInt(const char *name, int64_t otherwise) const {
+  const onnx::AttributeProto *attribute = find(name);
+  return attribute ? attribute->i() : otherwise;
+}
+
+int64_t Attributes::requireInt(const char *name) const {
+  if (const onnx::AttributeProto *attribute = find(name))
+    return attribute->i();
+  fail("attribute '", name, "' is missing");
+}
+
+float Attributes::getFloat(const char *name, float otherwise) const {
+  const onnx::AttributeProto *attribute = find(name);
+  return attribute ? attribute->f() : otherwise;
+}
+
+std::string Attributes::getString(const char *name, const std::string &otherwise) const {
+  const onnx::AttributeProto *attribute = find(name);
+  return attribute ? attribute->s() : otherwise;
+}
+
+std::vector<int64_t> Attributes::getInts(const char *name) const {
+  const onnx::AttributeProto *attribute = find(name);
+  if (!attribute)
+    return {};
+  return std::vector<int64_t>(attribute->ints().begin(), attribute->ints().end());
+}
+
+bool OpCall::intsFrom(size_t i, const char *attribute, std::vector<int64_t> &values) const {
+  if (const HostTensor *tensor = optional(i)) {
+    values = tensor->toInts();
+    return true;
+  }
+  values = attributes.getInts(attribute);
+  return attributes.has(attribute);
+}
+
+int64_t llmc::normalizeAxis(int64_t axis, int64_t rank) {
+  if (axis < -rank || axis >= rank)
+    fail("axis ", axis, " is outside the ", rank, " dimensions");
+  return axis < 0 ? axis + rank : axis;
+}
+
+Shape llmc::broadcastShapes(const Shape &a, const Shape &b) {
+  Shape out(std::max(a.size(), b.size()));
+  for (size_t i = 0; i < out.size(); ++i) {
+    int64_t x = i < a.size() ? a[a.size() - 1 - i] : 1, y = i < b.size() ? b[b.size() - 1 - i] : 1;
+    if (x != y && x != 1 && y != 1)
+      fail("shapes ", shapeString(a), " and ", shapeString(b), " do not broadcast");
+    out[out.size() - 1 - i] = x == 1 ? y : x;
+  }
+  return out;
+}
+
+BroadcastIndex::BroadcastIndex(const Shape &in, const Shape &out) {
+  if (in == out) {
+    identity = true;
+    return;
+  }
+  if (elementCount(in) == 1) {
+    scalar = true;
+    return;
+  }
+  std::vector<int64_t> inStrides = rowMajorStrides(in), strides(out.size(), 0);
+  size_t lead = out.size() - in.size();
+  for (size_t i = 0; i < in.size(); ++i)
+    strides[lead + i] = in[i] == 1 ? 0 : inStrides[i];
+  offsets.resize(elementCount(out));
+  std::vector<int64_t> at(out.size(), 0);
+  int64_t offset = 0;
+  for (int64_t &slot : offsets) {
+    slot = offset;
+    for (size_t d = out.size(); d-- > 0;) {
+      offset += strides[d];
+      if (++at[d] < out[d])
+        break;
+      offset -= strides[d] * out[d];
+      at[d] = 0;
+    }
+  }
+}
+
+std::vector<double> llmc::toDoubles(const HostTensor &tensor) {
+  std::vector<double> values(tensor.size());
+  for (int64_t i = 0; i < tensor.size(); ++i)
+    values[i] = tensor.at(i);
+  return values;
+}
+
+HostTensor llmc::fromDoubles(const std::vector<double> &values, Shape shape, ElementType type) {
+  HostTensor tensor(type, std::move(shape));
+  if (tensor.size() != static_cast<int64_t>(values.size()))
+    fail("internal: ", values.size(), " values for shape ", shapeString(tensor.shape()));
+  for (int64_t i = 0; i < tensor.size(); ++i)
+    tensor.set(i, values[i]);
+  return tensor;
+}
+
+static const OpTable &opTable() {
+  static const OpTable table = [] {
+    OpTable t;
+    registerElementwise(t);
+    registerActivations(t);
+    registerLogic(t);
+    registerShape(t);
+    registerIndexing(t);
+    registerReductions(t);
+    registerNorms(t);
+    registerMatMul(t);
+    registerAttention(t);
+    registerRotary(t);
+    registerQuantized(t);
+    return t;
+  }();
+  return table;
+}
+
+static std::string domainOf(const onnx::NodeProto &node) {
+  return node.domain() == "ai.onnx" ? "" : node.domain();
+}
+
+bool Evaluator::supports(const onnx::NodeProto &node) {
+  std::string domain = domainOf(node);
+  return opTable().count({domain, node.op_type()}) || (domain.empty() && node.op_type() == "If");
+}
+
+std::vector<HostTensor>
+Evaluator::runNode(const onnx::NodeProto &node, const std::vector<const HostTensor *> &inputs,
+                   const std::function<const HostTensor *(const std::string &)> &lookup) const {
+  std::string domain = domainOf(node);
+  try {
+    if (domain.empty() && node.op_type() == "If") {
+      if (inputs.empty() || !inputs[0] || inputs[0]->size() != 1 || !lookup)
+        fail("expected one condition");
+      const onnx::AttributeProto *branch =
+          Attributes(node).find(inputs[0]->at(0) != 0 ? "then_branch" : "else_branch");
+      if (!branch)
+        fail("a branch is missing");
+      return runSubgraph(branch->g(), lookup);
+    }
+    auto found = opTable().find({domain, node.op_type()});
+    if (found == opTable().end())
+      fail("the operator is not supported");
+    OpCall call{node, Attributes(node), model, options, model.opset(domain), inputs, {}};
+    call.outputs.resize(node.output_size());
+    found->second(call);
+    return std::move(call.outputs);
+  } catch (const ImportError &error) {
+    throw ImportError(describeNode(node) + ": " + error.what(), error.kind());
+  }
+}
+
+std::vector<HostTensor> Evaluator::runSubgraph(
+    const onnx::GraphProto &graph,
+    const std::function<const HostTensor *(const std::string &)> &lookup) const {
+  ValueMap local;
+  std::function<const HostTensor *(const std::string &)> find =
+      [&](const std::string &name) -> const HostTensor * {
+    auto found = local.find(name);
+    return found != local.end() ? &found->second : lookup(name);
+  };
+  for (const onnx::TensorProto &tensor : graph.initializer())
+    local.emplace(tensor.name(), model.decode(tensor, "tensor '" + tensor.name() + "'"));
+  for (const onnx::NodeProto &node : graph.node()) {
+    std::vector<const HostTensor *> inputs;
+    for (const std::string &name : node.input()) {
+      inputs.push_back(name.empty() ? nullptr : find(name));
+      if (!name.empty() && !inputs.back())
+        fail(describeNode(node), ": '", name, "' has no value");
+    }
+    std::vector<HostTensor> outputs = runNode(node, inputs, find);
+    for (int i = 0; i < node.output_size() && i < static_cast<int>(outputs.size()); ++i)
+      local[node.output(i)] = std::move(outputs[i]);
+  }
+  std::vector<HostTensor> results;
+  for (const onnx::ValueInfoProto &output : graph.output()) {
+    const HostTensor *value = find(output.name());
+    if (!value)
+      fail("subgraph output '", output.name(), "' has no value");
+    results.push_back(*value);
+  }
+  return results;
+}
+
+ValueMap Evaluator::run(const ValueMap &inputs, const std::vector<std::string> &wanted) const {
+  const std::vector<const onnx::NodeProto *> &nodes = model.nodes();
+  std::unordered_set<std::string> needed(wanted.begin(), wanted.end());
+  std::vector<bool> active(nodes.size(), false);
+  std::unordered_map<std::string, size_t> lastUse;
+  for (size_t i = nodes.size(); i-- > 0;) {
+    for (const std::string &output : nodes[i]->output())
+      active[i] = active[i] || (!output.empty() && needed.count(output) && !inputs.count(output));
+    if (!active[i])
+      continue;
+    for (const std::string &name : valuesRead(*nodes[i])) {
+      needed.insert(name);
+      lastUse.emplace(name, i);
+    }
+  }
+  ValueMap values;
+  auto find = [&](const std::string &name) -> const HostTensor * {
+    auto given = inputs.find(name);
+    if (given != inputs.end())
+      return &given->second;
+    auto made = values.find(name);
+    if (made != values.end())
+      return &made->second;
+    return model.isInitializer(name) ? &model.initializer(name) : nullptr;
+  };
+  std::unordered_set<std::string> keep(wanted.begin(), wanted.end());
+  for (size_t i = 0; i < nodes.size(); ++i) {
+    if (!active[i])
+      continue;
+    const onnx::NodeProto &node = *nodes[i];
+    std::vector<const HostTensor *> operands;
+    for (const std::string &name : node.input()) {
+      operands.push_back(name.empty() ? nullptr : find(name));
+      if (!name.empty() && !operands.back())
+        fail(model.path(), ": ", describeNode(node), ": input '", name, "' was not given");
+    }
+    std::vector<HostTensor> results = runNode(node, operands, find);
+    for (int k = 0; k < node.output_size() && k < static_cast<int>(results.size()); ++k)
+      if (!node.output(k).empty())
+        values[node.output(k)] = std::move(results[k]);
+    for (const std::string &name : valuesRead(node)) {
+      auto last = lastUse.find(name);
+      if (last != lastUse.end() && last->second == i && !keep.count(name))
+        values.erase(name);
+    }
+  }
+  ValueMap result;
+  for (const std::string &name : wanted) {
+    const HostTensor *value = find(name);
+    if (!value)
+      fail(model.path(), ": value '", name, "' was not given and nothing makes it");
+    result.emplace(name, *value);
+  }
+  return result;
+}
+
+ValueMap Evaluator::runAll(const ValueMap &inputs) const {
+  std::vector<std::string> names;
+  for (const DeclaredValue &output : model.outputs())
+    names.push_back(output.name);
+  return run(inputs, names);
+}

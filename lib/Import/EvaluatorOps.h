@@ -1,0 +1,128 @@
+//===- EvaluatorOps.h - What operator implementations share ---------------===//
+//
+// One call of an operator, its attributes, broadcasting, and the table that families add themselves to.
+//
+//===----------------------------------------------------------------------===//
+
+#ifndef LLMC_LIB_IMPORT_EVALUATOROPS_H
+#define LLMC_LIB_IMPORT_EVALUATOROPS_H
+
+#include "Onnx.pb.h"
+#include "llmc/Import/Evaluator.h"
+#include "llmc/Import/ImportError.h"
+
+#include <map>
+#include <utility>
+
+namespace llmc {
+
+/// Typed access to the attributes of a node.
+class Attributes {
+public:
+  explicit Attributes(const onnx::NodeProto &node) : node(node) {}
+  const onnx::AttributeProto *find(const char *name) const;
+  bool has(const char *name) const { return find(name) != nullptr; }
+  int64_t getInt(const char *name, int64_t otherwise) const;
+  int64_t requireInt(const char *name) const;
+  float getFloat(const char *name, float otherwise) const;
+  std::string getString(const char *name, const std::string &otherwise) const;
+  std::vector<int64_t> getInts(const char *name) const;
+
+private:
+  const onnx::NodeProto &node;
+};
+
+struct OpCall {
+  const onnx::NodeProto &node;
+  Attributes attributes;
+  const OnnxModel &model;
+  const EvaluatorOptions &options;
+  int64_t opset;
+  const std::vector<const HostTensor *> &inputs;
+  std::vector<HostTensor> outputs;
+
+  const HostTensor *optional(size_t i) const { return i < inputs.size() ? inputs[i] : nullptr; }
+  const HostTensor &input(size_t i) const {
+    if (const HostTensor *tensor = optional(i))
+      return *tensor;
+    fail("input ", i, " is missing");
+  }
+  bool wants(int i) const { return i < node.output_size() && !node.output(i).empty(); }
+  void set(size_t i, HostTensor tensor) {
+    if (i < outputs.size())
+      outputs[i] = std::move(tensor);
+  }
+  /// Integers of input `i`, or of the attribute that older opsets have instead.
+  bool intsFrom(size_t i, const char *attribute, std::vector<int64_t> &values) const;
+};
+
+using OpFunction = void (*)(OpCall &);
+/// Keyed by (domain, operator); the default domain is "".
+using OpTable = std::map<std::pair<std::string, std::string>, OpFunction>;
+
+void registerElementwise(OpTable &table);
+void registerActivations(OpTable &table);
+void registerLogic(OpTable &table);
+void registerShape(OpTable &table);
+void registerIndexing(OpTable &table);
+void registerReductions(OpTable &table);
+void registerNorms(OpTable &table);
+void registerMatMul(OpTable &table);
+void registerAttention(OpTable &table);
+void registerRotary(OpTable &table);
+void registerQuantized(OpTable &table);
+
+/// `axis` counted from the front; throws when it is outside [-rank, rank).
+int64_t normalizeAxis(int64_t axis, int64_t rank);
+Shape broadcastShapes(const Shape &a, const Shape &b);
+
+/// For each element of `out`, the element of a tensor of shape `in` that broadcasts to it.
+class BroadcastIndex {
+public:
+  BroadcastIndex(const Shape &in, const Shape &out);
+  int64_t operator[](int64_t i) const { return identity ? i : scalar ? 0 : offsets[i]; }
+
+private:
+  bool identity = false, scalar = false;
+  std::vector<int64_t> offsets;
+};
+
+/// y[n] = f(x[n]) computed in double, in the type of `x`.
+template <typename F> HostTensor mapFloat(const HostTensor &x, F f) {
+  HostTensor y(x.type(), x.shape());
+  int64_t n = x.size();
+  if (x.isFloat32Like()) {
+    const float *in = x.floats();
+    float *out = y.mutableFloats();
+    for (int64_t i = 0; i < n; ++i)
+      out[i] = static_cast<float>(f(static_cast<double>(in[i])));
+  } else {
+    for (int64_t i = 0; i < n; ++i)
+      y.set(i, f(x.at(i)));
+  }
+  return y;
+}
+
+/// All elements as double.
+std::vector<double> toDoubles(const HostTensor &tensor);
+/// A tensor of `type` from doubles.
+HostTensor fromDoubles(const std::vector<double> &values, Shape shape, ElementType type);
+
+/// c[M,N] = a[M,K] * b[K,N], accumulated in f64; `b` may be read transposed ([N,K]).
+void multiplyMatrices(const float *a, const float *b, float *c, int64_t m, int64_t n, int64_t k,
+                      bool transposedB);
+
+HostTensor matMul(const HostTensor &a, const HostTensor &b);
+HostTensor castTo(const HostTensor &x, ElementType type);
+HostTensor transpose(const HostTensor &x, const std::vector<int64_t> &perm);
+HostTensor concat(const std::vector<const HostTensor *> &parts, int64_t axis);
+
+/// Rotates `x` [batch, seq, heads, size] in place: the first `rotaryDim` elements of each head, by
+/// cos/sin tables [positions, rotaryDim / 2] at row `position(b, s)`.
+void rotate(std::vector<double> &x, int64_t batch, int64_t seq, int64_t heads, int64_t size,
+            int64_t rotaryDim, bool interleaved, const std::function<double(int64_t, int64_t, int64_t)> &cosAt,
+            const std::function<double(int64_t, int64_t, int64_t)> &sinAt);
+
+} // namespace llmc
+
+#endif // LLMC_LIB_IMPORT_EVALUATOROPS_H

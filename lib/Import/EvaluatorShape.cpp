@@ -1,0 +1,455 @@
+//===- EvaluatorShape.cpp - Operators that move or describe elements ------===//
+//
+// Shapes, views, joins and splits; constants and ranges.
+//
+//===----------------------------------------------------------------------===//
+
+#include "EvaluatorOps.h"
+
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+#include <limits>
+#include <numeric>
+
+using namespace llmc;
+
+/// y[i] = x[source[i]], whatever the type.
+static HostTensor permuteElements(const HostTensor &x, Shape shape,
+                                  const std::vector<int64_t> &source) {
+  HostTensor y(x.type(), std::move(shape));
+  if (x.isFloat32Like()) {
+    const float *in = x.floats();
+    float *out = y.mutableFloats();
+    for (size_t i = 0; i < source.size(); ++i)
+      out[i] = in[source[i]];
+  } else if (x.isDouble()) {
+    for (size_t i = 0; i < source.size(); ++i)
+      y.mutableDoubles()[i] = x.doubles()[source[i]];
+  } else {
+    const int64_t *in = x.ints();
+    int64_t *out = y.mutableInts();
+    for (size_t i = 0; i < source.size(); ++i)
+      out[i] = in[source[i]];
+  }
+  return y;
+}
+
+/// The source of each element of an output whose dimension d walks x by strides[d] from `start`.
+static std::vector<int64_t> stridedOffsets(const Shape &shape, const std::vector<int64_t> &strides,
+                                           int64_t start) {
+  std::vector<int64_t> offsets(elementCount(shape));
+  std::vector<int64_t> at(shape.size(), 0);
+  int64_t offset = start;
+  for (int64_t &slot : offsets) {
+    slot = offset;
+    for (size_t d = shape.size(); d-- > 0;) {
+      offset += strides[d];
+      if (++at[d] < shape[d])
+        break;
+      offset -= strides[d] * shape[d];
+      at[d] = 0;
+    }
+  }
+  return offsets;
+}
+
+HostTensor llmc::transpose(const HostTensor &x, const std::vector<int64_t> &perm) {
+  Shape shape(x.rank());
+  std::vector<int64_t> strides = rowMajorStrides(x.shape()), walk(x.rank());
+  std::vector<bool> seen(x.rank(), false);
+  if (static_cast<int64_t>(perm.size()) != x.rank())
+    fail("permutation of ", perm.size(), " axes for ", x.rank(), " dimensions");
+  for (int64_t d = 0; d < x.rank(); ++d) {
+    int64_t from = normalizeAxis(perm[d], x.rank());
+    if (seen[from])
+      fail("permutation names axis ", from, " twice");
+    seen[from] = true;
+    shape[d] = x.shape()[from];
+    walk[d] = strides[from];
+  }
+  std::vector<int64_t> source = stridedOffsets(shape, walk, 0);
+  return permuteElements(x, std::move(shape), source);
+}
+
+static void transposeOp(OpCall &call) {
+  const HostTensor &x = call.input(0);
+  std::vector<int64_t> perm = call.attributes.getInts("perm");
+  if (perm.empty())
+    for (int64_t d = x.rank(); d-- > 0;)
+      perm.push_back(d);
+  call.set(0, transpose(x, perm));
+}
+
+static void shapeOp(OpCall &call) {
+  const HostTensor &x = call.input(0);
+  int64_t rank = x.rank();
+  int64_t start = call.attributes.getInt("start", 0), end = call.attributes.getInt("end", rank);
+  start = std::clamp<int64_t>(start < 0 ? start + rank : start, 0, rank);
+  end = std::clamp<int64_t>(end < 0 ? end + rank : end, 0, rank);
+  std::vector<int64_t> dims;
+  for (int64_t d = start; d < end; ++d)
+    dims.push_back(x.shape()[d]);
+  Shape shape = {static_cast<int64_t>(dims.size())};
+  call.set(0, HostTensor::fromInts(dims, shape));
+}
+
+static void sizeOp(OpCall &call) { call.set(0, HostTensor::scalar(call.input(0).size())); }
+
+static void reshape(OpCall &call) {
+  const HostTensor &x = call.input(0);
+  std::vector<int64_t> wanted = call.input(1).toInts();
+  bool allowZero = call.attributes.getInt("allowzero", 0) != 0;
+  int64_t known = 1, open = -1;
+  for (size_t d = 0; d < wanted.size(); ++d) {
+    if (wanted[d] == 0 && !allowZero) {
+      if (static_cast<int64_t>(d) >= x.rank())
+        fail("reshape copies dimension ", d, " of a tensor with ", x.rank());
+      wanted[d] = x.shape()[d];
+    }
+    if (wanted[d] == -1) {
+      if (open >= 0)
+        fail("reshape to ", shapeString(wanted), " has two open dimensions");
+      open = static_cast<int64_t>(d);
+    } else if (wanted[d] < 0 || __builtin_mul_overflow(known, wanted[d], &known)) {
+      fail("bad reshape to ", shapeString(wanted));
+    }
+  }
+  if (open >= 0) {
+    if (known == 0 || x.size() % known != 0)
+      fail("cannot reshape ", shapeString(x.shape()), " to ", shapeString(wanted));
+    wanted[open] = x.size() / known;
+  }
+  call.set(0, x.reshaped(wanted));
+}
+
+static void flatten(OpCall &call) {
+  const HostTensor &x = call.input(0);
+  int64_t axis = call.attributes.getInt("axis", 1);
+  if (axis < -x.rank() || axis > x.rank())
+    fail("axis ", axis, " is outside the ", x.rank(), " dimensions");
+  axis = axis < 0 ? axis + x.rank() : axis;
+  int64_t outer = 1, inner = 1;
+  for (int64_t d = 0; d < x.rank(); ++d)
+    (d < axis ? outer : inner) *= x.shape()[d];
+  call.set(0, x.reshaped({outer, inner}));
+}
+
+static void squeeze(OpCall &call) {
+  const HostTensor &x = call.input(0);
+  std::vector<int64_t> axes;
+  bool given = call.intsFrom(1, "axes", axes);
+  std::vector<bool> drop(x.rank(), false);
+  for (int64_t axis : axes) {
+    axis = normalizeAxis(axis, x.rank());
+    if (x.shape()[axis] != 1)
+      fail("squeezed dimension ", axis, " is ", x.shape()[axis], ", expected 1");
+    drop[axis] = true;
+  }
+  Shape shape;
+  for (int64_t d = 0; d < x.rank(); ++d)
+    if (!(given ? drop[d] : x.shape()[d] == 1))
+      shape.push_back(x.shape()[d]);
+  call.set(0, x.reshaped(shape));
+}
+
+static void unsqueeze(OpCall &call) {
+  const HostTensor &x = call.input(0);
+  std::vector<int64_t> axes;
+  if (!call.intsFrom(1, "axes", axes))
+    fail("axes are missing");
+  int64_t rank = x.rank() + static_cast<int64_t>(axes.size());
+  std::vector<bool> added(rank, false);
+  for (int64_t axis : axes) {
+    axis = normalizeAxis(axis, rank);
+    if (added[axis])
+      fail("axis ", axis, " is added twice");
+    added[axis] = true;
+  }
+  Shape shape;
+  size_t next = 0;
+  for (int64_t d = 0; d < rank; ++d)
+    shape.push_back(added[d] ? 1 : x.shape()[next++]);
+  call.set(0, x.reshaped(shape));
+}
+
+static HostTensor broadcastTo(const HostTensor &x, const Shape &shape) {
+  BroadcastIndex index(x.shape(), shape);
+  std::vector<int64_t> source(elementCount(shape));
+  for (size_t i = 0; i < source.size(); ++i)
+    source[i] = index[static_cast<int64_t>(i)];
+  return permuteElements(x, shape, source);
+}
+
+static void expand(OpCall &call) {
+  const HostTensor &x = call.input(0);
+  Shape shape = broadcastShapes(x.shape(), call.input(1).toInts());
+  HostTensor probe(ElementType::Bool, shape); // refuses shapes that are too large
+  call.set(0, broadcastTo(x, shape));
+}
+
+static void tile(OpCall &call) {
+  const HostTensor &x = call.input(0);
+  std::vector<int64_t> repeats = call.input(1).toInts();
+  if (static_cast<int64_t>(repeats.size()) != x.rank())
+    fail("expected ", x.rank(), " repeats, got ", repeats.size());
+  Shape shape(x.rank());
+  for (int64_t d = 0; d < x.rank(); ++d)
+    if (repeats[d] < 0 || __builtin_mul_overflow(x.shape()[d], repeats[d], &shape[d]))
+      fail("bad repeat ", repeats[d]);
+  HostTensor probe(ElementType::Bool, shape);
+  std::vector<int64_t> strides = rowMajorStrides(x.shape()), outStrides = rowMajorStrides(shape);
+  std::vector<int64_t> source(elementCount(shape));
+  for (size_t i = 0; i < source.size(); ++i) {
+    int64_t rest = static_cast<int64_t>(i);
+    for (int64_t d = 0; d < x.rank(); ++d) {
+      source[i] += rest / outStrides[d] % x.shape()[d] * strides[d];
+      rest %= outStrides[d];
+    }
+  }
+  call.set(0, permuteElements(x, shape, source));
+}
+
+HostTensor llmc::concat(const std::vector<const HostTensor *> &parts, int64_t axis) {
+  if (parts.empty() || !parts[0])
+    fail("nothing to concatenate");
+  Shape shape = parts[0]->shape();
+  axis = normalizeAxis(axis, parts[0]->rank());
+  shape[axis] = 0;
+  for (const HostTensor *part : parts) {
+    if (!part || part->rank() != parts[0]->rank() || part->type() != parts[0]->type())
+      fail("concatenated tensors differ in type or rank");
+    for (int64_t d = 0; d < part->rank(); ++d)
+      if (d != axis && part->shape()[d] != shape[d])
+        fail("concatenated shapes ", shapeString(parts[0]->shape()), " and ",
+             shapeString(part->shape()), " differ outside axis ", axis);
+    if (__builtin_add_overflow(shape[axis], part->shape()[axis], &shape[axis]))
+      fail("concatenated dimension overflows");
+  }
+  HostTensor out(parts[0]->type(), shape);
+  int64_t outer = 1, inner = 1;
+  for (int64_t d = 0; d < static_cast<int64_t>(shape.size()); ++d)
+    if (d != axis)
+      (d < axis ? outer : inner) *= shape[d];
+  int64_t done = 0;
+  size_t width = out.isFloat32Like() ? 4 : 8;
+  auto bytes = [](const HostTensor &t) {
+    return t.isFloat32Like() ? reinterpret_cast<const char *>(t.floats())
+           : t.isDouble()    ? reinterpret_cast<const char *>(t.doubles())
+                             : reinterpret_cast<const char *>(t.ints());
+  };
+  char *target = const_cast<char *>(bytes(out));
+  for (const HostTensor *part : parts) {
+    int64_t run = part->shape()[axis] * inner;
+    for (int64_t o = 0; o < outer && run; ++o)
+      std::memcpy(target + (o * shape[axis] * inner + done * inner) * width,
+                  bytes(*part) + o * run * width, run * width);
+    done += part->shape()[axis];
+  }
+  return out;
+}
+
+static void concatOp(OpCall &call) {
+  call.set(0, concat(call.inputs, call.attributes.requireInt("axis")));
+}
+
+static HostTensor slice(const HostTensor &x, const std::vector<int64_t> &starts, const Shape &shape,
+                        const std::vector<int64_t> &steps) {
+  std::vector<int64_t> strides = rowMajorStrides(x.shape());
+  int64_t start = 0;
+  for (int64_t d = 0; d < x.rank(); ++d) {
+    start += starts[d] * strides[d];
+    strides[d] *= steps[d];
+  }
+  return permuteElements(x, shape, stridedOffsets(shape, strides, start));
+}
+
+static void split(OpCall &call) {
+  const HostTensor &x = call.input(0);
+  int64_t axis = normalizeAxis(call.attributes.getInt("axis", 0), x.rank());
+  int64_t length = x.shape()[axis], count = call.node.output_size();
+  std::vector<int64_t> sizes;
+  if (!call.intsFrom(1, "split", sizes)) {
+    int64_t parts = call.attributes.getInt("num_outputs", count);
+    if (parts <= 0)
+      fail("num_outputs is ", parts);
+    int64_t each = (length + parts - 1) / parts;
+    for (int64_t i = 0; i < count; ++i)
+      sizes.push_back(std::clamp<int64_t>(length - i * each, 0, each));
+  }
+  int64_t total = 0;
+  for (int64_t size : sizes)
+    if (size < 0 || __builtin_add_overflow(total, size, &total))
+      fail("bad split sizes ", shapeString(sizes));
+  if (total != length || static_cast<int64_t>(sizes.size()) != count)
+    fail("split sizes ", shapeString(sizes), " do not make ", length, " in ", count, " parts");
+  std::vector<int64_t> starts(x.rank(), 0), steps(x.rank(), 1);
+  for (int64_t i = 0; i < count; ++i) {
+    Shape shape = x.shape();
+    shape[axis] = sizes[i];
+    call.set(i, slice(x, starts, shape, steps));
+    starts[axis] += sizes[i];
+  }
+}
+
+static void sliceOp(OpCall &call) {
+  const HostTensor &x = call.input(0);
+  std::vector<int64_t> begins = call.input(1).toInts(), ends = call.input(2).toInts(), axes, strides;
+  if (const HostTensor *given = call.optional(3))
+    axes = given->toInts();
+  else
+    for (size_t i = 0; i < begins.size(); ++i)
+      axes.push_back(static_cast<int64_t>(i));
+  strides = call.optional(4) ? call.optional(4)->toInts() : std::vector<int64_t>(axes.size(), 1);
+  if (begins.size() != axes.size() || ends.size() != axes.size() || strides.size() != axes.size())
+    fail("starts, ends, axes and steps differ in length");
+  std::vector<int64_t> starts(x.rank(), 0), steps(x.rank(), 1);
+  Shape shape = x.shape();
+  for (size_t i = 0; i < axes.size(); ++i) {
+    int64_t axis = normalizeAxis(axes[i], x.rank()), length = x.shape()[axis], step = strides[i];
+    if (step == 0 || step == std::numeric_limits<int64_t>::min())
+      fail("bad step ", step);
+    int64_t begin = begins[i] < 0 ? begins[i] + length : begins[i];
+    int64_t end = ends[i] < 0 ? ends[i] + length : ends[i];
+    begin = std::clamp<int64_t>(begin, 0, step > 0 ? length : length - 1);
+    end = std::clamp<int64_t>(end, step > 0 ? 0 : -1, length);
+    starts[axis] = begin;
+    steps[axis] = step;
+    int64_t span = step > 0 ? end - begin : begin - end, size = step > 0 ? step : -step;
+    shape[axis] = span <= 0 ? 0 : (span - 1) / size + 1;
+  }
+  call.set(0, slice(x, starts, shape, steps));
+}
+
+static void constant(OpCall &call) {
+  const onnx::NodeProto &node = call.node;
+  for (const onnx::AttributeProto &attribute : node.attribute()) {
+    const std::string &name = attribute.name();
+    if (name == "value")
+      return call.set(0, call.model.decode(attribute.t(), "attribute 'value'"));
+    if (name == "value_int")
+      return call.set(0, HostTensor::scalar(attribute.i()));
+    if (name == "value_float")
+      return call.set(0, HostTensor::fromFloats({attribute.f()}, {}));
+    if (name == "value_ints")
+      return call.set(0, HostTensor::fromInts({attribute.ints().begin(), attribute.ints().end()},
+                                              {attribute.ints_size()}));
+    if (name == "value_floats")
+      return call.set(0,
+                      HostTensor::fromFloats({attribute.floats().begin(), attribute.floats().end()},
+                                             {attribute.floats_size()}));
+  }
+  fail("constant without a supported value attribute");
+}
+
+static void constantOfShape(OpCall &call) {
+  HostTensor value = HostTensor::fromFloats({0.0f}, {1});
+  if (const onnx::AttributeProto *attribute = call.attributes.find("value"))
+    value = call.model.decode(attribute->t(), "attribute 'value'");
+  if (value.size() != 1)
+    fail("expected one value, got ", value.size());
+  HostTensor out(value.type(), call.input(0).toInts());
+  for (int64_t i = 0; i < out.size(); ++i) {
+    if (out.isInteger())
+      out.mutableInts()[i] = value.ints()[0];
+    else
+      out.set(i, value.at(0));
+  }
+  call.set(0, out);
+}
+
+static void range(OpCall &call) {
+  const HostTensor &start = call.input(0), &limit = call.input(1), &delta = call.input(2);
+  if (start.size() != 1 || limit.size() != 1 || delta.size() != 1 || delta.at(0) == 0)
+    fail("expected scalar start, limit and a delta that is not zero");
+  double count = std::ceil((limit.at(0) - start.at(0)) / delta.at(0));
+  if (!(count < 1e9))
+    failLimit("range of ", count, " elements");
+  HostTensor out(start.type(), {count > 0 ? static_cast<int64_t>(count) : 0});
+  for (int64_t i = 0; i < out.size(); ++i) {
+    if (out.isInteger())
+      out.mutableInts()[i] = wrapToType(start.ints()[0] + i * delta.ints()[0], out.type());
+    else
+      out.set(i, start.at(0) + static_cast<double>(i) * delta.at(0));
+  }
+  call.set(0, out);
+}
+
+static void trilu(OpCall &call) {
+  const HostTensor &x = call.input(0);
+  if (x.rank() < 2)
+    fail("expected at least 2 dimensions, got ", x.rank());
+  bool upper = call.attributes.getInt("upper", 1) != 0;
+  int64_t k = call.optional(1) ? call.optional(1)->ints()[0] : 0;
+  int64_t rows = x.shape()[x.rank() - 2], columns = x.shape()[x.rank() - 1];
+  HostTensor y(x.type(), x.shape());
+  for (int64_t i = 0; i < x.size(); ++i) {
+    int64_t row = i / columns % rows, column = i % columns;
+    bool keep = upper ? column - row >= k : column - row <= k;
+    if (!keep)
+      continue;
+    if (y.isInteger())
+      y.mutableInts()[i] = x.ints()[i];
+    else
+      y.set(i, x.at(i));
+  }
+  call.set(0, y);
+}
+
+static void pad(OpCall &call) {
+  const HostTensor &x = call.input(0);
+  std::string mode = call.attributes.getString("mode", "constant");
+  if (mode != "constant")
+    fail("padding mode '", mode, "' is not supported");
+  std::vector<int64_t> pads = call.input(1).toInts(), axes(x.rank());
+  std::iota(axes.begin(), axes.end(), 0);
+  if (const HostTensor *given = call.optional(3))
+    axes = given->toInts();
+  if (pads.size() != 2 * axes.size())
+    fail("expected ", 2 * axes.size(), " pads, got ", pads.size());
+  std::vector<int64_t> before(x.rank(), 0);
+  Shape shape = x.shape();
+  for (size_t i = 0; i < axes.size(); ++i) {
+    int64_t axis = normalizeAxis(axes[i], x.rank());
+    before[axis] = pads[i];
+    shape[axis] += pads[i] + pads[axes.size() + i];
+  }
+  HostTensor y(x.type(), shape);
+  const HostTensor *value = call.optional(2);
+  std::vector<int64_t> strides = rowMajorStrides(shape), inStrides = rowMajorStrides(x.shape());
+  for (int64_t i = 0; i < y.size(); ++i) {
+    int64_t source = 0, rest = i;
+    bool inside = true;
+    for (int64_t d = 0; d < x.rank(); ++d) {
+      int64_t at = rest / strides[d] - before[d];
+      rest %= strides[d];
+      inside &= at >= 0 && at < x.shape()[d];
+      source += at * inStrides[d];
+    }
+    if (y.isInteger())
+      y.mutableInts()[i] = inside ? x.ints()[source] : value ? value->ints()[0] : 0;
+    else
+      y.set(i, inside ? x.at(source) : value ? value->at(0) : 0);
+  }
+  call.set(0, y);
+}
+
+void llmc::registerShape(OpTable &table) {
+  table[{"", "Shape"}] = shapeOp;
+  table[{"", "Size"}] = sizeOp;
+  table[{"", "Reshape"}] = reshape;
+  table[{"", "Flatten"}] = flatten;
+  table[{"", "Squeeze"}] = squeeze;
+  table[{"", "Unsqueeze"}] = unsqueeze;
+  table[{"", "Transpose"}] = transposeOp;
+  table[{"", "Expand"}] = expand;
+  table[{"", "Tile"}] = tile;
+  table[{"", "Concat"}] = concatOp;
+  table[{"", "Split"}] = split;
+  table[{"", "Slice"}] = sliceOp;
+  table[{"", "Constant"}] = constant;
+  table[{"", "ConstantOfShape"}] = constantOfShape;
+  table[{"", "Range"}] = range;
+  table[{"", "Trilu"}] = trilu;
+  table[{"", "Pad"}] = pad;
+}
