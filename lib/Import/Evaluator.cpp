@@ -10,45 +10,45 @@
 #include <algorithm>
 #include <unordered_set>
 
-using namespace llmc;
+using namespace llmc::onnx;
 
-const onnx::AttributeProto *Attributes::find(const char *name) const {
-  for (const onnx::AttributeProto &attribute : node.attribute())
+const AttributeProto *Attributes::find(const char *name) const {
+  for (const AttributeProto &attribute : node.attribute())
     if (attribute.name() == name)
       return &attribute;
   return nullptr;
 }
 
 int64_t Attributes::getInt(const char *name, int64_t otherwise) const {
-  const onnx::AttributeProto *attribute = find(name);
+  const AttributeProto *attribute = find(name);
   return attribute ? attribute->i() : otherwise;
 }
 
 int64_t Attributes::requireInt(const char *name) const {
-  if (const onnx::AttributeProto *attribute = find(name))
+  if (const AttributeProto *attribute = find(name))
     return attribute->i();
   fail("attribute '", name, "' is missing");
 }
 
 float Attributes::getFloat(const char *name, float otherwise) const {
-  const onnx::AttributeProto *attribute = find(name);
+  const AttributeProto *attribute = find(name);
   return attribute ? attribute->f() : otherwise;
 }
 
 std::string Attributes::getString(const char *name, const std::string &otherwise) const {
-  const onnx::AttributeProto *attribute = find(name);
+  const AttributeProto *attribute = find(name);
   return attribute ? attribute->s() : otherwise;
 }
 
 std::vector<int64_t> Attributes::getInts(const char *name) const {
-  const onnx::AttributeProto *attribute = find(name);
+  const AttributeProto *attribute = find(name);
   if (!attribute)
     return {};
   return std::vector<int64_t>(attribute->ints().begin(), attribute->ints().end());
 }
 
 bool OpCall::intsFrom(size_t i, const char *attribute, std::vector<int64_t> &values) const {
-  if (const HostTensor *tensor = optional(i)) {
+  if (const OnnxTensor *tensor = optional(i)) {
     values = tensor->toInts();
     return true;
   }
@@ -56,13 +56,13 @@ bool OpCall::intsFrom(size_t i, const char *attribute, std::vector<int64_t> &val
   return attributes.has(attribute);
 }
 
-int64_t llmc::normalizeAxis(int64_t axis, int64_t rank) {
+int64_t llmc::onnx::normalizeAxis(int64_t axis, int64_t rank) {
   if (axis < -rank || axis >= rank)
     fail("axis ", axis, " is outside the ", rank, " dimensions");
   return axis < 0 ? axis + rank : axis;
 }
 
-Shape llmc::broadcastShapes(const Shape &a, const Shape &b) {
+Shape llmc::onnx::broadcastShapes(const Shape &a, const Shape &b) {
   Shape out(std::max(a.size(), b.size()));
   for (size_t i = 0; i < out.size(); ++i) {
     int64_t x = i < a.size() ? a[a.size() - 1 - i] : 1, y = i < b.size() ? b[b.size() - 1 - i] : 1;
@@ -101,15 +101,16 @@ BroadcastIndex::BroadcastIndex(const Shape &in, const Shape &out) {
   }
 }
 
-std::vector<double> llmc::toDoubles(const HostTensor &tensor) {
+std::vector<double> llmc::onnx::toDoubles(const OnnxTensor &tensor) {
   std::vector<double> values(tensor.size());
   for (int64_t i = 0; i < tensor.size(); ++i)
     values[i] = tensor.at(i);
   return values;
 }
 
-HostTensor llmc::fromDoubles(const std::vector<double> &values, Shape shape, ElementType type) {
-  HostTensor tensor(type, std::move(shape));
+OnnxTensor llmc::onnx::fromDoubles(const std::vector<double> &values, Shape shape,
+                                   ElementType type) {
+  OnnxTensor tensor(type, std::move(shape));
   if (tensor.size() != static_cast<int64_t>(values.size()))
     fail("internal: ", values.size(), " values for shape ", shapeString(tensor.shape()));
   for (int64_t i = 0; i < tensor.size(); ++i)
@@ -136,24 +137,24 @@ static const OpTable &opTable() {
   return table;
 }
 
-static std::string domainOf(const onnx::NodeProto &node) {
+static std::string domainOf(const NodeProto &node) {
   return node.domain() == "ai.onnx" ? "" : node.domain();
 }
 
-bool Evaluator::supports(const onnx::NodeProto &node) {
+bool Evaluator::supports(const NodeProto &node) {
   std::string domain = domainOf(node);
   return opTable().count({domain, node.op_type()}) || (domain.empty() && node.op_type() == "If");
 }
 
-std::vector<HostTensor>
-Evaluator::runNode(const onnx::NodeProto &node, const std::vector<const HostTensor *> &inputs,
-                   const std::function<const HostTensor *(const std::string &)> &lookup) const {
+std::vector<OnnxTensor>
+Evaluator::runNode(const NodeProto &node, const std::vector<const OnnxTensor *> &inputs,
+                   const std::function<const OnnxTensor *(const std::string &)> &lookup) const {
   std::string domain = domainOf(node);
   try {
     if (domain.empty() && node.op_type() == "If") {
       if (inputs.empty() || !inputs[0] || inputs[0]->size() != 1 || !lookup)
         fail("expected one condition");
-      const onnx::AttributeProto *branch =
+      const AttributeProto *branch =
           Attributes(node).find(inputs[0]->at(0) != 0 ? "then_branch" : "else_branch");
       if (!branch)
         fail("a branch is missing");
@@ -171,31 +172,31 @@ Evaluator::runNode(const onnx::NodeProto &node, const std::vector<const HostTens
   }
 }
 
-std::vector<HostTensor> Evaluator::runSubgraph(
-    const onnx::GraphProto &graph,
-    const std::function<const HostTensor *(const std::string &)> &lookup) const {
+std::vector<OnnxTensor>
+Evaluator::runSubgraph(const GraphProto &graph,
+                       const std::function<const OnnxTensor *(const std::string &)> &lookup) const {
   ValueMap local;
-  std::function<const HostTensor *(const std::string &)> find =
-      [&](const std::string &name) -> const HostTensor * {
+  std::function<const OnnxTensor *(const std::string &)> find =
+      [&](const std::string &name) -> const OnnxTensor * {
     auto found = local.find(name);
     return found != local.end() ? &found->second : lookup(name);
   };
-  for (const onnx::TensorProto &tensor : graph.initializer())
+  for (const TensorProto &tensor : graph.initializer())
     local.emplace(tensor.name(), model.decode(tensor, "tensor '" + tensor.name() + "'"));
-  for (const onnx::NodeProto &node : graph.node()) {
-    std::vector<const HostTensor *> inputs;
+  for (const NodeProto &node : graph.node()) {
+    std::vector<const OnnxTensor *> inputs;
     for (const std::string &name : node.input()) {
       inputs.push_back(name.empty() ? nullptr : find(name));
       if (!name.empty() && !inputs.back())
         fail(describeNode(node), ": '", name, "' has no value");
     }
-    std::vector<HostTensor> outputs = runNode(node, inputs, find);
+    std::vector<OnnxTensor> outputs = runNode(node, inputs, find);
     for (int i = 0; i < node.output_size() && i < static_cast<int>(outputs.size()); ++i)
       local[node.output(i)] = std::move(outputs[i]);
   }
-  std::vector<HostTensor> results;
-  for (const onnx::ValueInfoProto &output : graph.output()) {
-    const HostTensor *value = find(output.name());
+  std::vector<OnnxTensor> results;
+  for (const ValueInfoProto &output : graph.output()) {
+    const OnnxTensor *value = find(output.name());
     if (!value)
       fail("subgraph output '", output.name(), "' has no value");
     results.push_back(*value);
@@ -204,7 +205,7 @@ std::vector<HostTensor> Evaluator::runSubgraph(
 }
 
 ValueMap Evaluator::run(const ValueMap &inputs, const std::vector<std::string> &wanted) const {
-  const std::vector<const onnx::NodeProto *> &nodes = model.nodes();
+  const std::vector<const NodeProto *> &nodes = model.nodes();
   std::unordered_set<std::string> needed(wanted.begin(), wanted.end());
   std::vector<bool> active(nodes.size(), false);
   std::unordered_map<std::string, size_t> lastUse;
@@ -219,7 +220,7 @@ ValueMap Evaluator::run(const ValueMap &inputs, const std::vector<std::string> &
     }
   }
   ValueMap values;
-  auto find = [&](const std::string &name) -> const HostTensor * {
+  auto find = [&](const std::string &name) -> const OnnxTensor * {
     auto given = inputs.find(name);
     if (given != inputs.end())
       return &given->second;
@@ -232,14 +233,14 @@ ValueMap Evaluator::run(const ValueMap &inputs, const std::vector<std::string> &
   for (size_t i = 0; i < nodes.size(); ++i) {
     if (!active[i])
       continue;
-    const onnx::NodeProto &node = *nodes[i];
-    std::vector<const HostTensor *> operands;
+    const NodeProto &node = *nodes[i];
+    std::vector<const OnnxTensor *> operands;
     for (const std::string &name : node.input()) {
       operands.push_back(name.empty() ? nullptr : find(name));
       if (!name.empty() && !operands.back())
         fail(model.path(), ": ", describeNode(node), ": input '", name, "' was not given");
     }
-    std::vector<HostTensor> results = runNode(node, operands, find);
+    std::vector<OnnxTensor> results = runNode(node, operands, find);
     for (int k = 0; k < node.output_size() && k < static_cast<int>(results.size()); ++k)
       if (!node.output(k).empty())
         values[node.output(k)] = std::move(results[k]);
@@ -251,7 +252,7 @@ ValueMap Evaluator::run(const ValueMap &inputs, const std::vector<std::string> &
   }
   ValueMap result;
   for (const std::string &name : wanted) {
-    const HostTensor *value = find(name);
+    const OnnxTensor *value = find(name);
     if (!value)
       fail(model.path(), ": value '", name, "' was not given and nothing makes it");
     result.emplace(name, *value);

@@ -9,7 +9,7 @@
 #include <cmath>
 #include <limits>
 
-using namespace llmc;
+using namespace llmc::onnx;
 
 static double sigmoidOf(double x) {
   return x >= 0 ? 1 / (1 + std::exp(-x)) : std::exp(x) / (1 + std::exp(x));
@@ -30,10 +30,10 @@ template <double (*F)(double)> static void unary(OpCall &call) {
 }
 
 static void relu(OpCall &call) {
-  const HostTensor &x = call.input(0);
+  const OnnxTensor &x = call.input(0);
   if (!x.isInteger())
     return call.set(0, mapFloat(x, [](double v) { return v < 0 ? 0 : v; }));
-  HostTensor y(x.type(), x.shape());
+  OnnxTensor y(x.type(), x.shape());
   for (int64_t i = 0; i < x.size(); ++i)
     y.mutableInts()[i] = std::max<int64_t>(0, x.ints()[i]);
   call.set(0, y);
@@ -46,12 +46,12 @@ static void gelu(OpCall &call) {
   call.set(0, mapFloat(call.input(0), approximate == "tanh" ? geluTanh : geluErf));
 }
 
-static HostTensor withBias(OpCall &call) {
-  const HostTensor &x = call.input(0), *bias = call.optional(1);
+static OnnxTensor withBias(OpCall &call) {
+  const OnnxTensor &x = call.input(0), *bias = call.optional(1);
   if (!bias)
     return x;
   BroadcastIndex index(bias->shape(), broadcastShapes(x.shape(), bias->shape()));
-  HostTensor y(x.type(), x.shape());
+  OnnxTensor y(x.type(), x.shape());
   for (int64_t i = 0; i < x.size(); ++i)
     y.set(i, x.at(i) + bias->at(index[i]));
   return y;
@@ -77,16 +77,17 @@ static void leakyRelu(OpCall &call) {
 
 /// Softmax or its logarithm along one axis; before opset 13 along all axes from `axis` on.
 static void softmaxFamily(OpCall &call, bool logarithm) {
-  const HostTensor &x = call.input(0);
+  const OnnxTensor &x = call.input(0);
   bool flatten = call.opset < 13;
   int64_t rank = x.rank();
-  int64_t axis = normalizeAxis(call.attributes.getInt("axis", flatten ? 1 : -1), std::max<int64_t>(rank, 1));
+  int64_t axis =
+      normalizeAxis(call.attributes.getInt("axis", flatten ? 1 : -1), std::max<int64_t>(rank, 1));
   int64_t outer = 1, length = rank ? x.shape()[axis] : 1, inner = 1;
   for (int64_t d = 0; d < axis; ++d)
     outer *= x.shape()[d];
   for (int64_t d = axis + 1; d < rank; ++d)
     (flatten ? length : inner) *= x.shape()[d];
-  HostTensor y(x.type(), x.shape());
+  OnnxTensor y(x.type(), x.shape());
   for (int64_t o = 0; o < outer; ++o)
     for (int64_t i = 0; i < inner; ++i) {
       int64_t base = o * length * inner + i;
@@ -106,7 +107,7 @@ static void softmaxFamily(OpCall &call, bool logarithm) {
 static void softmax(OpCall &call) { softmaxFamily(call, false); }
 static void logSoftmax(OpCall &call) { softmaxFamily(call, true); }
 
-void llmc::registerActivations(OpTable &table) {
+void llmc::onnx::registerActivations(OpTable &table) {
   table[{"", "Sigmoid"}] = unary<sigmoidOf>;
   table[{"", "Tanh"}] = unary<tanhOf>;
   table[{"", "Erf"}] = unary<erfOf>;

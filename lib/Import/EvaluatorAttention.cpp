@@ -1,7 +1,7 @@
 //===- EvaluatorAttention.cpp - Fused attention ---------------------------===//
 //
-// Attention of ai.onnx (opset 23 on) and com.microsoft.GroupQueryAttention. A row whose every key is masked
-// gives zeros, as the specification of Attention says.
+// Attention of ai.onnx (opset 23 on) and com.microsoft.GroupQueryAttention. A row whose every key
+// is masked gives zeros, as the specification of Attention says.
 //
 //===----------------------------------------------------------------------===//
 
@@ -10,19 +10,19 @@
 #include <cmath>
 #include <limits>
 
-using namespace llmc;
+using namespace llmc::onnx;
 
 static constexpr double minusInfinity = -std::numeric_limits<double>::infinity();
 
 /// [batch, seq, heads * size] as [batch, heads, seq, size].
-static HostTensor splitHeads(const HostTensor &x, int64_t heads) {
+static OnnxTensor splitHeads(const OnnxTensor &x, int64_t heads) {
   if (x.rank() != 3 || heads <= 0 || x.shape()[2] % heads != 0)
     fail("cannot split ", shapeString(x.shape()), " into ", heads, " heads");
   return transpose(x.reshaped({x.shape()[0], x.shape()[1], heads, x.shape()[2] / heads}),
                    {0, 2, 1, 3});
 }
 
-static HostTensor mergeHeads(const HostTensor &x) {
+static OnnxTensor mergeHeads(const OnnxTensor &x) {
   const Shape &s = x.shape();
   return transpose(x, {0, 2, 1, 3}).reshaped({s[0], s[2], s[1] * s[3]});
 }
@@ -34,14 +34,14 @@ struct AttentionCore {
   std::function<double(int64_t, int64_t, int64_t, int64_t)> bias;
   /// Which intermediate of the scores to keep in `scores`, as qk_matmul_output_mode; -1 for none.
   int64_t keep = -1;
-  HostTensor scores;
+  OnnxTensor scores;
 
   /// q [B,H,S,D], k [B,KV,T,D], v [B,KV,T,E] -> [B,H,S,E].
-  HostTensor run(const HostTensor &q, const HostTensor &k, const HostTensor &v);
+  OnnxTensor run(const OnnxTensor &q, const OnnxTensor &k, const OnnxTensor &v);
 };
 } // namespace
 
-HostTensor AttentionCore::run(const HostTensor &q, const HostTensor &k, const HostTensor &v) {
+OnnxTensor AttentionCore::run(const OnnxTensor &q, const OnnxTensor &k, const OnnxTensor &v) {
   if (q.rank() != 4 || k.rank() != 4 || v.rank() != 4)
     fail("expected 4 dimensions of query, key and value");
   int64_t batch = q.shape()[0], heads = q.shape()[1], seq = q.shape()[2], size = q.shape()[3];
@@ -50,9 +50,9 @@ HostTensor AttentionCore::run(const HostTensor &q, const HostTensor &k, const Ho
       v.shape()[2] != total || k.shape()[3] != size || groups == 0 || heads % groups != 0)
     fail("query ", shapeString(q.shape()), ", key ", shapeString(k.shape()), " and value ",
          shapeString(v.shape()), " do not fit");
-  HostTensor out(q.type(), {batch, heads, seq, width});
+  OnnxTensor out(q.type(), {batch, heads, seq, width});
   if (keep >= 0)
-    scores = HostTensor(q.type(), {batch, heads, seq, total});
+    scores = OnnxTensor(q.type(), {batch, heads, seq, total});
   std::vector<double> row(total), kd = toDoubles(k), vd = toDoubles(v);
   for (int64_t b = 0; b < batch; ++b)
     for (int64_t h = 0; h < heads; ++h)
@@ -97,7 +97,7 @@ HostTensor AttentionCore::run(const HostTensor &q, const HostTensor &k, const Ho
 }
 
 static void attention(OpCall &call) {
-  HostTensor q = call.input(0), k = call.input(1), v = call.input(2);
+  OnnxTensor q = call.input(0), k = call.input(1), v = call.input(2);
   bool flat = q.rank() == 3;
   if (flat) {
     int64_t kvHeads = call.attributes.requireInt("kv_num_heads");
@@ -105,8 +105,8 @@ static void attention(OpCall &call) {
     k = splitHeads(k, kvHeads);
     v = splitHeads(v, kvHeads);
   }
-  const HostTensor *mask = call.optional(3), *pastKey = call.optional(4);
-  const HostTensor *pastValue = call.optional(5), *valid = call.optional(6);
+  const OnnxTensor *mask = call.optional(3), *pastKey = call.optional(4);
+  const OnnxTensor *pastValue = call.optional(5), *valid = call.optional(6);
   if (!pastKey != !pastValue || (pastKey && valid))
     fail("past key and value must come together and without nonpad_kv_seqlen");
   int64_t past = 0;
@@ -157,11 +157,11 @@ static void attention(OpCall &call) {
       return 0.0;
     if (t >= maskKeys)
       return minusInfinity;
-    double value = mask->at(b * maskStrides[0] + h * maskStrides[1] + i * maskStrides[2] +
-                            t * maskStrides[3]);
+    double value =
+        mask->at(b * maskStrides[0] + h * maskStrides[1] + i * maskStrides[2] + t * maskStrides[3]);
     return mask->type() == ElementType::Bool ? (value != 0 ? 0.0 : minusInfinity) : value;
   };
-  HostTensor y = core.run(q, k, v);
+  OnnxTensor y = core.run(q, k, v);
   call.set(0, flat ? mergeHeads(y) : y);
   call.set(1, k);
   call.set(2, v);
@@ -170,11 +170,11 @@ static void attention(OpCall &call) {
 }
 
 /// The first `length` rows of a cache [B, heads, T, size].
-static HostTensor firstRows(const HostTensor &x, int64_t length) {
+static OnnxTensor firstRows(const OnnxTensor &x, int64_t length) {
   Shape shape = x.shape();
   int64_t total = shape[2], size = shape[3];
   shape[2] = length;
-  HostTensor y(x.type(), shape);
+  OnnxTensor y(x.type(), shape);
   for (int64_t i = 0; i < y.size(); ++i)
     y.set(i, x.at((i / (length * size) * total + i / size % length) * size + i % size));
   return y;
@@ -188,20 +188,20 @@ static void groupQueryAttention(OpCall &call) {
   for (size_t i = 11; i < call.inputs.size(); ++i)
     if (call.optional(i))
       fail("input ", i, " (sinks, cache scales or norms) is not supported");
-  HostTensor query = call.input(0);
+  OnnxTensor query = call.input(0);
   if (query.rank() != 3)
     fail("expected a query of 3 dimensions, got ", shapeString(query.shape()));
   int64_t batch = query.shape()[0], seq = query.shape()[1];
-  HostTensor q, k, v;
+  OnnxTensor q, k, v;
   if (call.optional(1)) {
     q = splitHeads(query, heads);
     k = splitHeads(call.input(1), kvHeads);
     v = splitHeads(call.input(2), kvHeads);
   } else {
-    HostTensor packed = transpose(splitHeads(query, heads + 2 * kvHeads), {1, 0, 2, 3});
+    OnnxTensor packed = transpose(splitHeads(query, heads + 2 * kvHeads), {1, 0, 2, 3});
     int64_t size = packed.shape()[3], each = batch * seq * size;
     auto part = [&](int64_t first, int64_t count) {
-      HostTensor y(packed.type(), {count, batch, seq, size});
+      OnnxTensor y(packed.type(), {count, batch, seq, size});
       for (int64_t i = 0; i < count * each; ++i)
         y.set(i, packed.at(first * each + i));
       return transpose(y, {1, 0, 2, 3});
@@ -211,7 +211,7 @@ static void groupQueryAttention(OpCall &call) {
     v = part(heads + kvHeads, kvHeads);
   }
   int64_t size = q.shape()[3];
-  const HostTensor &lengths = call.input(5);
+  const OnnxTensor &lengths = call.input(5);
   if (lengths.size() != batch || batch == 0)
     fail("expected ", batch, " sequence lengths, got ", lengths.size());
   int64_t total = lengths.ints()[0] + 1;
@@ -223,8 +223,8 @@ static void groupQueryAttention(OpCall &call) {
     fail("total length ", total, " is less than the ", seq, " new positions");
 
   if (call.attributes.getInt("do_rotary", 0) != 0) {
-    const HostTensor &cosines = call.input(7), &sines = call.input(8);
-    const HostTensor *positions = call.optional(9);
+    const OnnxTensor &cosines = call.input(7), &sines = call.input(8);
+    const OnnxTensor *positions = call.optional(9);
     if (cosines.rank() != 2 || cosines.shape() != sines.shape() || 2 * cosines.shape()[1] > size)
       fail("rotary tables of shape ", shapeString(cosines.shape()), " for heads of ", size);
     int64_t half = cosines.shape()[1];
@@ -234,29 +234,30 @@ static void groupQueryAttention(OpCall &call) {
         fail("position ", position, " is outside the rotary table of ", cosines.shape()[0]);
       return position;
     };
-    auto turn = [&](HostTensor &x, int64_t count) {
-      HostTensor flat = transpose(x, {0, 2, 1, 3});
+    auto turn = [&](OnnxTensor &x, int64_t count) {
+      OnnxTensor flat = transpose(x, {0, 2, 1, 3});
       std::vector<double> values = toDoubles(flat);
-      rotate(values, batch, seq, count, size, 2 * half,
-             call.attributes.getInt("rotary_interleaved", 0) != 0,
-             [&](int64_t b, int64_t s, int64_t d) { return cosines.at(row(b, s) * half + d); },
-             [&](int64_t b, int64_t s, int64_t d) { return sines.at(row(b, s) * half + d); });
+      rotate(
+          values, batch, seq, count, size, 2 * half,
+          call.attributes.getInt("rotary_interleaved", 0) != 0,
+          [&](int64_t b, int64_t s, int64_t d) { return cosines.at(row(b, s) * half + d); },
+          [&](int64_t b, int64_t s, int64_t d) { return sines.at(row(b, s) * half + d); });
       x = transpose(fromDoubles(values, flat.shape(), x.type()), {0, 2, 1, 3});
     };
     turn(q, heads);
     turn(k, kvHeads);
   }
   if (past > 0) {
-    const HostTensor &pastKey = call.input(3), &pastValue = call.input(4);
+    const OnnxTensor &pastKey = call.input(3), &pastValue = call.input(4);
     if (pastKey.rank() != 4 || pastKey.shape()[2] < past || pastValue.shape() != pastKey.shape())
       fail("a past of shape ", shapeString(pastKey.shape()), " for ", past, " positions");
-    HostTensor oldKey = firstRows(pastKey, past), oldValue = firstRows(pastValue, past);
+    OnnxTensor oldKey = firstRows(pastKey, past), oldValue = firstRows(pastValue, past);
     k = concat({&oldKey, &k}, 2);
     v = concat({&oldValue, &v}, 2);
   }
   float scale = call.attributes.getFloat("scale", 0);
   int64_t window = call.attributes.getInt("local_window_size", -1);
-  const HostTensor *extra = call.optional(10);
+  const OnnxTensor *extra = call.optional(10);
   BroadcastIndex extraAt(extra ? extra->shape() : Shape(),
                          extra ? Shape{batch, heads, seq, total} : Shape());
   AttentionCore core;
@@ -273,7 +274,7 @@ static void groupQueryAttention(OpCall &call) {
   call.set(2, v);
 }
 
-void llmc::registerAttention(OpTable &table) {
+void llmc::onnx::registerAttention(OpTable &table) {
   table[{"", "Attention"}] = attention;
   table[{"com.microsoft", "GroupQueryAttention"}] = groupQueryAttention;
 }

@@ -1,7 +1,7 @@
 //===- EvaluatorElementwise.cpp - Arithmetic, elementwise -----------------===//
 //
-// Binary and variadic arithmetic with broadcasting, unary functions, casts. Floats are computed in f64 and
-// rounded once to their type; integers wrap at the width of their type.
+// Binary and variadic arithmetic with broadcasting, unary functions, casts. Floats are computed in
+// f64 and rounded once to their type; integers wrap at the width of their type.
 //
 //===----------------------------------------------------------------------===//
 
@@ -10,14 +10,15 @@
 #include <algorithm>
 #include <cmath>
 
-using namespace llmc;
+using namespace llmc::onnx;
 
 template <typename FloatFn, typename IntFn>
-static HostTensor binary(const HostTensor &a, const HostTensor &b, FloatFn floatFn, IntFn intFn) {
+static OnnxTensor binary(const OnnxTensor &a, const OnnxTensor &b, FloatFn floatFn, IntFn intFn) {
   if (a.type() != b.type())
-    fail("operand types ", elementTypeName(a.type()), " and ", elementTypeName(b.type()), " differ");
+    fail("operand types ", elementTypeName(a.type()), " and ", elementTypeName(b.type()),
+         " differ");
   Shape shape = broadcastShapes(a.shape(), b.shape());
-  HostTensor out(a.type(), shape);
+  OnnxTensor out(a.type(), shape);
   BroadcastIndex ia(a.shape(), shape), ib(b.shape(), shape);
   int64_t n = out.size();
   if (n == 0)
@@ -57,46 +58,51 @@ static int64_t floorMod(int64_t x, int64_t y) {
 }
 
 static void add(OpCall &call) {
-  call.set(0, binary(call.input(0), call.input(1), [](double x, double y) { return x + y; },
-                     wrappingAdd));
+  call.set(
+      0,
+      binary(call.input(0), call.input(1), [](double x, double y) { return x + y; }, wrappingAdd));
 }
 static void sub(OpCall &call) {
-  call.set(0, binary(call.input(0), call.input(1), [](double x, double y) { return x - y; },
-                     [](int64_t x, int64_t y) { return int64_t(uint64_t(x) - uint64_t(y)); }));
+  call.set(0, binary(
+                  call.input(0), call.input(1), [](double x, double y) { return x - y; },
+                  [](int64_t x, int64_t y) { return int64_t(uint64_t(x) - uint64_t(y)); }));
 }
 static void mul(OpCall &call) {
-  call.set(0, binary(call.input(0), call.input(1), [](double x, double y) { return x * y; },
-                     wrappingMul));
+  call.set(
+      0,
+      binary(call.input(0), call.input(1), [](double x, double y) { return x * y; }, wrappingMul));
 }
 static void div(OpCall &call) {
   bool isUnsigned = call.input(0).type() == ElementType::U64;
-  call.set(0, binary(call.input(0), call.input(1), [](double x, double y) { return x / y; },
-                     [&](int64_t x, int64_t y) {
-                       if (isUnsigned && y != 0)
-                         return int64_t(uint64_t(x) / uint64_t(y));
-                       return checkedDiv(x, y);
-                     }));
+  call.set(0, binary(
+                  call.input(0), call.input(1), [](double x, double y) { return x / y; },
+                  [&](int64_t x, int64_t y) {
+                    if (isUnsigned && y != 0)
+                      return int64_t(uint64_t(x) / uint64_t(y));
+                    return checkedDiv(x, y);
+                  }));
 }
 
 static void mod(OpCall &call) {
   bool fmod = call.attributes.getInt("fmod", 0) != 0;
   bool isUnsigned = call.input(0).type() == ElementType::U64;
-  call.set(0, binary(call.input(0), call.input(1),
-                     [&](double x, double y) {
-                       double r = std::fmod(x, y);
-                       return !fmod && r != 0 && (r < 0) != (y < 0) ? r + y : r;
-                     },
-                     [&](int64_t x, int64_t y) {
-                       if (isUnsigned && y != 0)
-                         return int64_t(uint64_t(x) % uint64_t(y));
-                       return fmod && y != 0 && y != -1 ? x % y : floorMod(x, y);
-                     }));
+  call.set(0, binary(
+                  call.input(0), call.input(1),
+                  [&](double x, double y) {
+                    double r = std::fmod(x, y);
+                    return !fmod && r != 0 && (r < 0) != (y < 0) ? r + y : r;
+                  },
+                  [&](int64_t x, int64_t y) {
+                    if (isUnsigned && y != 0)
+                      return int64_t(uint64_t(x) % uint64_t(y));
+                    return fmod && y != 0 && y != -1 ? x % y : floorMod(x, y);
+                  }));
 }
 
 static void power(OpCall &call) {
-  const HostTensor &a = call.input(0), &b = call.input(1);
+  const OnnxTensor &a = call.input(0), &b = call.input(1);
   Shape shape = broadcastShapes(a.shape(), b.shape());
-  HostTensor out(a.type(), shape);
+  OnnxTensor out(a.type(), shape);
   BroadcastIndex ia(a.shape(), shape), ib(b.shape(), shape);
   for (int64_t i = 0; i < out.size(); ++i) {
     double value = std::pow(a.at(ia[i]), b.at(ib[i]));
@@ -109,8 +115,8 @@ static void power(OpCall &call) {
 }
 
 template <typename FloatFn, typename IntFn>
-static HostTensor fold(OpCall &call, FloatFn floatFn, IntFn intFn) {
-  HostTensor result = call.input(0);
+static OnnxTensor fold(OpCall &call, FloatFn floatFn, IntFn intFn) {
+  OnnxTensor result = call.input(0);
   for (size_t i = 1; i < call.inputs.size(); ++i)
     result = binary(result, call.input(i), floatFn, intFn);
   return result;
@@ -135,7 +141,7 @@ static void sumOp(OpCall &call) {
   call.set(0, fold(call, [](double x, double y) { return x + y; }, wrappingAdd));
 }
 static void meanOp(OpCall &call) {
-  HostTensor sum = fold(call, [](double x, double y) { return x + y; }, wrappingAdd);
+  OnnxTensor sum = fold(call, [](double x, double y) { return x + y; }, wrappingAdd);
   double count = static_cast<double>(call.inputs.size());
   call.set(0, mapFloat(sum, [&](double x) { return x / count; }));
 }
@@ -147,10 +153,10 @@ template <double (*F)(double)> static void unary(OpCall &call) {
 }
 
 template <double (*F)(double), int64_t (*G)(int64_t)> static void unaryAnyType(OpCall &call) {
-  const HostTensor &x = call.input(0);
+  const OnnxTensor &x = call.input(0);
   if (!x.isInteger())
     return call.set(0, mapFloat(x, F));
-  HostTensor y(x.type(), x.shape());
+  OnnxTensor y(x.type(), x.shape());
   for (int64_t i = 0; i < x.size(); ++i)
     y.mutableInts()[i] = wrapToType(G(x.ints()[i]), x.type());
   call.set(0, y);
@@ -173,10 +179,10 @@ static double ceilOf(double x) { return std::ceil(x); }
 static double roundEven(double x) { return std::nearbyint(x); }
 
 static void clip(OpCall &call) {
-  const HostTensor &x = call.input(0), *low = call.optional(1), *high = call.optional(2);
+  const OnnxTensor &x = call.input(0), *low = call.optional(1), *high = call.optional(2);
   if ((low && low->size() != 1) || (high && high->size() != 1))
     fail("expected scalar bounds");
-  HostTensor y(x.type(), x.shape());
+  OnnxTensor y(x.type(), x.shape());
   for (int64_t i = 0; i < x.size(); ++i) {
     if (x.isInteger()) {
       int64_t value = x.ints()[i];
@@ -197,10 +203,10 @@ static void clip(OpCall &call) {
   call.set(0, y);
 }
 
-HostTensor llmc::castTo(const HostTensor &x, ElementType type) {
+OnnxTensor llmc::onnx::castTo(const OnnxTensor &x, ElementType type) {
   if (x.type() == type)
     return x;
-  HostTensor y(type, x.shape());
+  OnnxTensor y(type, x.shape());
   int64_t n = x.size();
   for (int64_t i = 0; i < n; ++i) {
     if (y.isInteger()) {
@@ -211,11 +217,10 @@ HostTensor llmc::castTo(const HostTensor &x, ElementType type) {
       } else {
         double value = std::trunc(x.at(i));
         // Outside the range of int64 the result is not defined by ONNX; saturate.
-        int64_t whole = std::isnan(value)              ? 0
-                        : value >= 9223372036854775807.0 ? INT64_MAX
-                        : value <= -9223372036854775808.0
-                            ? INT64_MIN
-                            : static_cast<int64_t>(value);
+        int64_t whole = std::isnan(value)                 ? 0
+                        : value >= 9223372036854775807.0  ? INT64_MAX
+                        : value <= -9223372036854775808.0 ? INT64_MIN
+                                                          : static_cast<int64_t>(value);
         y.mutableInts()[i] = wrapToType(whole, type);
       }
     } else {
@@ -237,16 +242,16 @@ static void castLike(OpCall &call) { call.set(0, castTo(call.input(0), call.inpu
 static void identity(OpCall &call) { call.set(0, call.input(0)); }
 
 static void dropout(OpCall &call) {
-  const HostTensor *training = call.optional(2);
+  const OnnxTensor *training = call.optional(2);
   if (training && training->at(0) != 0)
     fail("training mode is not supported");
   call.set(0, call.input(0));
-  HostTensor mask(ElementType::Bool, call.input(0).shape());
+  OnnxTensor mask(ElementType::Bool, call.input(0).shape());
   std::fill_n(mask.mutableInts(), mask.size(), 1);
   call.set(1, mask);
 }
 
-void llmc::registerElementwise(OpTable &table) {
+void llmc::onnx::registerElementwise(OpTable &table) {
   table[{"", "Add"}] = add;
   table[{"", "Sub"}] = sub;
   table[{"", "Mul"}] = mul;

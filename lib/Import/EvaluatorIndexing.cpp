@@ -10,9 +10,9 @@
 #include <cmath>
 #include <numeric>
 
-using namespace llmc;
+using namespace llmc::onnx;
 
-static void copyElement(HostTensor &y, int64_t to, const HostTensor &x, int64_t from) {
+static void copyElement(OnnxTensor &y, int64_t to, const OnnxTensor &x, int64_t from) {
   if (x.isFloat32Like())
     y.mutableFloats()[to] = x.floats()[from];
   else if (x.isDouble())
@@ -21,8 +21,8 @@ static void copyElement(HostTensor &y, int64_t to, const HostTensor &x, int64_t 
     y.mutableInts()[to] = x.ints()[from];
 }
 
-static HostTensor deepCopy(const HostTensor &x) {
-  HostTensor y(x.type(), x.shape());
+static OnnxTensor deepCopy(const OnnxTensor &x) {
+  OnnxTensor y(x.type(), x.shape());
   for (int64_t i = 0; i < x.size(); ++i)
     copyElement(y, i, x, i);
   return y;
@@ -42,13 +42,13 @@ static int64_t product(const Shape &shape, int64_t begin, int64_t end) {
 }
 
 static void gather(OpCall &call) {
-  const HostTensor &x = call.input(0), &indices = call.input(1);
+  const OnnxTensor &x = call.input(0), &indices = call.input(1);
   int64_t axis = normalizeAxis(call.attributes.getInt("axis", 0), x.rank());
   int64_t outer = product(x.shape(), 0, axis), inner = product(x.shape(), axis + 1, x.rank());
   Shape shape(x.shape().begin(), x.shape().begin() + axis);
   shape.insert(shape.end(), indices.shape().begin(), indices.shape().end());
   shape.insert(shape.end(), x.shape().begin() + axis + 1, x.shape().end());
-  HostTensor y(x.type(), shape);
+  OnnxTensor y(x.type(), shape);
   int64_t count = indices.size(), length = x.shape()[axis];
   const int64_t *at = indices.ints();
   for (int64_t o = 0; o < outer; ++o)
@@ -61,7 +61,7 @@ static void gather(OpCall &call) {
 }
 
 /// The element of `shape` that position `i` of `indices` (walked along `axis`) names.
-static int64_t elementAt(const HostTensor &indices, int64_t i, const Shape &shape, int64_t axis) {
+static int64_t elementAt(const OnnxTensor &indices, int64_t i, const Shape &shape, int64_t axis) {
   std::vector<int64_t> strides = rowMajorStrides(indices.shape()), target = rowMajorStrides(shape);
   int64_t offset = 0, rest = i;
   for (int64_t d = 0; d < indices.rank(); ++d) {
@@ -77,11 +77,11 @@ static int64_t elementAt(const HostTensor &indices, int64_t i, const Shape &shap
 }
 
 static void gatherElements(OpCall &call) {
-  const HostTensor &x = call.input(0), &indices = call.input(1);
+  const OnnxTensor &x = call.input(0), &indices = call.input(1);
   if (indices.rank() != x.rank())
     fail("indices have ", indices.rank(), " dimensions, expected ", x.rank());
   int64_t axis = normalizeAxis(call.attributes.getInt("axis", 0), x.rank());
-  HostTensor y(x.type(), indices.shape());
+  OnnxTensor y(x.type(), indices.shape());
   for (int64_t i = 0; i < y.size(); ++i)
     copyElement(y, i, x, elementAt(indices, i, x.shape(), axis));
   call.set(0, y);
@@ -101,7 +101,7 @@ static double combine(const std::string &reduction, double old, double update) {
   fail("unknown reduction '", reduction, "'");
 }
 
-static void updateElement(HostTensor &y, int64_t to, const HostTensor &updates, int64_t from,
+static void updateElement(OnnxTensor &y, int64_t to, const OnnxTensor &updates, int64_t from,
                           const std::string &reduction) {
   if (reduction == "none")
     copyElement(y, to, updates, from);
@@ -110,19 +110,20 @@ static void updateElement(HostTensor &y, int64_t to, const HostTensor &updates, 
 }
 
 static void scatterElements(OpCall &call) {
-  const HostTensor &x = call.input(0), &indices = call.input(1), &updates = call.input(2);
-  if (indices.shape() != updates.shape() || indices.rank() != x.rank() || updates.type() != x.type())
+  const OnnxTensor &x = call.input(0), &indices = call.input(1), &updates = call.input(2);
+  if (indices.shape() != updates.shape() || indices.rank() != x.rank() ||
+      updates.type() != x.type())
     fail("indices and updates do not match the data");
   int64_t axis = normalizeAxis(call.attributes.getInt("axis", 0), x.rank());
   std::string reduction = call.attributes.getString("reduction", "none");
-  HostTensor y = deepCopy(x);
+  OnnxTensor y = deepCopy(x);
   for (int64_t i = 0; i < indices.size(); ++i)
     updateElement(y, elementAt(indices, i, x.shape(), axis), updates, i, reduction);
   call.set(0, y);
 }
 
 /// Start of the slice of x that tuple `t` of `indices` names below `batch` leading dimensions.
-static int64_t sliceAt(const HostTensor &indices, int64_t t, const Shape &shape, int64_t batch) {
+static int64_t sliceAt(const OnnxTensor &indices, int64_t t, const Shape &shape, int64_t batch) {
   int64_t depth = indices.shape().back();
   std::vector<int64_t> strides = rowMajorStrides(shape);
   int64_t offset = 0;
@@ -135,7 +136,7 @@ static int64_t sliceAt(const HostTensor &indices, int64_t t, const Shape &shape,
   return offset;
 }
 
-static int64_t tupleDepth(const HostTensor &x, const HostTensor &indices, int64_t batch) {
+static int64_t tupleDepth(const OnnxTensor &x, const OnnxTensor &indices, int64_t batch) {
   if (indices.rank() < 1 || batch < 0 || batch >= std::min(indices.rank(), x.rank()) ||
       batch + indices.shape().back() > x.rank())
     fail("indices of shape ", shapeString(indices.shape()), " do not fit data of shape ",
@@ -147,12 +148,12 @@ static int64_t tupleDepth(const HostTensor &x, const HostTensor &indices, int64_
 }
 
 static void gatherND(OpCall &call) {
-  const HostTensor &x = call.input(0), &indices = call.input(1);
+  const OnnxTensor &x = call.input(0), &indices = call.input(1);
   int64_t batch = call.attributes.getInt("batch_dims", 0), depth = tupleDepth(x, indices, batch);
   int64_t inner = product(x.shape(), batch + depth, x.rank());
   Shape shape(indices.shape().begin(), indices.shape().end() - 1);
   shape.insert(shape.end(), x.shape().begin() + batch + depth, x.shape().end());
-  HostTensor y(x.type(), shape);
+  OnnxTensor y(x.type(), shape);
   int64_t tuples = product(indices.shape(), 0, indices.rank() - 1);
   for (int64_t t = 0; t < tuples && inner; ++t) {
     int64_t from = sliceAt(indices, t, x.shape(), batch);
@@ -163,14 +164,14 @@ static void gatherND(OpCall &call) {
 }
 
 static void scatterND(OpCall &call) {
-  const HostTensor &x = call.input(0), &indices = call.input(1), &updates = call.input(2);
+  const OnnxTensor &x = call.input(0), &indices = call.input(1), &updates = call.input(2);
   int64_t depth = tupleDepth(x, indices, 0), inner = product(x.shape(), depth, x.rank());
   int64_t tuples = product(indices.shape(), 0, indices.rank() - 1);
   if (updates.size() != tuples * inner || updates.type() != x.type())
     fail("updates of shape ", shapeString(updates.shape()), " do not match ", tuples, " slices of ",
          inner, " elements");
   std::string reduction = call.attributes.getString("reduction", "none");
-  HostTensor y = deepCopy(x);
+  OnnxTensor y = deepCopy(x);
   for (int64_t t = 0; t < tuples; ++t) {
     int64_t to = sliceAt(indices, t, x.shape(), 0);
     for (int64_t k = 0; k < inner; ++k)
@@ -181,7 +182,7 @@ static void scatterND(OpCall &call) {
 
 /// Writes `update` along one axis of a cache from a start per batch entry (opset 24).
 static void tensorScatter(OpCall &call) {
-  const HostTensor &x = call.input(0), &update = call.input(1), *starts = call.optional(2);
+  const OnnxTensor &x = call.input(0), &update = call.input(1), *starts = call.optional(2);
   int64_t axis = normalizeAxis(call.attributes.getInt("axis", -2), x.rank());
   bool circular = call.attributes.getString("mode", "linear") == "circular";
   if (axis == 0 || update.rank() != x.rank() || update.type() != x.type())
@@ -194,7 +195,7 @@ static void tensorScatter(OpCall &call) {
   int64_t batch = x.shape()[0], middle = product(x.shape(), 1, axis);
   int64_t inner = product(x.shape(), axis + 1, x.rank());
   int64_t length = x.shape()[axis], count = update.shape()[axis];
-  HostTensor y = deepCopy(x);
+  OnnxTensor y = deepCopy(x);
   for (int64_t b = 0; b < batch; ++b)
     for (int64_t m = 0; m < middle; ++m)
       for (int64_t t = 0; t < count; ++t) {
@@ -210,14 +211,14 @@ static void tensorScatter(OpCall &call) {
 }
 
 static void oneHot(OpCall &call) {
-  const HostTensor &indices = call.input(0), &values = call.input(2);
+  const OnnxTensor &indices = call.input(0), &values = call.input(2);
   if (call.input(1).size() != 1 || values.size() != 2)
     fail("expected a scalar depth and two values");
   int64_t depth = static_cast<int64_t>(call.input(1).at(0));
   int64_t axis = normalizeAxis(call.attributes.getInt("axis", -1), indices.rank() + 1);
   Shape shape = indices.shape();
   shape.insert(shape.begin() + axis, depth);
-  HostTensor y(values.type(), shape);
+  OnnxTensor y(values.type(), shape);
   int64_t inner = product(indices.shape(), axis, indices.rank());
   for (int64_t i = 0; i < y.size(); ++i) {
     int64_t outer = i / (inner * depth), k = i / inner % depth;
@@ -228,13 +229,13 @@ static void oneHot(OpCall &call) {
 }
 
 static void nonZero(OpCall &call) {
-  const HostTensor &x = call.input(0);
+  const OnnxTensor &x = call.input(0);
   std::vector<int64_t> strides = rowMajorStrides(x.shape()), found;
   for (int64_t i = 0; i < x.size(); ++i)
     if (x.at(i) != 0)
       found.push_back(i);
   int64_t count = static_cast<int64_t>(found.size());
-  HostTensor y(ElementType::I64, {x.rank(), count});
+  OnnxTensor y(ElementType::I64, {x.rank(), count});
   for (int64_t n = 0; n < count; ++n)
     for (int64_t d = 0; d < x.rank(); ++d)
       y.mutableInts()[d * count + n] = found[n] / strides[d] % x.shape()[d];
@@ -242,7 +243,7 @@ static void nonZero(OpCall &call) {
 }
 
 static void cumSum(OpCall &call) {
-  const HostTensor &x = call.input(0);
+  const OnnxTensor &x = call.input(0);
   if (call.input(1).size() != 1)
     fail("expected a scalar axis");
   int64_t axis = normalizeAxis(call.input(1).ints()[0], x.rank());
@@ -250,7 +251,7 @@ static void cumSum(OpCall &call) {
   bool reverse = call.attributes.getInt("reverse", 0) != 0;
   int64_t outer = product(x.shape(), 0, axis), inner = product(x.shape(), axis + 1, x.rank());
   int64_t length = x.shape()[axis];
-  HostTensor y(x.type(), x.shape());
+  OnnxTensor y(x.type(), x.shape());
   for (int64_t o = 0; o < outer; ++o)
     for (int64_t k = 0; k < inner; ++k) {
       double sum = 0;
@@ -272,7 +273,7 @@ static void cumSum(OpCall &call) {
 }
 
 static void topK(OpCall &call) {
-  const HostTensor &x = call.input(0);
+  const OnnxTensor &x = call.input(0);
   int64_t axis = normalizeAxis(call.attributes.getInt("axis", -1), x.rank());
   bool largest = call.attributes.getInt("largest", 1) != 0;
   int64_t count = call.input(1).ints()[0], length = x.shape()[axis];
@@ -281,7 +282,7 @@ static void topK(OpCall &call) {
   int64_t outer = product(x.shape(), 0, axis), inner = product(x.shape(), axis + 1, x.rank());
   Shape shape = x.shape();
   shape[axis] = count;
-  HostTensor values(x.type(), shape), indices(ElementType::I64, shape);
+  OnnxTensor values(x.type(), shape), indices(ElementType::I64, shape);
   std::vector<int64_t> order(length);
   for (int64_t o = 0; o < outer; ++o)
     for (int64_t k = 0; k < inner; ++k) {
@@ -303,7 +304,7 @@ static void topK(OpCall &call) {
 }
 
 static void argExtreme(OpCall &call, bool largest) {
-  const HostTensor &x = call.input(0);
+  const OnnxTensor &x = call.input(0);
   int64_t axis = normalizeAxis(call.attributes.getInt("axis", 0), x.rank());
   bool last = call.attributes.getInt("select_last_index", 0) != 0;
   int64_t outer = product(x.shape(), 0, axis), inner = product(x.shape(), axis + 1, x.rank());
@@ -315,7 +316,7 @@ static void argExtreme(OpCall &call, bool largest) {
     shape.erase(shape.begin() + axis);
   if (length == 0)
     fail("no element to choose from");
-  HostTensor y(ElementType::I64, shape);
+  OnnxTensor y(ElementType::I64, shape);
   for (int64_t o = 0; o < outer; ++o)
     for (int64_t k = 0; k < inner; ++k) {
       int64_t best = 0;
@@ -331,7 +332,7 @@ static void argExtreme(OpCall &call, bool largest) {
 static void argMax(OpCall &call) { argExtreme(call, true); }
 static void argMin(OpCall &call) { argExtreme(call, false); }
 
-void llmc::registerIndexing(OpTable &table) {
+void llmc::onnx::registerIndexing(OpTable &table) {
   table[{"", "Gather"}] = gather;
   table[{"", "GatherElements"}] = gatherElements;
   table[{"", "GatherND"}] = gatherND;

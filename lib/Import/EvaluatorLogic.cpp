@@ -8,15 +8,16 @@
 
 #include <cmath>
 
-using namespace llmc;
+using namespace llmc::onnx;
 
 template <typename FloatFn, typename IntFn>
 static void compare(OpCall &call, FloatFn floatFn, IntFn intFn) {
-  const HostTensor &a = call.input(0), &b = call.input(1);
+  const OnnxTensor &a = call.input(0), &b = call.input(1);
   if (a.type() != b.type())
-    fail("operand types ", elementTypeName(a.type()), " and ", elementTypeName(b.type()), " differ");
+    fail("operand types ", elementTypeName(a.type()), " and ", elementTypeName(b.type()),
+         " differ");
   Shape shape = broadcastShapes(a.shape(), b.shape());
-  HostTensor out(ElementType::Bool, shape);
+  OnnxTensor out(ElementType::Bool, shape);
   BroadcastIndex ia(a.shape(), shape), ib(b.shape(), shape);
   int64_t *z = out.mutableInts();
   // Unsigned 64-bit values keep their order when the top bit is flipped.
@@ -28,19 +29,24 @@ static void compare(OpCall &call, FloatFn floatFn, IntFn intFn) {
 }
 
 static void equal(OpCall &call) {
-  compare(call, [](double x, double y) { return x == y; }, [](int64_t x, int64_t y) { return x == y; });
+  compare(
+      call, [](double x, double y) { return x == y; }, [](int64_t x, int64_t y) { return x == y; });
 }
 static void less(OpCall &call) {
-  compare(call, [](double x, double y) { return x < y; }, [](int64_t x, int64_t y) { return x < y; });
+  compare(
+      call, [](double x, double y) { return x < y; }, [](int64_t x, int64_t y) { return x < y; });
 }
 static void lessOrEqual(OpCall &call) {
-  compare(call, [](double x, double y) { return x <= y; }, [](int64_t x, int64_t y) { return x <= y; });
+  compare(
+      call, [](double x, double y) { return x <= y; }, [](int64_t x, int64_t y) { return x <= y; });
 }
 static void greater(OpCall &call) {
-  compare(call, [](double x, double y) { return x > y; }, [](int64_t x, int64_t y) { return x > y; });
+  compare(
+      call, [](double x, double y) { return x > y; }, [](int64_t x, int64_t y) { return x > y; });
 }
 static void greaterOrEqual(OpCall &call) {
-  compare(call, [](double x, double y) { return x >= y; }, [](int64_t x, int64_t y) { return x >= y; });
+  compare(
+      call, [](double x, double y) { return x >= y; }, [](int64_t x, int64_t y) { return x >= y; });
 }
 
 template <typename F> static void logical(OpCall &call, F f) {
@@ -59,8 +65,8 @@ static void xorOp(OpCall &call) {
 }
 
 template <typename F> static void classify(OpCall &call, F f) {
-  const HostTensor &x = call.input(0);
-  HostTensor y(ElementType::Bool, x.shape());
+  const OnnxTensor &x = call.input(0);
+  OnnxTensor y(ElementType::Bool, x.shape());
   for (int64_t i = 0; i < x.size(); ++i)
     y.mutableInts()[i] = f(x.at(i));
   call.set(0, y);
@@ -79,15 +85,16 @@ static void isInf(OpCall &call) {
 }
 
 static void where(OpCall &call) {
-  const HostTensor &condition = call.input(0), &a = call.input(1), &b = call.input(2);
+  const OnnxTensor &condition = call.input(0), &a = call.input(1), &b = call.input(2);
   if (a.type() != b.type())
-    fail("operand types ", elementTypeName(a.type()), " and ", elementTypeName(b.type()), " differ");
+    fail("operand types ", elementTypeName(a.type()), " and ", elementTypeName(b.type()),
+         " differ");
   Shape shape = broadcastShapes(broadcastShapes(condition.shape(), a.shape()), b.shape());
-  HostTensor out(a.type(), shape);
+  OnnxTensor out(a.type(), shape);
   BroadcastIndex ic(condition.shape(), shape), ia(a.shape(), shape), ib(b.shape(), shape);
   const int64_t *chosen = condition.ints();
   for (int64_t i = 0; i < out.size(); ++i) {
-    const HostTensor &source = chosen[ic[i]] ? a : b;
+    const OnnxTensor &source = chosen[ic[i]] ? a : b;
     int64_t at = chosen[ic[i]] ? ia[i] : ib[i];
     if (out.isInteger())
       out.mutableInts()[i] = source.ints()[at];
@@ -97,7 +104,7 @@ static void where(OpCall &call) {
   call.set(0, out);
 }
 
-void llmc::registerLogic(OpTable &table) {
+void llmc::onnx::registerLogic(OpTable &table) {
   table[{"", "Equal"}] = equal;
   table[{"", "Less"}] = less;
   table[{"", "LessOrEqual"}] = lessOrEqual;

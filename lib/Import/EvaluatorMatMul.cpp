@@ -1,6 +1,7 @@
 //===- EvaluatorMatMul.cpp - Matrix products ------------------------------===//
 //
-// MatMul, Gemm and MatMulInteger. Row sums are kept in f64; loops run along rows of the right operand.
+// MatMul, Gemm and MatMulInteger. Row sums are kept in f64; loops run along rows of the right
+// operand.
 //
 //===----------------------------------------------------------------------===//
 
@@ -8,10 +9,10 @@
 
 #include <algorithm>
 
-using namespace llmc;
+using namespace llmc::onnx;
 
-void llmc::multiplyMatrices(const float *a, const float *b, float *c, int64_t m, int64_t n, int64_t k,
-                            bool transposedB) {
+void llmc::onnx::multiplyMatrices(const float *a, const float *b, float *c, int64_t m, int64_t n,
+                                  int64_t k, bool transposedB) {
   std::vector<double> sums(n);
   for (int64_t i = 0; i < m; ++i) {
     if (transposedB) {
@@ -35,7 +36,7 @@ void llmc::multiplyMatrices(const float *a, const float *b, float *c, int64_t m,
   }
 }
 
-HostTensor llmc::matMul(const HostTensor &left, const HostTensor &right) {
+OnnxTensor llmc::onnx::matMul(const OnnxTensor &left, const OnnxTensor &right) {
   if (left.rank() == 0 || right.rank() == 0)
     fail("operands of MatMul need at least one dimension");
   if (left.type() != right.type())
@@ -57,7 +58,7 @@ HostTensor llmc::matMul(const HostTensor &left, const HostTensor &right) {
     shape.push_back(m);
   if (!vectorB)
     shape.push_back(n);
-  HostTensor out(left.type(), shape);
+  OnnxTensor out(left.type(), shape);
   BroadcastIndex ia(batchA, batch), ib(batchB, batch);
   int64_t count = elementCount(batch);
   for (int64_t i = 0; i < count && out.size(); ++i) {
@@ -91,7 +92,7 @@ HostTensor llmc::matMul(const HostTensor &left, const HostTensor &right) {
 static void matMulOp(OpCall &call) { call.set(0, matMul(call.input(0), call.input(1))); }
 
 static void gemm(OpCall &call) {
-  HostTensor a = call.input(0), b = call.input(1);
+  OnnxTensor a = call.input(0), b = call.input(1);
   if (a.rank() != 2 || b.rank() != 2)
     fail("expected matrices, got ", shapeString(a.shape()), " and ", shapeString(b.shape()));
   if (call.attributes.getInt("transA", 0) != 0)
@@ -99,8 +100,8 @@ static void gemm(OpCall &call) {
   if (call.attributes.getInt("transB", 0) != 0)
     b = transpose(b, {1, 0});
   double alpha = call.attributes.getFloat("alpha", 1), beta = call.attributes.getFloat("beta", 1);
-  HostTensor y = matMul(a, b);
-  const HostTensor *c = call.optional(2);
+  OnnxTensor y = matMul(a, b);
+  const OnnxTensor *c = call.optional(2);
   if (c && broadcastShapes(c->shape(), y.shape()) != y.shape())
     fail("addend of shape ", shapeString(c->shape()), " does not fit ", shapeString(y.shape()));
   static const Shape none;
@@ -111,8 +112,9 @@ static void gemm(OpCall &call) {
 }
 
 static void matMulInteger(OpCall &call) {
-  HostTensor a = castTo(call.input(0), ElementType::I32), b = castTo(call.input(1), ElementType::I32);
-  auto subtractZero = [](HostTensor &x, const HostTensor *zero, bool rows) {
+  OnnxTensor a = castTo(call.input(0), ElementType::I32),
+             b = castTo(call.input(1), ElementType::I32);
+  auto subtractZero = [](OnnxTensor &x, const OnnxTensor *zero, bool rows) {
     if (!zero)
       return;
     Shape shape = zero->shape();
@@ -127,7 +129,7 @@ static void matMulInteger(OpCall &call) {
   call.set(0, matMul(a, b));
 }
 
-void llmc::registerMatMul(OpTable &table) {
+void llmc::onnx::registerMatMul(OpTable &table) {
   table[{"", "MatMul"}] = matMulOp;
   table[{"", "Gemm"}] = gemm;
   table[{"", "MatMulInteger"}] = matMulInteger;

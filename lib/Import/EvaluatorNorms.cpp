@@ -9,21 +9,21 @@
 
 #include <cmath>
 
-using namespace llmc;
+using namespace llmc::onnx;
 
 namespace {
 struct NormResult {
-  HostTensor y;
+  OnnxTensor y;
   std::vector<double> mean, inverse;
   Shape statShape;
 };
 } // namespace
 
 /// Normalises over dimensions from `axis` on; scale and bias broadcast to x.
-static NormResult normalize(const HostTensor &x, const HostTensor *scale, const HostTensor *bias,
+static NormResult normalize(const OnnxTensor &x, const OnnxTensor *scale, const OnnxTensor *bias,
                             int64_t axis, double epsilon, bool center) {
   NormResult result;
-  result.y = HostTensor(x.type(), x.shape());
+  result.y = OnnxTensor(x.type(), x.shape());
   int64_t rows = 1, width = 1;
   for (int64_t d = 0; d < x.rank(); ++d) {
     (d < axis ? rows : width) *= x.shape()[d];
@@ -33,7 +33,7 @@ static NormResult normalize(const HostTensor &x, const HostTensor *scale, const 
   static const Shape none;
   BroadcastIndex is(scale ? scale->shape() : none, x.shape());
   BroadcastIndex ib(bias ? bias->shape() : none, x.shape());
-  for (const HostTensor *extra : {scale, bias})
+  for (const OnnxTensor *extra : {scale, bias})
     if (extra && broadcastShapes(extra->shape(), x.shape()) != x.shape())
       fail("scale or bias of shape ", shapeString(extra->shape()), " does not fit ",
            shapeString(x.shape()));
@@ -63,7 +63,7 @@ static NormResult normalize(const HostTensor &x, const HostTensor *scale, const 
 }
 
 static void layerNorm(OpCall &call) {
-  const HostTensor &x = call.input(0);
+  const OnnxTensor &x = call.input(0);
   int64_t axis = normalizeAxis(call.attributes.getInt("axis", -1), x.rank());
   NormResult r = normalize(x, &call.input(1), call.optional(2), axis,
                            call.attributes.getFloat("epsilon", 1e-5f), true);
@@ -74,7 +74,7 @@ static void layerNorm(OpCall &call) {
 }
 
 static void rmsNorm(OpCall &call) {
-  const HostTensor &x = call.input(0);
+  const OnnxTensor &x = call.input(0);
   int64_t axis = normalizeAxis(call.attributes.getInt("axis", -1), x.rank());
   NormResult r = normalize(x, &call.input(1), nullptr, axis,
                            call.attributes.getFloat("epsilon", 1e-5f), false);
@@ -84,12 +84,12 @@ static void rmsNorm(OpCall &call) {
 
 /// (x, skip, scale[, beta][, bias]) -> y, mean, inverse, sum.
 static void skipNorm(OpCall &call, bool center) {
-  const HostTensor &x = call.input(0), &skip = call.input(1), &scale = call.input(2);
-  const HostTensor *beta = center ? call.optional(3) : nullptr;
-  const HostTensor *bias = call.optional(center ? 4 : 3);
+  const OnnxTensor &x = call.input(0), &skip = call.input(1), &scale = call.input(2);
+  const OnnxTensor *beta = center ? call.optional(3) : nullptr;
+  const OnnxTensor *bias = call.optional(center ? 4 : 3);
   if (broadcastShapes(skip.shape(), x.shape()) != x.shape())
     fail("skip of shape ", shapeString(skip.shape()), " does not fit ", shapeString(x.shape()));
-  HostTensor sum(x.type(), x.shape());
+  OnnxTensor sum(x.type(), x.shape());
   static const Shape none;
   BroadcastIndex index(skip.shape(), x.shape()), ib(bias ? bias->shape() : none, x.shape());
   for (int64_t i = 0; i < x.size(); ++i)
@@ -104,7 +104,7 @@ static void skipNorm(OpCall &call, bool center) {
 static void skipLayerNorm(OpCall &call) { skipNorm(call, true); }
 static void skipSimplifiedLayerNorm(OpCall &call) { skipNorm(call, false); }
 
-void llmc::registerNorms(OpTable &table) {
+void llmc::onnx::registerNorms(OpTable &table) {
   table[{"", "LayerNormalization"}] = layerNorm;
   table[{"", "RMSNormalization"}] = rmsNorm;
   table[{"", "SimplifiedLayerNormalization"}] = rmsNorm;

@@ -1,6 +1,7 @@
 //===- EvaluatorOps.h - What operator implementations share ---------------===//
 //
-// One call of an operator, its attributes, broadcasting, and the table that families add themselves to.
+// One call of an operator, its attributes, broadcasting, and the table that families add themselves
+// to.
 //
 //===----------------------------------------------------------------------===//
 
@@ -14,13 +15,13 @@
 #include <map>
 #include <utility>
 
-namespace llmc {
+namespace llmc::onnx {
 
 /// Typed access to the attributes of a node.
 class Attributes {
 public:
-  explicit Attributes(const onnx::NodeProto &node) : node(node) {}
-  const onnx::AttributeProto *find(const char *name) const;
+  explicit Attributes(const NodeProto &node) : node(node) {}
+  const AttributeProto *find(const char *name) const;
   bool has(const char *name) const { return find(name) != nullptr; }
   int64_t getInt(const char *name, int64_t otherwise) const;
   int64_t requireInt(const char *name) const;
@@ -29,26 +30,26 @@ public:
   std::vector<int64_t> getInts(const char *name) const;
 
 private:
-  const onnx::NodeProto &node;
+  const NodeProto &node;
 };
 
 struct OpCall {
-  const onnx::NodeProto &node;
+  const NodeProto &node;
   Attributes attributes;
   const OnnxModel &model;
   const EvaluatorOptions &options;
   int64_t opset;
-  const std::vector<const HostTensor *> &inputs;
-  std::vector<HostTensor> outputs;
+  const std::vector<const OnnxTensor *> &inputs;
+  std::vector<OnnxTensor> outputs;
 
-  const HostTensor *optional(size_t i) const { return i < inputs.size() ? inputs[i] : nullptr; }
-  const HostTensor &input(size_t i) const {
-    if (const HostTensor *tensor = optional(i))
+  const OnnxTensor *optional(size_t i) const { return i < inputs.size() ? inputs[i] : nullptr; }
+  const OnnxTensor &input(size_t i) const {
+    if (const OnnxTensor *tensor = optional(i))
       return *tensor;
     fail("input ", i, " is missing");
   }
   bool wants(int i) const { return i < node.output_size() && !node.output(i).empty(); }
-  void set(size_t i, HostTensor tensor) {
+  void set(size_t i, OnnxTensor tensor) {
     if (i < outputs.size())
       outputs[i] = std::move(tensor);
   }
@@ -88,8 +89,8 @@ private:
 };
 
 /// y[n] = f(x[n]) computed in double, in the type of `x`.
-template <typename F> HostTensor mapFloat(const HostTensor &x, F f) {
-  HostTensor y(x.type(), x.shape());
+template <typename F> OnnxTensor mapFloat(const OnnxTensor &x, F f) {
+  OnnxTensor y(x.type(), x.shape());
   int64_t n = x.size();
   if (x.isFloat32Like()) {
     const float *in = x.floats();
@@ -104,25 +105,26 @@ template <typename F> HostTensor mapFloat(const HostTensor &x, F f) {
 }
 
 /// All elements as double.
-std::vector<double> toDoubles(const HostTensor &tensor);
+std::vector<double> toDoubles(const OnnxTensor &tensor);
 /// A tensor of `type` from doubles.
-HostTensor fromDoubles(const std::vector<double> &values, Shape shape, ElementType type);
+OnnxTensor fromDoubles(const std::vector<double> &values, Shape shape, ElementType type);
 
 /// c[M,N] = a[M,K] * b[K,N], accumulated in f64; `b` may be read transposed ([N,K]).
 void multiplyMatrices(const float *a, const float *b, float *c, int64_t m, int64_t n, int64_t k,
                       bool transposedB);
 
-HostTensor matMul(const HostTensor &a, const HostTensor &b);
-HostTensor castTo(const HostTensor &x, ElementType type);
-HostTensor transpose(const HostTensor &x, const std::vector<int64_t> &perm);
-HostTensor concat(const std::vector<const HostTensor *> &parts, int64_t axis);
+OnnxTensor matMul(const OnnxTensor &a, const OnnxTensor &b);
+OnnxTensor castTo(const OnnxTensor &x, ElementType type);
+OnnxTensor transpose(const OnnxTensor &x, const std::vector<int64_t> &perm);
+OnnxTensor concat(const std::vector<const OnnxTensor *> &parts, int64_t axis);
 
 /// Rotates `x` [batch, seq, heads, size] in place: the first `rotaryDim` elements of each head, by
 /// cos/sin tables [positions, rotaryDim / 2] at row `position(b, s)`.
 void rotate(std::vector<double> &x, int64_t batch, int64_t seq, int64_t heads, int64_t size,
-            int64_t rotaryDim, bool interleaved, const std::function<double(int64_t, int64_t, int64_t)> &cosAt,
+            int64_t rotaryDim, bool interleaved,
+            const std::function<double(int64_t, int64_t, int64_t)> &cosAt,
             const std::function<double(int64_t, int64_t, int64_t)> &sinAt);
 
-} // namespace llmc
+} // namespace llmc::onnx
 
 #endif // LLMC_LIB_IMPORT_EVALUATOROPS_H

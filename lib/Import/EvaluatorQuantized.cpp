@@ -1,7 +1,8 @@
 //===- EvaluatorQuantized.cpp - Quantized operators -----------------------===//
 //
-// QuantizeLinear and its relatives, com.microsoft.MatMulNBits and GatherBlockQuantized. MatMulNBits with
-// accuracy_level 4 rounds activations to int8 per block (absmax / 127, half to even), as ONNX Runtime does.
+// QuantizeLinear and its relatives, com.microsoft.MatMulNBits and GatherBlockQuantized. MatMulNBits
+// with accuracy_level 4 rounds activations to int8 per block (absmax / 127, half to even), as ONNX
+// Runtime does.
 //
 //===----------------------------------------------------------------------===//
 
@@ -10,10 +11,11 @@
 #include <algorithm>
 #include <cmath>
 
-using namespace llmc;
+using namespace llmc::onnx;
 
-/// The scale (or zero point) element of each element of x: per tensor, per axis, or per block of the axis.
-static std::vector<int64_t> scaleIndex(const HostTensor &x, const HostTensor &scale, int64_t axis,
+/// The scale (or zero point) element of each element of x: per tensor, per axis, or per block of
+/// the axis.
+static std::vector<int64_t> scaleIndex(const OnnxTensor &x, const OnnxTensor &scale, int64_t axis,
                                        int64_t block) {
   std::vector<int64_t> index(x.size(), 0);
   if (scale.size() == 1 && block == 0)
@@ -53,7 +55,7 @@ static void quantizedRange(ElementType type, double &low, double &high) {
 }
 
 static void quantizeLinear(OpCall &call) {
-  const HostTensor &x = call.input(0), &scale = call.input(1), *zero = call.optional(2);
+  const OnnxTensor &x = call.input(0), &scale = call.input(1), *zero = call.optional(2);
   ElementType type = zero ? zero->type() : ElementType::U8;
   int64_t wanted = call.attributes.getInt("output_dtype", 0);
   if (wanted && !fromOnnxType(static_cast<int>(wanted), type))
@@ -64,7 +66,7 @@ static void quantizeLinear(OpCall &call) {
                                           call.attributes.getInt("block_size", 0));
   if (zero && zero->size() != scale.size())
     fail("scales and zero points differ in number");
-  HostTensor y(type, x.shape());
+  OnnxTensor y(type, x.shape());
   for (int64_t i = 0; i < x.size(); ++i) {
     // The division is one of floats in the specification, and its rounding shows.
     float ratio = static_cast<float>(x.at(i)) / static_cast<float>(scale.at(index[i]));
@@ -75,7 +77,7 @@ static void quantizeLinear(OpCall &call) {
 }
 
 static void dequantizeLinear(OpCall &call) {
-  const HostTensor &x = call.input(0), &scale = call.input(1), *zero = call.optional(2);
+  const OnnxTensor &x = call.input(0), &scale = call.input(1), *zero = call.optional(2);
   ElementType type = scale.type();
   int64_t wanted = call.attributes.getInt("output_dtype", 0);
   if (wanted && !fromOnnxType(static_cast<int>(wanted), type))
@@ -84,14 +86,14 @@ static void dequantizeLinear(OpCall &call) {
                                           call.attributes.getInt("block_size", 0));
   if (zero && zero->size() != scale.size())
     fail("scales and zero points differ in number");
-  HostTensor y(type, x.shape());
+  OnnxTensor y(type, x.shape());
   for (int64_t i = 0; i < x.size(); ++i)
     y.set(i, (x.at(i) - (zero ? zero->at(index[i]) : 0)) * scale.at(index[i]));
   call.set(0, y);
 }
 
 static void dynamicQuantizeLinear(OpCall &call) {
-  const HostTensor &x = call.input(0);
+  const OnnxTensor &x = call.input(0);
   float low = 0, high = 0;
   for (int64_t i = 0; i < x.size(); ++i) {
     low = std::min(low, static_cast<float>(x.at(i)));
@@ -99,18 +101,18 @@ static void dynamicQuantizeLinear(OpCall &call) {
   }
   float scale = (high - low) / 255;
   float zero = scale == 0 ? 0 : std::nearbyint(std::clamp(-low / scale, 0.0f, 255.0f));
-  HostTensor y(ElementType::U8, x.shape());
+  OnnxTensor y(ElementType::U8, x.shape());
   for (int64_t i = 0; i < x.size(); ++i) {
     float code = std::nearbyint(scale == 0 ? 0 : static_cast<float>(x.at(i)) / scale) + zero;
     y.mutableInts()[i] = static_cast<int64_t>(std::clamp(code, 0.0f, 255.0f));
   }
   call.set(0, y);
-  call.set(1, HostTensor::fromFloats({scale}, {}));
-  call.set(2, HostTensor::scalar(static_cast<int64_t>(zero), ElementType::U8));
+  call.set(1, OnnxTensor::fromFloats({scale}, {}));
+  call.set(2, OnnxTensor::scalar(static_cast<int64_t>(zero), ElementType::U8));
 }
 
 /// Code `i` of a row of packed codes, lowest bits first.
-static int64_t packedCode(const HostTensor &data, int64_t rowBegin, int64_t i, int64_t bits) {
+static int64_t packedCode(const OnnxTensor &data, int64_t rowBegin, int64_t i, int64_t bits) {
   int64_t perByte = 8 / bits;
   return data.ints()[rowBegin + i / perByte] >> (i % perByte * bits) & ((1 << bits) - 1);
 }
@@ -128,10 +130,11 @@ static void roundActivations(std::vector<float> &row, int64_t block) {
 }
 
 static void matMulNBits(OpCall &call) {
-  const HostTensor &a = call.input(0), &codes = call.input(1), &scales = call.input(2);
-  const HostTensor *zeros = call.optional(3), *bias = call.optional(5);
+  const OnnxTensor &a = call.input(0), &codes = call.input(1), &scales = call.input(2);
+  const OnnxTensor *zeros = call.optional(3), *bias = call.optional(5);
   int64_t k = call.attributes.requireInt("K"), n = call.attributes.requireInt("N");
-  int64_t bits = call.attributes.getInt("bits", 4), block = call.attributes.requireInt("block_size");
+  int64_t bits = call.attributes.getInt("bits", 4),
+          block = call.attributes.requireInt("block_size");
   if (call.optional(4))
     fail("g_idx is not supported");
   if (k <= 0 || n <= 0 || block < 16 || (bits != 2 && bits != 4 && bits != 8))
@@ -148,7 +151,7 @@ static void matMulNBits(OpCall &call) {
   if (a.rank() < 1 || a.shape().back() != k || (bias && bias->size() != n))
     fail("activations ", shapeString(a.shape()), " do not fit K ", k);
 
-  HostTensor weight(ElementType::F32, {n, k});
+  OnnxTensor weight(ElementType::F32, {n, k});
   for (int64_t j = 0; j < n; ++j)
     for (int64_t i = 0; i < k; ++i) {
       int64_t g = i / block;
@@ -161,7 +164,7 @@ static void matMulNBits(OpCall &call) {
   bool rounded = call.attributes.getInt("accuracy_level", 0) == 4 && !call.options.floatActivations;
   Shape shape = a.shape();
   shape.back() = n;
-  HostTensor y(a.type(), shape);
+  OnnxTensor y(a.type(), shape);
   std::vector<float> row(k), out(n);
   for (int64_t r = 0; r < a.size() / k; ++r) {
     for (int64_t i = 0; i < k; ++i)
@@ -176,9 +179,10 @@ static void matMulNBits(OpCall &call) {
 }
 
 static void gatherBlockQuantized(OpCall &call) {
-  const HostTensor &data = call.input(0), &indices = call.input(1), &scales = call.input(2);
-  const HostTensor *zeros = call.optional(3);
-  int64_t bits = call.attributes.getInt("bits", 4), block = call.attributes.getInt("block_size", 128);
+  const OnnxTensor &data = call.input(0), &indices = call.input(1), &scales = call.input(2);
+  const OnnxTensor *zeros = call.optional(3);
+  int64_t bits = call.attributes.getInt("bits", 4),
+          block = call.attributes.getInt("block_size", 128);
   if (data.rank() != 2 || call.attributes.getInt("gather_axis", 0) != 0 ||
       normalizeAxis(call.attributes.getInt("quantize_axis", 1), 2) != 1)
     fail("only rows of a matrix, quantized along the row, are supported");
@@ -189,11 +193,12 @@ static void gatherBlockQuantized(OpCall &call) {
     fail("bits ", bits, ", block_size ", block);
   int64_t rows = data.shape()[0], width = data.shape()[1] * (packed ? 8 / bits : 1);
   int64_t blocks = (width + block - 1) / block;
-  if (scales.size() != rows * blocks || (zeros && packed && zeros->size() * (8 / bits) < rows * blocks))
+  if (scales.size() != rows * blocks ||
+      (zeros && packed && zeros->size() * (8 / bits) < rows * blocks))
     fail("scales of shape ", shapeString(scales.shape()), " for ", rows, " x ", blocks, " blocks");
   Shape shape = indices.shape();
   shape.push_back(width);
-  HostTensor y(scales.type(), shape);
+  OnnxTensor y(scales.type(), shape);
   int64_t zeroBytes = zeros && packed ? zeros->size() / rows : 0;
   for (int64_t t = 0; t < indices.size(); ++t) {
     int64_t row = indices.ints()[t] < 0 ? indices.ints()[t] + rows : indices.ints()[t];
@@ -201,8 +206,8 @@ static void gatherBlockQuantized(OpCall &call) {
       fail("index ", indices.ints()[t], " is outside ", rows, " rows");
     for (int64_t i = 0; i < width; ++i) {
       int64_t g = i / block;
-      int64_t code = packed ? packedCode(data, row * data.shape()[1], i, bits)
-                            : data.ints()[row * width + i];
+      int64_t code =
+          packed ? packedCode(data, row * data.shape()[1], i, bits) : data.ints()[row * width + i];
       int64_t zero = zeros && packed ? packedCode(*zeros, row * zeroBytes, g, bits)
                      : zeros         ? zeros->ints()[row * blocks + g]
                      : packed        ? int64_t(1) << (bits - 1)
@@ -213,7 +218,7 @@ static void gatherBlockQuantized(OpCall &call) {
   call.set(0, y);
 }
 
-void llmc::registerQuantized(OpTable &table) {
+void llmc::onnx::registerQuantized(OpTable &table) {
   table[{"", "QuantizeLinear"}] = quantizeLinear;
   table[{"", "DequantizeLinear"}] = dequantizeLinear;
   table[{"", "DynamicQuantizeLinear"}] = dynamicQuantizeLinear;

@@ -10,7 +10,7 @@
 #include <cmath>
 #include <limits>
 
-using namespace llmc;
+using namespace llmc::onnx;
 
 namespace {
 /// A reduction as: start value, step, and a last function of the result and the number of elements.
@@ -34,12 +34,12 @@ static double root(double a, double) { return std::sqrt(a); }
 static double logOf(double a, double) { return std::log(a); }
 
 static void reduce(OpCall &call, const Reduction &reduction) {
-  const HostTensor &x = call.input(0);
+  const OnnxTensor &x = call.input(0);
   std::vector<int64_t> axes;
   call.intsFrom(1, "axes", axes);
   bool keep = call.attributes.getInt("keepdims", 1) != 0;
   if (axes.empty() && call.attributes.getInt("noop_with_empty_axes", 0) != 0) {
-    HostTensor y(x.type(), x.shape());
+    OnnxTensor y(x.type(), x.shape());
     for (int64_t i = 0; i < x.size(); ++i)
       y.set(i, reduction.finish(reduction.step(reduction.start, x.at(i)), 1));
     return call.set(0, y);
@@ -80,7 +80,7 @@ static void reduceLogSumExp(OpCall &call) { reduce(call, {0, plusExp, logOf}); }
 
 /// The extreme of nothing is the least or greatest value of the type.
 static void reduceExtreme(OpCall &call, bool largest) {
-  const HostTensor &x = call.input(0);
+  const OnnxTensor &x = call.input(0);
   double start = largest ? -infinity : infinity;
   if (x.isInteger() && x.size() == 0) {
     unsigned bits = elementBits(x.type());
@@ -98,7 +98,7 @@ static void reduceExtreme(OpCall &call, bool largest) {
 static void reduceMax(OpCall &call) { reduceExtreme(call, true); }
 static void reduceMin(OpCall &call) { reduceExtreme(call, false); }
 
-void llmc::registerReductions(OpTable &table) {
+void llmc::onnx::registerReductions(OpTable &table) {
   table[{"", "ReduceMean"}] = reduceMean;
   table[{"", "ReduceSum"}] = reduceSum;
   table[{"", "ReduceProd"}] = reduceProd;

@@ -1,17 +1,18 @@
 //===- EvaluatorRotary.cpp - Rotary position embedding --------------------===//
 //
-// RotaryEmbedding of ai.onnx (opset 23) and of com.microsoft, which differ in the order of their inputs.
+// RotaryEmbedding of ai.onnx (opset 23) and of com.microsoft, which differ in the order of their
+// inputs.
 //
 //===----------------------------------------------------------------------===//
 
 #include "EvaluatorOps.h"
 
-using namespace llmc;
+using namespace llmc::onnx;
 
-void llmc::rotate(std::vector<double> &x, int64_t batch, int64_t seq, int64_t heads, int64_t size,
-                  int64_t rotaryDim, bool interleaved,
-                  const std::function<double(int64_t, int64_t, int64_t)> &cosAt,
-                  const std::function<double(int64_t, int64_t, int64_t)> &sinAt) {
+void llmc::onnx::rotate(std::vector<double> &x, int64_t batch, int64_t seq, int64_t heads,
+                        int64_t size, int64_t rotaryDim, bool interleaved,
+                        const std::function<double(int64_t, int64_t, int64_t)> &cosAt,
+                        const std::function<double(int64_t, int64_t, int64_t)> &sinAt) {
   int64_t half = rotaryDim / 2;
   for (int64_t b = 0; b < batch; ++b)
     for (int64_t s = 0; s < seq; ++s)
@@ -28,12 +29,12 @@ void llmc::rotate(std::vector<double> &x, int64_t batch, int64_t seq, int64_t he
       }
 }
 
-static void rotaryEmbedding(OpCall &call, const HostTensor &cosines, const HostTensor &sines,
-                            const HostTensor *positions) {
-  const HostTensor &input = call.input(0);
+static void rotaryEmbedding(OpCall &call, const OnnxTensor &cosines, const OnnxTensor &sines,
+                            const OnnxTensor *positions) {
+  const OnnxTensor &input = call.input(0);
   int64_t heads = call.attributes.getInt("num_heads", 0);
   int64_t rotaryDim = call.attributes.getInt("rotary_embedding_dim", 0);
-  HostTensor flat;
+  OnnxTensor flat;
   if (input.rank() == 4) {
     flat = transpose(input, {0, 2, 1, 3});
   } else if (input.rank() == 3) {
@@ -56,8 +57,8 @@ static void rotaryEmbedding(OpCall &call, const HostTensor &cosines, const HostT
   bool offset = positions && positions->size() == 1 && batch * seq != 1;
   if (positions && !offset && positions->size() != batch * seq)
     fail("expected ", batch * seq, " positions, got ", positions->size());
-  if (!positions && (cosines.shape()[1] != seq ||
-                     (cosines.shape()[0] != batch && cosines.shape()[0] != 1)))
+  if (!positions &&
+      (cosines.shape()[1] != seq || (cosines.shape()[0] != batch && cosines.shape()[0] != 1)))
     fail("rotary tables of shape ", shapeString(cosines.shape()), " for ", batch, " x ", seq,
          " positions");
   auto row = [&](int64_t b, int64_t s) {
@@ -69,11 +70,12 @@ static void rotaryEmbedding(OpCall &call, const HostTensor &cosines, const HostT
     return at;
   };
   std::vector<double> values = toDoubles(flat);
-  rotate(values, batch, seq, flat.shape()[2], size, rotaryDim,
-         call.attributes.getInt("interleaved", 0) != 0,
-         [&](int64_t b, int64_t s, int64_t d) { return cosines.at(row(b, s) * half + d); },
-         [&](int64_t b, int64_t s, int64_t d) { return sines.at(row(b, s) * half + d); });
-  HostTensor out = fromDoubles(values, flat.shape(), input.type());
+  rotate(
+      values, batch, seq, flat.shape()[2], size, rotaryDim,
+      call.attributes.getInt("interleaved", 0) != 0,
+      [&](int64_t b, int64_t s, int64_t d) { return cosines.at(row(b, s) * half + d); },
+      [&](int64_t b, int64_t s, int64_t d) { return sines.at(row(b, s) * half + d); });
+  OnnxTensor out = fromDoubles(values, flat.shape(), input.type());
   call.set(0, input.rank() == 4 ? transpose(out, {0, 2, 1, 3}) : out.reshaped(input.shape()));
 }
 
@@ -90,7 +92,7 @@ static void microsoft(OpCall &call) {
   rotaryEmbedding(call, call.input(2), call.input(3), &call.input(1));
 }
 
-void llmc::registerRotary(OpTable &table) {
+void llmc::onnx::registerRotary(OpTable &table) {
   table[{"", "RotaryEmbedding"}] = standard;
   table[{"com.microsoft", "RotaryEmbedding"}] = microsoft;
 }

@@ -12,12 +12,12 @@
 #include <limits>
 #include <numeric>
 
-using namespace llmc;
+using namespace llmc::onnx;
 
 /// y[i] = x[source[i]], whatever the type.
-static HostTensor permuteElements(const HostTensor &x, Shape shape,
+static OnnxTensor permuteElements(const OnnxTensor &x, Shape shape,
                                   const std::vector<int64_t> &source) {
-  HostTensor y(x.type(), std::move(shape));
+  OnnxTensor y(x.type(), std::move(shape));
   if (x.isFloat32Like()) {
     const float *in = x.floats();
     float *out = y.mutableFloats();
@@ -54,7 +54,7 @@ static std::vector<int64_t> stridedOffsets(const Shape &shape, const std::vector
   return offsets;
 }
 
-HostTensor llmc::transpose(const HostTensor &x, const std::vector<int64_t> &perm) {
+OnnxTensor llmc::onnx::transpose(const OnnxTensor &x, const std::vector<int64_t> &perm) {
   Shape shape(x.rank());
   std::vector<int64_t> strides = rowMajorStrides(x.shape()), walk(x.rank());
   std::vector<bool> seen(x.rank(), false);
@@ -73,7 +73,7 @@ HostTensor llmc::transpose(const HostTensor &x, const std::vector<int64_t> &perm
 }
 
 static void transposeOp(OpCall &call) {
-  const HostTensor &x = call.input(0);
+  const OnnxTensor &x = call.input(0);
   std::vector<int64_t> perm = call.attributes.getInts("perm");
   if (perm.empty())
     for (int64_t d = x.rank(); d-- > 0;)
@@ -82,7 +82,7 @@ static void transposeOp(OpCall &call) {
 }
 
 static void shapeOp(OpCall &call) {
-  const HostTensor &x = call.input(0);
+  const OnnxTensor &x = call.input(0);
   int64_t rank = x.rank();
   int64_t start = call.attributes.getInt("start", 0), end = call.attributes.getInt("end", rank);
   start = std::clamp<int64_t>(start < 0 ? start + rank : start, 0, rank);
@@ -91,13 +91,13 @@ static void shapeOp(OpCall &call) {
   for (int64_t d = start; d < end; ++d)
     dims.push_back(x.shape()[d]);
   Shape shape = {static_cast<int64_t>(dims.size())};
-  call.set(0, HostTensor::fromInts(dims, shape));
+  call.set(0, OnnxTensor::fromInts(dims, shape));
 }
 
-static void sizeOp(OpCall &call) { call.set(0, HostTensor::scalar(call.input(0).size())); }
+static void sizeOp(OpCall &call) { call.set(0, OnnxTensor::scalar(call.input(0).size())); }
 
 static void reshape(OpCall &call) {
-  const HostTensor &x = call.input(0);
+  const OnnxTensor &x = call.input(0);
   std::vector<int64_t> wanted = call.input(1).toInts();
   bool allowZero = call.attributes.getInt("allowzero", 0) != 0;
   int64_t known = 1, open = -1;
@@ -124,7 +124,7 @@ static void reshape(OpCall &call) {
 }
 
 static void flatten(OpCall &call) {
-  const HostTensor &x = call.input(0);
+  const OnnxTensor &x = call.input(0);
   int64_t axis = call.attributes.getInt("axis", 1);
   if (axis < -x.rank() || axis > x.rank())
     fail("axis ", axis, " is outside the ", x.rank(), " dimensions");
@@ -136,7 +136,7 @@ static void flatten(OpCall &call) {
 }
 
 static void squeeze(OpCall &call) {
-  const HostTensor &x = call.input(0);
+  const OnnxTensor &x = call.input(0);
   std::vector<int64_t> axes;
   bool given = call.intsFrom(1, "axes", axes);
   std::vector<bool> drop(x.rank(), false);
@@ -154,7 +154,7 @@ static void squeeze(OpCall &call) {
 }
 
 static void unsqueeze(OpCall &call) {
-  const HostTensor &x = call.input(0);
+  const OnnxTensor &x = call.input(0);
   std::vector<int64_t> axes;
   if (!call.intsFrom(1, "axes", axes))
     fail("axes are missing");
@@ -173,7 +173,7 @@ static void unsqueeze(OpCall &call) {
   call.set(0, x.reshaped(shape));
 }
 
-static HostTensor broadcastTo(const HostTensor &x, const Shape &shape) {
+static OnnxTensor broadcastTo(const OnnxTensor &x, const Shape &shape) {
   BroadcastIndex index(x.shape(), shape);
   std::vector<int64_t> source(elementCount(shape));
   for (size_t i = 0; i < source.size(); ++i)
@@ -182,14 +182,14 @@ static HostTensor broadcastTo(const HostTensor &x, const Shape &shape) {
 }
 
 static void expand(OpCall &call) {
-  const HostTensor &x = call.input(0);
+  const OnnxTensor &x = call.input(0);
   Shape shape = broadcastShapes(x.shape(), call.input(1).toInts());
-  HostTensor probe(ElementType::Bool, shape); // refuses shapes that are too large
+  OnnxTensor probe(ElementType::Bool, shape); // refuses shapes that are too large
   call.set(0, broadcastTo(x, shape));
 }
 
 static void tile(OpCall &call) {
-  const HostTensor &x = call.input(0);
+  const OnnxTensor &x = call.input(0);
   std::vector<int64_t> repeats = call.input(1).toInts();
   if (static_cast<int64_t>(repeats.size()) != x.rank())
     fail("expected ", x.rank(), " repeats, got ", repeats.size());
@@ -197,7 +197,7 @@ static void tile(OpCall &call) {
   for (int64_t d = 0; d < x.rank(); ++d)
     if (repeats[d] < 0 || __builtin_mul_overflow(x.shape()[d], repeats[d], &shape[d]))
       fail("bad repeat ", repeats[d]);
-  HostTensor probe(ElementType::Bool, shape);
+  OnnxTensor probe(ElementType::Bool, shape);
   std::vector<int64_t> strides = rowMajorStrides(x.shape()), outStrides = rowMajorStrides(shape);
   std::vector<int64_t> source(elementCount(shape));
   for (size_t i = 0; i < source.size(); ++i) {
@@ -210,13 +210,13 @@ static void tile(OpCall &call) {
   call.set(0, permuteElements(x, shape, source));
 }
 
-HostTensor llmc::concat(const std::vector<const HostTensor *> &parts, int64_t axis) {
+OnnxTensor llmc::onnx::concat(const std::vector<const OnnxTensor *> &parts, int64_t axis) {
   if (parts.empty() || !parts[0])
     fail("nothing to concatenate");
   Shape shape = parts[0]->shape();
   axis = normalizeAxis(axis, parts[0]->rank());
   shape[axis] = 0;
-  for (const HostTensor *part : parts) {
+  for (const OnnxTensor *part : parts) {
     if (!part || part->rank() != parts[0]->rank() || part->type() != parts[0]->type())
       fail("concatenated tensors differ in type or rank");
     for (int64_t d = 0; d < part->rank(); ++d)
@@ -226,20 +226,20 @@ HostTensor llmc::concat(const std::vector<const HostTensor *> &parts, int64_t ax
     if (__builtin_add_overflow(shape[axis], part->shape()[axis], &shape[axis]))
       fail("concatenated dimension overflows");
   }
-  HostTensor out(parts[0]->type(), shape);
+  OnnxTensor out(parts[0]->type(), shape);
   int64_t outer = 1, inner = 1;
   for (int64_t d = 0; d < static_cast<int64_t>(shape.size()); ++d)
     if (d != axis)
       (d < axis ? outer : inner) *= shape[d];
   int64_t done = 0;
   size_t width = out.isFloat32Like() ? 4 : 8;
-  auto bytes = [](const HostTensor &t) {
+  auto bytes = [](const OnnxTensor &t) {
     return t.isFloat32Like() ? reinterpret_cast<const char *>(t.floats())
            : t.isDouble()    ? reinterpret_cast<const char *>(t.doubles())
                              : reinterpret_cast<const char *>(t.ints());
   };
   char *target = const_cast<char *>(bytes(out));
-  for (const HostTensor *part : parts) {
+  for (const OnnxTensor *part : parts) {
     int64_t run = part->shape()[axis] * inner;
     for (int64_t o = 0; o < outer && run; ++o)
       std::memcpy(target + (o * shape[axis] * inner + done * inner) * width,
@@ -253,7 +253,7 @@ static void concatOp(OpCall &call) {
   call.set(0, concat(call.inputs, call.attributes.requireInt("axis")));
 }
 
-static HostTensor slice(const HostTensor &x, const std::vector<int64_t> &starts, const Shape &shape,
+static OnnxTensor slice(const OnnxTensor &x, const std::vector<int64_t> &starts, const Shape &shape,
                         const std::vector<int64_t> &steps) {
   std::vector<int64_t> strides = rowMajorStrides(x.shape());
   int64_t start = 0;
@@ -265,7 +265,7 @@ static HostTensor slice(const HostTensor &x, const std::vector<int64_t> &starts,
 }
 
 static void split(OpCall &call) {
-  const HostTensor &x = call.input(0);
+  const OnnxTensor &x = call.input(0);
   int64_t axis = normalizeAxis(call.attributes.getInt("axis", 0), x.rank());
   int64_t length = x.shape()[axis], count = call.node.output_size();
   std::vector<int64_t> sizes;
@@ -293,9 +293,10 @@ static void split(OpCall &call) {
 }
 
 static void sliceOp(OpCall &call) {
-  const HostTensor &x = call.input(0);
-  std::vector<int64_t> begins = call.input(1).toInts(), ends = call.input(2).toInts(), axes, strides;
-  if (const HostTensor *given = call.optional(3))
+  const OnnxTensor &x = call.input(0);
+  std::vector<int64_t> begins = call.input(1).toInts(), ends = call.input(2).toInts(), axes,
+                       strides;
+  if (const OnnxTensor *given = call.optional(3))
     axes = given->toInts();
   else
     for (size_t i = 0; i < begins.size(); ++i)
@@ -322,33 +323,33 @@ static void sliceOp(OpCall &call) {
 }
 
 static void constant(OpCall &call) {
-  const onnx::NodeProto &node = call.node;
-  for (const onnx::AttributeProto &attribute : node.attribute()) {
+  const NodeProto &node = call.node;
+  for (const AttributeProto &attribute : node.attribute()) {
     const std::string &name = attribute.name();
     if (name == "value")
       return call.set(0, call.model.decode(attribute.t(), "attribute 'value'"));
     if (name == "value_int")
-      return call.set(0, HostTensor::scalar(attribute.i()));
+      return call.set(0, OnnxTensor::scalar(attribute.i()));
     if (name == "value_float")
-      return call.set(0, HostTensor::fromFloats({attribute.f()}, {}));
+      return call.set(0, OnnxTensor::fromFloats({attribute.f()}, {}));
     if (name == "value_ints")
-      return call.set(0, HostTensor::fromInts({attribute.ints().begin(), attribute.ints().end()},
+      return call.set(0, OnnxTensor::fromInts({attribute.ints().begin(), attribute.ints().end()},
                                               {attribute.ints_size()}));
     if (name == "value_floats")
       return call.set(0,
-                      HostTensor::fromFloats({attribute.floats().begin(), attribute.floats().end()},
+                      OnnxTensor::fromFloats({attribute.floats().begin(), attribute.floats().end()},
                                              {attribute.floats_size()}));
   }
   fail("constant without a supported value attribute");
 }
 
 static void constantOfShape(OpCall &call) {
-  HostTensor value = HostTensor::fromFloats({0.0f}, {1});
-  if (const onnx::AttributeProto *attribute = call.attributes.find("value"))
+  OnnxTensor value = OnnxTensor::fromFloats({0.0f}, {1});
+  if (const AttributeProto *attribute = call.attributes.find("value"))
     value = call.model.decode(attribute->t(), "attribute 'value'");
   if (value.size() != 1)
     fail("expected one value, got ", value.size());
-  HostTensor out(value.type(), call.input(0).toInts());
+  OnnxTensor out(value.type(), call.input(0).toInts());
   for (int64_t i = 0; i < out.size(); ++i) {
     if (out.isInteger())
       out.mutableInts()[i] = value.ints()[0];
@@ -359,13 +360,13 @@ static void constantOfShape(OpCall &call) {
 }
 
 static void range(OpCall &call) {
-  const HostTensor &start = call.input(0), &limit = call.input(1), &delta = call.input(2);
+  const OnnxTensor &start = call.input(0), &limit = call.input(1), &delta = call.input(2);
   if (start.size() != 1 || limit.size() != 1 || delta.size() != 1 || delta.at(0) == 0)
     fail("expected scalar start, limit and a delta that is not zero");
   double count = std::ceil((limit.at(0) - start.at(0)) / delta.at(0));
   if (!(count < 1e9))
     failLimit("range of ", count, " elements");
-  HostTensor out(start.type(), {count > 0 ? static_cast<int64_t>(count) : 0});
+  OnnxTensor out(start.type(), {count > 0 ? static_cast<int64_t>(count) : 0});
   for (int64_t i = 0; i < out.size(); ++i) {
     if (out.isInteger())
       out.mutableInts()[i] = wrapToType(start.ints()[0] + i * delta.ints()[0], out.type());
@@ -376,13 +377,13 @@ static void range(OpCall &call) {
 }
 
 static void trilu(OpCall &call) {
-  const HostTensor &x = call.input(0);
+  const OnnxTensor &x = call.input(0);
   if (x.rank() < 2)
     fail("expected at least 2 dimensions, got ", x.rank());
   bool upper = call.attributes.getInt("upper", 1) != 0;
   int64_t k = call.optional(1) ? call.optional(1)->ints()[0] : 0;
   int64_t rows = x.shape()[x.rank() - 2], columns = x.shape()[x.rank() - 1];
-  HostTensor y(x.type(), x.shape());
+  OnnxTensor y(x.type(), x.shape());
   for (int64_t i = 0; i < x.size(); ++i) {
     int64_t row = i / columns % rows, column = i % columns;
     bool keep = upper ? column - row >= k : column - row <= k;
@@ -397,13 +398,13 @@ static void trilu(OpCall &call) {
 }
 
 static void pad(OpCall &call) {
-  const HostTensor &x = call.input(0);
+  const OnnxTensor &x = call.input(0);
   std::string mode = call.attributes.getString("mode", "constant");
   if (mode != "constant")
     fail("padding mode '", mode, "' is not supported");
   std::vector<int64_t> pads = call.input(1).toInts(), axes(x.rank());
   std::iota(axes.begin(), axes.end(), 0);
-  if (const HostTensor *given = call.optional(3))
+  if (const OnnxTensor *given = call.optional(3))
     axes = given->toInts();
   if (pads.size() != 2 * axes.size())
     fail("expected ", 2 * axes.size(), " pads, got ", pads.size());
@@ -414,8 +415,8 @@ static void pad(OpCall &call) {
     before[axis] = pads[i];
     shape[axis] += pads[i] + pads[axes.size() + i];
   }
-  HostTensor y(x.type(), shape);
-  const HostTensor *value = call.optional(2);
+  OnnxTensor y(x.type(), shape);
+  const OnnxTensor *value = call.optional(2);
   std::vector<int64_t> strides = rowMajorStrides(shape), inStrides = rowMajorStrides(x.shape());
   for (int64_t i = 0; i < y.size(); ++i) {
     int64_t source = 0, rest = i;
@@ -434,7 +435,7 @@ static void pad(OpCall &call) {
   call.set(0, y);
 }
 
-void llmc::registerShape(OpTable &table) {
+void llmc::onnx::registerShape(OpTable &table) {
   table[{"", "Shape"}] = shapeOp;
   table[{"", "Size"}] = sizeOp;
   table[{"", "Reshape"}] = reshape;

@@ -1,7 +1,8 @@
 //===- ExternalFiles.cpp - External tensor data, beneath one folder -------===//
 //
-// A model may name only regular files below its own folder. The kernel enforces it with openat2; where that
-// system call is missing or filtered, the path is walked one component at a time without following links.
+// A model may name only regular files below its own folder. The kernel enforces it with openat2;
+// where that system call is missing or filtered, the path is walked one component at a time without
+// following links.
 //
 //===----------------------------------------------------------------------===//
 
@@ -17,7 +18,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-using namespace llmc;
+using namespace llmc::onnx;
 
 namespace {
 struct Descriptor {
@@ -64,8 +65,7 @@ static int openBeneath(int folder, const std::string &location) {
   open_how how = {};
   how.flags = O_RDONLY | O_CLOEXEC | O_NONBLOCK;
   how.resolve = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS;
-  int fd = static_cast<int>(
-      ::syscall(SYS_openat2, folder, location.c_str(), &how, sizeof(how)));
+  int fd = static_cast<int>(::syscall(SYS_openat2, folder, location.c_str(), &how, sizeof(how)));
   if (fd < 0 && (errno == ENOSYS || errno == EPERM))
     return openByComponents(folder, splitPath(location));
   return fd;
@@ -117,8 +117,7 @@ std::shared_ptr<const ExternalFiles::Mapping> ExternalFiles::open(const std::str
   if (mapping->size != 0) {
     void *address = ::mmap(nullptr, mapping->size, PROT_READ, MAP_PRIVATE, file.fd, 0);
     if (address == MAP_FAILED)
-      failLimit(what, ": cannot map external data file '", location,
-                "': ", std::strerror(errno));
+      failLimit(what, ": cannot map external data file '", location, "': ", std::strerror(errno));
     mapping->data = static_cast<const uint8_t *>(address);
   }
   mappings.emplace(location, mapping);

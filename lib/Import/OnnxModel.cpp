@@ -1,7 +1,7 @@
 //===- OnnxModel.cpp - A checked ONNX file --------------------------------===//
 //
-// Reads the protobuf with limits, checks versions, and proves that the graph is one: unique names, every
-// value made before it is used (whatever the order of nodes in the file), no cycles.
+// Reads the protobuf with limits, checks versions, and proves that the graph is one: unique names,
+// every value made before it is used (whatever the order of nodes in the file), no cycles.
 //
 //===----------------------------------------------------------------------===//
 
@@ -20,9 +20,9 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-using namespace llmc;
+using namespace llmc::onnx;
 
-std::string llmc::describeNode(const onnx::NodeProto &node) {
+std::string llmc::onnx::describeNode(const NodeProto &node) {
   std::string name = node.name();
   if (name.empty() && node.output_size())
     name = node.output(0);
@@ -32,23 +32,23 @@ std::string llmc::describeNode(const onnx::NodeProto &node) {
   return "node '" + name + "' (" + op + ")";
 }
 
-OnnxModel::OnnxModel() : model(std::make_unique<onnx::ModelProto>()) {}
+OnnxModel::OnnxModel() : model(std::make_unique<ModelProto>()) {}
 OnnxModel::~OnnxModel() = default;
-const onnx::GraphProto &OnnxModel::graph() const { return model->graph(); }
+const GraphProto &OnnxModel::graph() const { return model->graph(); }
 
 int64_t OnnxModel::opset(const std::string &domain) const {
   auto found = opsets.find(domain == "ai.onnx" ? "" : domain);
   return found == opsets.end() ? 0 : found->second;
 }
 
-const onnx::NodeProto *OnnxModel::producer(const std::string &value) const {
+const NodeProto *OnnxModel::producer(const std::string &value) const {
   auto found = producers.find(value);
   return found == producers.end() ? nullptr : found->second;
 }
 
 std::vector<std::string> OnnxModel::initializerNames() const {
   std::vector<std::string> names;
-  for (const onnx::TensorProto &tensor : graph().initializer())
+  for (const TensorProto &tensor : graph().initializer())
     names.push_back(tensor.name());
   return names;
 }
@@ -94,7 +94,7 @@ void OnnxModel::readFile() {
 void OnnxModel::checkHeader(const LoadOptions &options) {
   if (model->ir_version() < 3 || model->ir_version() > 14)
     fail(filePath, ": IR version ", model->ir_version(), " is not supported; expected 3 to 14");
-  for (const onnx::OperatorSetIdProto &entry : model->opset_import()) {
+  for (const OperatorSetIdProto &entry : model->opset_import()) {
     std::string domain = entry.domain() == "ai.onnx" ? "" : entry.domain();
     if (!opsets.emplace(domain, entry.version()).second)
       fail(filePath, ": operator set '", domain, "' is imported twice");
@@ -109,7 +109,7 @@ void OnnxModel::checkHeader(const LoadOptions &options) {
     fail(filePath, ": no opset of ai.onnx is imported");
 }
 
-static DeclaredValue readDeclaration(const onnx::ValueInfoProto &info, const std::string &where) {
+static DeclaredValue readDeclaration(const ValueInfoProto &info, const std::string &where) {
   DeclaredValue value;
   value.name = info.name();
   if (!info.has_type() || !info.type().has_tensor_type())
@@ -133,19 +133,18 @@ static DeclaredValue readDeclaration(const onnx::ValueInfoProto &info, const std
 }
 
 void OnnxModel::readDeclarations() {
-  for (const onnx::ValueInfoProto &info : graph().input())
+  for (const ValueInfoProto &info : graph().input())
     if (!isInitializer(info.name()))
       graphInputs.push_back(readDeclaration(info, filePath + ": graph input"));
   if (graph().output_size() == 0)
     fail(filePath, ": the graph has no outputs");
-  for (const onnx::ValueInfoProto &info : graph().output())
+  for (const ValueInfoProto &info : graph().output())
     graphOutputs.push_back(readDeclaration(info, filePath + ": graph output"));
 }
 
 /// Orders nodes so that producers come first; names the nodes of a cycle when there is one.
-static std::vector<const onnx::NodeProto *>
-sortNodes(const onnx::GraphProto &graph,
-          const std::unordered_map<std::string, int> &producerOf,
+static std::vector<const NodeProto *>
+sortNodes(const GraphProto &graph, const std::unordered_map<std::string, int> &producerOf,
           const std::vector<std::vector<std::string>> &uses, const std::string &where) {
   int count = graph.node_size();
   std::vector<std::vector<int>> users(count);
@@ -165,7 +164,7 @@ sortNodes(const onnx::GraphProto &graph,
     if (missing[i] == 0)
       ready.push_back(i);
   std::make_heap(ready.begin(), ready.end(), later);
-  std::vector<const onnx::NodeProto *> order;
+  std::vector<const NodeProto *> order;
   while (!ready.empty()) {
     std::pop_heap(ready.begin(), ready.end(), later);
     int node = ready.back();
@@ -188,36 +187,35 @@ sortNodes(const onnx::GraphProto &graph,
 }
 
 /// Every value name a node reads, including what its subgraphs read from outside.
-static void collectUses(const onnx::NodeProto &node, std::vector<std::string> &uses,
-                        unsigned depth) {
+static void collectUses(const NodeProto &node, std::vector<std::string> &uses, unsigned depth) {
   if (depth > 16)
     fail(describeNode(node), ": subgraphs are nested more than 16 deep");
   for (const std::string &input : node.input())
     if (!input.empty())
       uses.push_back(input);
-  for (const onnx::AttributeProto &attribute : node.attribute()) {
-    auto visit = [&](const onnx::GraphProto &graph) {
-      for (const onnx::NodeProto &inner : graph.node())
+  for (const AttributeProto &attribute : node.attribute()) {
+    auto visit = [&](const GraphProto &graph) {
+      for (const NodeProto &inner : graph.node())
         collectUses(inner, uses, depth + 1);
-      for (const onnx::ValueInfoProto &output : graph.output())
+      for (const ValueInfoProto &output : graph.output())
         uses.push_back(output.name());
     };
     if (attribute.has_g())
       visit(attribute.g());
-    for (const onnx::GraphProto &graph : attribute.graphs())
+    for (const GraphProto &graph : attribute.graphs())
       visit(graph);
   }
 }
 
-std::vector<std::string> llmc::valuesRead(const onnx::NodeProto &node) {
+std::vector<std::string> llmc::onnx::valuesRead(const NodeProto &node) {
   std::vector<std::string> uses;
   collectUses(node, uses, 0);
   return uses;
 }
 
-void OnnxModel::checkGraph(const onnx::GraphProto &graph, std::unordered_set<std::string> outer,
+void OnnxModel::checkGraph(const GraphProto &graph, std::unordered_set<std::string> outer,
                            const std::string &where, unsigned depth,
-                           std::vector<const onnx::NodeProto *> *sorted) {
+                           std::vector<const NodeProto *> *sorted) {
   bool top = sorted != nullptr;
   std::unordered_set<std::string> local;
   auto declare = [&](const std::string &name, const std::string &what) {
@@ -226,7 +224,7 @@ void OnnxModel::checkGraph(const onnx::GraphProto &graph, std::unordered_set<std
   };
   if (graph.sparse_initializer_size())
     fail(where, ": sparse initializers are not supported");
-  for (const onnx::TensorProto &tensor : graph.initializer()) {
+  for (const TensorProto &tensor : graph.initializer()) {
     if (tensor.name().empty())
       fail(where, ": an initializer has no name");
     declare(tensor.name(), "an initializer");
@@ -235,7 +233,7 @@ void OnnxModel::checkGraph(const onnx::GraphProto &graph, std::unordered_set<std
       initializers.emplace(tensor.name(), &tensor);
   }
   std::unordered_set<std::string> inputs;
-  for (const onnx::ValueInfoProto &input : graph.input()) {
+  for (const ValueInfoProto &input : graph.input()) {
     if (!inputs.insert(input.name()).second)
       fail(where, ": two graph inputs are named '", input.name(), "'");
     // Older files list initializers among the inputs as well.
@@ -245,7 +243,7 @@ void OnnxModel::checkGraph(const onnx::GraphProto &graph, std::unordered_set<std
   std::unordered_map<std::string, int> producerOf;
   std::vector<std::vector<std::string>> uses(graph.node_size());
   for (int i = 0; i < graph.node_size(); ++i) {
-    const onnx::NodeProto &node = graph.node(i);
+    const NodeProto &node = graph.node(i);
     if (node.op_type().empty())
       fail(where, ": ", describeNode(node), " has no operator");
     for (const std::string &output : node.output()) {
@@ -256,32 +254,32 @@ void OnnxModel::checkGraph(const onnx::GraphProto &graph, std::unordered_set<std
       if (top)
         producers.emplace(output, &node);
     }
-    for (const onnx::AttributeProto &attribute : node.attribute())
+    for (const AttributeProto &attribute : node.attribute())
       if (attribute.has_t())
-        checkTensor(attribute.t(), where + ": " + describeNode(node) + ": attribute '" +
-                                       attribute.name() + "'");
+        checkTensor(attribute.t(),
+                    where + ": " + describeNode(node) + ": attribute '" + attribute.name() + "'");
     collectUses(node, uses[i], 0);
   }
   for (int i = 0; i < graph.node_size(); ++i)
     for (const std::string &input : graph.node(i).input())
       if (!input.empty() && !local.count(input) && !outer.count(input))
         fail(where, ": ", describeNode(graph.node(i)), " reads '", input, "', which nothing makes");
-  for (const onnx::ValueInfoProto &output : graph.output())
+  for (const ValueInfoProto &output : graph.output())
     if (!local.count(output.name()) && !outer.count(output.name()))
       fail(where, ": graph output '", output.name(), "' is made by nothing");
 
-  std::vector<const onnx::NodeProto *> order = sortNodes(graph, producerOf, uses, where);
+  std::vector<const NodeProto *> order = sortNodes(graph, producerOf, uses, where);
   if (top)
     *sorted = order;
   if (depth > 16)
     fail(where, ": subgraphs are nested more than 16 deep");
   std::unordered_set<std::string> visible = outer;
   visible.insert(local.begin(), local.end());
-  for (const onnx::NodeProto &node : graph.node())
-    for (const onnx::AttributeProto &attribute : node.attribute()) {
+  for (const NodeProto &node : graph.node())
+    for (const AttributeProto &attribute : node.attribute()) {
       if (attribute.has_g())
         checkGraph(attribute.g(), visible, where + ": " + describeNode(node), depth + 1, nullptr);
-      for (const onnx::GraphProto &inner : attribute.graphs())
+      for (const GraphProto &inner : attribute.graphs())
         checkGraph(inner, visible, where + ": " + describeNode(node), depth + 1, nullptr);
     }
 }

@@ -1,7 +1,7 @@
 //===- OnnxWeights.cpp - Tensors of an ONNX file --------------------------===//
 //
-// Turns a TensorProto into a HostTensor. The number of elements is computed with overflow checks and compared
-// with the bytes that are there, wherever they are, before anything is allocated.
+// Turns a TensorProto into a OnnxTensor. The number of elements is computed with overflow checks
+// and compared with the bytes that are there, wherever they are, before anything is allocated.
 //
 //===----------------------------------------------------------------------===//
 
@@ -12,18 +12,18 @@
 #include <cstring>
 #include <limits>
 
-using namespace llmc;
+using namespace llmc::onnx;
 
 /// The element type and shape, with the byte count a packed row-major file would have.
-static uint64_t checkedBytes(const onnx::TensorProto &tensor, const std::string &what,
-                             ElementType &type, Shape &shape) {
+static uint64_t checkedBytes(const TensorProto &tensor, const std::string &what, ElementType &type,
+                             Shape &shape) {
   if (tensor.has_segment())
     fail(what, ": segmented tensors are not supported");
   if (!fromOnnxType(tensor.data_type(), type)) {
-    const std::string &name = onnx::TensorProto::DataType_IsValid(tensor.data_type())
-                                  ? onnx::TensorProto::DataType_Name(
-                                        static_cast<onnx::TensorProto::DataType>(tensor.data_type()))
-                                  : std::to_string(tensor.data_type());
+    const std::string &name =
+        TensorProto::DataType_IsValid(tensor.data_type())
+            ? TensorProto::DataType_Name(static_cast<TensorProto::DataType>(tensor.data_type()))
+            : std::to_string(tensor.data_type());
     fail(what, ": element type ", name, " is not supported");
   }
   shape.assign(tensor.dims().begin(), tensor.dims().end());
@@ -64,12 +64,12 @@ struct ExternalRange {
 };
 } // namespace
 
-static ExternalRange openExternal(const onnx::TensorProto &tensor, const std::string &what,
+static ExternalRange openExternal(const TensorProto &tensor, const std::string &what,
                                   uint64_t expected, ExternalFiles &files) {
   std::string location;
   uint64_t offset = 0, length = 0;
   bool hasLocation = false, hasLength = false;
-  for (const onnx::StringStringEntryProto &entry : tensor.external_data()) {
+  for (const StringStringEntryProto &entry : tensor.external_data()) {
     if (entry.key() == "location") {
       location = entry.value();
       hasLocation = true;
@@ -90,7 +90,8 @@ static ExternalRange openExternal(const onnx::TensorProto &tensor, const std::st
   ExternalRange range;
   range.mapping = files.open(location, what);
   if (hasLength && length != expected)
-    fail(what, ": external data length is ", length, " bytes, expected ", expected, " for its shape");
+    fail(what, ": external data length is ", length, " bytes, expected ", expected,
+         " for its shape");
   uint64_t end;
   if (__builtin_add_overflow(offset, expected, &end) || end > range.mapping->size)
     fail(what, ": external data at offset ", offset, " of ", expected,
@@ -99,8 +100,9 @@ static ExternalRange openExternal(const onnx::TensorProto &tensor, const std::st
   return range;
 }
 
-/// Elements in the typed fields (float_data and so on); int32_data also carries every narrower type.
-static int64_t typedElements(const onnx::TensorProto &tensor, ElementType type) {
+/// Elements in the typed fields (float_data and so on); int32_data also carries every narrower
+/// type.
+static int64_t typedElements(const TensorProto &tensor, ElementType type) {
   switch (type) {
   case ElementType::F32:
     return tensor.float_data_size();
@@ -116,8 +118,8 @@ static int64_t typedElements(const onnx::TensorProto &tensor, ElementType type) 
   }
 }
 
-static HostTensor decodeTyped(const onnx::TensorProto &tensor, ElementType type, const Shape &shape) {
-  HostTensor result(type, shape);
+static OnnxTensor decodeTyped(const TensorProto &tensor, ElementType type, const Shape &shape) {
+  OnnxTensor result(type, shape);
   int64_t count = result.size();
   for (int64_t i = 0; i < count; ++i) {
     int at = static_cast<int>(i);
@@ -139,8 +141,7 @@ static HostTensor decodeTyped(const onnx::TensorProto &tensor, ElementType type,
       break;
     case ElementType::U64:
     case ElementType::U32:
-      result.mutableInts()[i] =
-          wrapToType(static_cast<int64_t>(tensor.uint64_data(at)), type);
+      result.mutableInts()[i] = wrapToType(static_cast<int64_t>(tensor.uint64_data(at)), type);
       break;
     case ElementType::I4:
     case ElementType::U4:
@@ -160,13 +161,13 @@ template <typename T> static T loadAs(const uint8_t *data, int64_t i) {
   return value;
 }
 
-static HostTensor decodeBytes(const uint8_t *data, ElementType type, const Shape &shape,
+static OnnxTensor decodeBytes(const uint8_t *data, ElementType type, const Shape &shape,
                               const std::shared_ptr<const void> &owner) {
   if (type == ElementType::U8 || type == ElementType::I8)
-    return HostTensor::borrowBytes(data, shape, type, owner);
+    return OnnxTensor::borrowBytes(data, shape, type, owner);
   if (type == ElementType::F32 && reinterpret_cast<uintptr_t>(data) % alignof(float) == 0 && data)
-    return HostTensor::borrowFloats(reinterpret_cast<const float *>(data), shape, owner);
-  HostTensor result(type, shape);
+    return OnnxTensor::borrowFloats(reinterpret_cast<const float *>(data), shape, owner);
+  OnnxTensor result(type, shape);
   int64_t count = result.size();
   if (count == 0)
     return result;
@@ -204,12 +205,12 @@ static HostTensor decodeBytes(const uint8_t *data, ElementType type, const Shape
   return result;
 }
 
-void OnnxModel::checkTensor(const onnx::TensorProto &tensor, const std::string &what) {
+void OnnxModel::checkTensor(const TensorProto &tensor, const std::string &what) {
   ElementType type;
   Shape shape;
   uint64_t bytes = checkedBytes(tensor, what, type, shape);
   totalWeightBytes += bytes;
-  if (tensor.data_location() == onnx::TensorProto::EXTERNAL) {
+  if (tensor.data_location() == TensorProto::EXTERNAL) {
     openExternal(tensor, what, bytes, *external);
     return;
   }
@@ -221,27 +222,28 @@ void OnnxModel::checkTensor(const onnx::TensorProto &tensor, const std::string &
   }
   uint64_t count = elementBits(type) == 4 ? bytes : bytes * 8 / elementBits(type);
   if (static_cast<uint64_t>(typedElements(tensor, type)) != count)
-    fail(what, ": holds ", typedElements(tensor, type), " elements, expected ", count, " for shape ",
-         shapeString(shape), " of ", elementTypeName(type));
+    fail(what, ": holds ", typedElements(tensor, type), " elements, expected ", count,
+         " for shape ", shapeString(shape), " of ", elementTypeName(type));
 }
 
-HostTensor OnnxModel::decode(const onnx::TensorProto &tensor, const std::string &what) const {
+OnnxTensor OnnxModel::decode(const TensorProto &tensor, const std::string &what) const {
   ElementType type;
   Shape shape;
   uint64_t bytes = checkedBytes(tensor, what, type, shape);
-  if (tensor.data_location() == onnx::TensorProto::EXTERNAL) {
+  if (tensor.data_location() == TensorProto::EXTERNAL) {
     ExternalRange range = openExternal(tensor, what, bytes, *external);
     return decodeBytes(range.data, type, shape, range.mapping);
   }
   if (tensor.has_raw_data()) {
-    // The message outlives every tensor decoded from it: the evaluator and the raising hold the model.
+    // The message outlives every tensor decoded from it: the evaluator and the raising hold the
+    // model.
     return decodeBytes(reinterpret_cast<const uint8_t *>(tensor.raw_data().data()), type, shape,
                        nullptr);
   }
   return decodeTyped(tensor, type, shape);
 }
 
-const HostTensor &OnnxModel::initializer(const std::string &name) const {
+const OnnxTensor &OnnxModel::initializer(const std::string &name) const {
   auto cached = decoded.find(name);
   if (cached != decoded.end())
     return cached->second;

@@ -1,32 +1,34 @@
 //===- Evaluator.h - ONNX operators on the host ---------------------------===//
 //
-// A small evaluator of ONNX operators. The importer asks it what masks, rotary tables and shapes are, and
-// compares an import with its original. Every operator follows the specification of the node's opset
-// (https://onnx.ai/onnx/operators, and com.microsoft's ContribOperators.md) and is checked against the ONNX
-// backend node tests (test/Import/test_onnx_node_tests.py).
+// A small evaluator of ONNX operators. The importer asks it what masks, rotary tables and shapes
+// are, and compares an import with its original. Every operator follows the specification of the
+// node's opset (https://onnx.ai/onnx/operators, and com.microsoft's ContribOperators.md) and is
+// checked against the ONNX backend node tests (test/Import/test_onnx_node_tests.py).
 //
-// Sums are accumulated in f64, so results are usually closer to the exact value than those of a kernel in f32.
+// Sums are accumulated in f64, so results are usually closer to the exact value than those of a
+// kernel in f32.
 //
 //===----------------------------------------------------------------------===//
 
 #ifndef LLMC_IMPORT_EVALUATOR_H
 #define LLMC_IMPORT_EVALUATOR_H
 
-#include "llmc/Import/HostTensor.h"
 #include "llmc/Import/OnnxModel.h"
+#include "llmc/Import/OnnxTensor.h"
 
 #include <functional>
 #include <string>
 #include <unordered_map>
 #include <vector>
 
-namespace llmc {
+namespace llmc::onnx {
 
-using ValueMap = std::unordered_map<std::string, HostTensor>;
+using ValueMap = std::unordered_map<std::string, OnnxTensor>;
 
 /// How com.microsoft.MatMulNBits treats its activations.
 struct EvaluatorOptions {
-  /// Ignore accuracy_level: activations stay float. Otherwise accuracy_level 4 rounds them to int8 per block.
+  /// Ignore accuracy_level: activations stay float. Otherwise accuracy_level 4 rounds them to int8
+  /// per block.
   bool floatActivations = false;
 };
 
@@ -35,17 +37,19 @@ public:
   explicit Evaluator(const OnnxModel &model, EvaluatorOptions options = {})
       : model(model), options(options) {}
 
-  /// True when the operator has an implementation (its attributes may still be refused when it runs).
-  static bool supports(const onnx::NodeProto &node);
+  /// True when the operator has an implementation (its attributes may still be refused when it
+  /// runs).
+  static bool supports(const NodeProto &node);
 
-  /// Runs one node; absent optional inputs are nullptr. `lookup` finds values that subgraphs read from
-  /// outside. Throws ImportError that names the node.
-  std::vector<HostTensor>
-  runNode(const onnx::NodeProto &node, const std::vector<const HostTensor *> &inputs,
-          const std::function<const HostTensor *(const std::string &)> &lookup = nullptr) const;
+  /// Runs one node; absent optional inputs are nullptr. `lookup` finds values that subgraphs read
+  /// from outside. Throws ImportError that names the node.
+  std::vector<OnnxTensor>
+  runNode(const NodeProto &node, const std::vector<const OnnxTensor *> &inputs,
+          const std::function<const OnnxTensor *(const std::string &)> &lookup = nullptr) const;
 
-  /// Evaluates `wanted` values of the main graph from graph inputs; runs only what they need and frees
-  /// values after their last use. Values given in `inputs` are taken as they are, also inner ones.
+  /// Evaluates `wanted` values of the main graph from graph inputs; runs only what they need and
+  /// frees values after their last use. Values given in `inputs` are taken as they are, also inner
+  /// ones.
   ValueMap run(const ValueMap &inputs, const std::vector<std::string> &wanted) const;
 
   /// Runs every graph output.
@@ -54,17 +58,17 @@ public:
   const OnnxModel &getModel() const { return model; }
 
 private:
-  std::vector<HostTensor>
-  runSubgraph(const onnx::GraphProto &graph,
-              const std::function<const HostTensor *(const std::string &)> &lookup) const;
+  std::vector<OnnxTensor>
+  runSubgraph(const GraphProto &graph,
+              const std::function<const OnnxTensor *(const std::string &)> &lookup) const;
 
   const OnnxModel &model;
   EvaluatorOptions options;
 };
 
 /// The names of all values a node reads, including what its subgraphs read from outside.
-std::vector<std::string> valuesRead(const onnx::NodeProto &node);
+std::vector<std::string> valuesRead(const NodeProto &node);
 
-} // namespace llmc
+} // namespace llmc::onnx
 
 #endif // LLMC_IMPORT_EVALUATOR_H

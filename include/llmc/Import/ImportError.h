@@ -13,10 +13,10 @@
 #include <string>
 #include <utility>
 
-namespace llmc {
+namespace llmc::onnx {
 
-/// An input that cannot be accepted. The message names the thing at fault (file, node, tensor), what was
-/// expected and what was found.
+/// An input that cannot be accepted. The message names the thing at fault (file, node, tensor),
+/// what was expected and what was found.
 class ImportError : public std::runtime_error {
 public:
   /// The values are the exit codes of the tools.
@@ -43,6 +43,6 @@ template <typename... Args> [[noreturn]] void failLimit(const Args &...args) {
   throw ImportError(out.str(), ImportError::Kind::ResourceLimit);
 }
 
-} // namespace llmc
+} // namespace llmc::onnx
 
 #endif // LLMC_IMPORT_IMPORTERROR_H

@@ -1,9 +1,10 @@
 //===- OnnxModel.h - A checked ONNX file ----------------------------------===//
 //
-// Reads a model file and its external data as untrusted input: every size is multiplied with overflow
-// checks and compared with the bytes present before anything is allocated, external data is opened beneath
-// the model's folder without following links, and the graph is checked to be a graph (unique names, no
-// missing values, no cycles). Everything later in the room relies on these checks.
+// Reads a model file and its external data as untrusted input: every size is multiplied with
+// overflow checks and compared with the bytes present before anything is allocated, external data
+// is opened beneath the model's folder without following links, and the graph is checked to be a
+// graph (unique names, no missing values, no cycles). Everything later in the room relies on these
+// checks.
 //
 // Format: the ONNX IR specification, https://github.com/onnx/onnx/blob/main/docs/IR.md.
 //
@@ -12,7 +13,7 @@
 #ifndef LLMC_IMPORT_ONNXMODEL_H
 #define LLMC_IMPORT_ONNXMODEL_H
 
-#include "llmc/Import/HostTensor.h"
+#include "llmc/Import/OnnxTensor.h"
 
 #include <map>
 #include <memory>
@@ -21,15 +22,13 @@
 #include <unordered_set>
 #include <vector>
 
-namespace llmc {
+namespace llmc::onnx {
 
-namespace onnx {
 class AttributeProto;
 class GraphProto;
 class ModelProto;
 class NodeProto;
 class TensorProto;
-} // namespace onnx
 
 struct LoadOptions {
   /// Opsets of the default domain that are accepted.
@@ -75,51 +74,50 @@ public:
   ~OnnxModel();
 
   const std::string &path() const { return filePath; }
-  const onnx::GraphProto &graph() const;
+  const GraphProto &graph() const;
   /// The version imported for a domain ("" is ai.onnx), 0 when it is not imported.
   int64_t opset(const std::string &domain) const;
   /// The nodes of the main graph, producers before users.
-  const std::vector<const onnx::NodeProto *> &nodes() const { return order; }
+  const std::vector<const NodeProto *> &nodes() const { return order; }
   const std::vector<DeclaredValue> &inputs() const { return graphInputs; }
   const std::vector<DeclaredValue> &outputs() const { return graphOutputs; }
   /// The node that makes a value, or nullptr for inputs, initializers and unknown names.
-  const onnx::NodeProto *producer(const std::string &value) const;
+  const NodeProto *producer(const std::string &value) const;
 
   bool isInitializer(const std::string &name) const { return initializers.count(name) != 0; }
   /// Decodes (or maps) an initializer; cached.
-  const HostTensor &initializer(const std::string &name) const;
+  const OnnxTensor &initializer(const std::string &name) const;
   std::vector<std::string> initializerNames() const;
   /// Bytes of all initializers, as stored.
   uint64_t weightBytes() const { return totalWeightBytes; }
 
   /// Decodes a tensor of this file; `what` names it in errors.
-  HostTensor decode(const onnx::TensorProto &tensor, const std::string &what) const;
+  OnnxTensor decode(const TensorProto &tensor, const std::string &what) const;
 
 private:
   OnnxModel();
   void readFile();
   void checkHeader(const LoadOptions &options);
   void readDeclarations();
-  void checkTensor(const onnx::TensorProto &tensor, const std::string &what);
-  void checkGraph(const onnx::GraphProto &graph, std::unordered_set<std::string> outer,
-                  const std::string &where, unsigned depth,
-                  std::vector<const onnx::NodeProto *> *sorted);
+  void checkTensor(const TensorProto &tensor, const std::string &what);
+  void checkGraph(const GraphProto &graph, std::unordered_set<std::string> outer,
+                  const std::string &where, unsigned depth, std::vector<const NodeProto *> *sorted);
 
   std::string filePath;
-  std::unique_ptr<onnx::ModelProto> model;
+  std::unique_ptr<ModelProto> model;
   std::map<std::string, int64_t> opsets;
-  std::vector<const onnx::NodeProto *> order;
+  std::vector<const NodeProto *> order;
   std::vector<DeclaredValue> graphInputs, graphOutputs;
-  std::unordered_map<std::string, const onnx::NodeProto *> producers;
-  std::unordered_map<std::string, const onnx::TensorProto *> initializers;
-  mutable std::unordered_map<std::string, HostTensor> decoded;
+  std::unordered_map<std::string, const NodeProto *> producers;
+  std::unordered_map<std::string, const TensorProto *> initializers;
+  mutable std::unordered_map<std::string, OnnxTensor> decoded;
   mutable std::unique_ptr<ExternalFiles> external;
   uint64_t totalWeightBytes = 0;
 };
 
 /// "node 'name' (Op)" for messages; a nameless node is named by its first output.
-std::string describeNode(const onnx::NodeProto &node);
+std::string describeNode(const NodeProto &node);
 
-} // namespace llmc
+} // namespace llmc::onnx
 
 #endif // LLMC_IMPORT_ONNXMODEL_H

@@ -1,16 +1,16 @@
-//===- HostTensor.cpp - A dense tensor on the host ------------------------===//
+//===- OnnxTensor.cpp - A dense tensor on the host ------------------------===//
 //
 // Storage classes, checked element counts, and the conversions between 16-bit and 32-bit floats.
 //
 //===----------------------------------------------------------------------===//
 
-#include "llmc/Import/HostTensor.h"
+#include "llmc/Import/OnnxTensor.h"
 #include "llmc/Import/ImportError.h"
 
 #include <cmath>
 #include <cstring>
 
-using namespace llmc;
+using namespace llmc::onnx;
 
 namespace {
 struct TypeRow {
@@ -20,28 +20,28 @@ struct TypeRow {
   int onnx;
 };
 constexpr TypeRow typeRows[] = {
-    {ElementType::F32, "f32", 32, 1},   {ElementType::F16, "f16", 16, 10},
+    {ElementType::F32, "f32", 32, 1},    {ElementType::F16, "f16", 16, 10},
     {ElementType::BF16, "bf16", 16, 16}, {ElementType::F64, "f64", 64, 11},
-    {ElementType::I64, "i64", 64, 7},   {ElementType::I32, "i32", 32, 6},
-    {ElementType::I16, "i16", 16, 5},   {ElementType::I8, "i8", 8, 3},
-    {ElementType::U64, "u64", 64, 13},  {ElementType::U32, "u32", 32, 12},
-    {ElementType::U16, "u16", 16, 4},   {ElementType::U8, "u8", 8, 2},
-    {ElementType::Bool, "bool", 8, 9},  {ElementType::I4, "i4", 4, 22},
+    {ElementType::I64, "i64", 64, 7},    {ElementType::I32, "i32", 32, 6},
+    {ElementType::I16, "i16", 16, 5},    {ElementType::I8, "i8", 8, 3},
+    {ElementType::U64, "u64", 64, 13},   {ElementType::U32, "u32", 32, 12},
+    {ElementType::U16, "u16", 16, 4},    {ElementType::U8, "u8", 8, 2},
+    {ElementType::Bool, "bool", 8, 9},   {ElementType::I4, "i4", 4, 22},
     {ElementType::U4, "u4", 4, 21},
 };
 const TypeRow &row(ElementType type) { return typeRows[static_cast<int>(type)]; }
 } // namespace
 
-const char *llmc::elementTypeName(ElementType type) { return row(type).name; }
-unsigned llmc::elementBits(ElementType type) { return row(type).bits; }
-int llmc::toOnnxType(ElementType type) { return row(type).onnx; }
+const char *llmc::onnx::elementTypeName(ElementType type) { return row(type).name; }
+unsigned llmc::onnx::elementBits(ElementType type) { return row(type).bits; }
+int llmc::onnx::toOnnxType(ElementType type) { return row(type).onnx; }
 
-bool llmc::isFloat(ElementType type) {
+bool llmc::onnx::isFloat(ElementType type) {
   return type == ElementType::F32 || type == ElementType::F16 || type == ElementType::BF16 ||
          type == ElementType::F64;
 }
 
-bool llmc::fromOnnxType(int onnxType, ElementType &type) {
+bool llmc::onnx::fromOnnxType(int onnxType, ElementType &type) {
   for (const TypeRow &r : typeRows)
     if (r.onnx == onnxType) {
       type = r.type;
@@ -50,7 +50,7 @@ bool llmc::fromOnnxType(int onnxType, ElementType &type) {
   return false;
 }
 
-int64_t llmc::elementCount(const Shape &shape) {
+int64_t llmc::onnx::elementCount(const Shape &shape) {
   int64_t count = 1;
   bool empty = false;
   for (int64_t dim : shape) {
@@ -63,21 +63,21 @@ int64_t llmc::elementCount(const Shape &shape) {
   return empty ? 0 : count;
 }
 
-std::string llmc::shapeString(const Shape &shape) {
+std::string llmc::onnx::shapeString(const Shape &shape) {
   std::string text = "[";
   for (size_t i = 0; i < shape.size(); ++i)
     text += (i ? ", " : "") + std::to_string(shape[i]);
   return text + "]";
 }
 
-std::vector<int64_t> llmc::rowMajorStrides(const Shape &shape) {
+std::vector<int64_t> llmc::onnx::rowMajorStrides(const Shape &shape) {
   std::vector<int64_t> strides(shape.size(), 1);
   for (size_t i = shape.size(); i-- > 1;)
     strides[i - 1] = strides[i] * shape[i];
   return strides;
 }
 
-uint16_t llmc::floatToHalf(float value) {
+uint16_t llmc::onnx::floatToHalf(float value) {
   uint32_t bits;
   std::memcpy(&bits, &value, 4);
   uint32_t sign = (bits >> 16) & 0x8000, magnitude = bits & 0x7fffffff;
@@ -93,8 +93,9 @@ uint16_t llmc::floatToHalf(float value) {
   return sign | ((rounded - 0x38000000) >> 13);
 }
 
-float llmc::halfToFloat(uint16_t half) {
-  uint32_t sign = uint32_t(half & 0x8000) << 16, exponent = (half >> 10) & 31, mantissa = half & 1023;
+float llmc::onnx::halfToFloat(uint16_t half) {
+  uint32_t sign = uint32_t(half & 0x8000) << 16, exponent = (half >> 10) & 31,
+           mantissa = half & 1023;
   uint32_t bits;
   if (exponent == 0) {
     float value = static_cast<float>(mantissa) / 16777216.0f;
@@ -109,7 +110,7 @@ float llmc::halfToFloat(uint16_t half) {
   return value;
 }
 
-uint16_t llmc::floatToBFloat(float value) {
+uint16_t llmc::onnx::floatToBFloat(float value) {
   uint32_t bits;
   std::memcpy(&bits, &value, 4);
   if ((bits & 0x7fffffff) > 0x7f800000)
@@ -117,14 +118,14 @@ uint16_t llmc::floatToBFloat(float value) {
   return static_cast<uint16_t>((bits + 0x7fff + ((bits >> 16) & 1)) >> 16);
 }
 
-float llmc::bfloatToFloat(uint16_t bfloat) {
+float llmc::onnx::bfloatToFloat(uint16_t bfloat) {
   uint32_t bits = uint32_t(bfloat) << 16;
   float value;
   std::memcpy(&value, &bits, 4);
   return value;
 }
 
-float llmc::roundToType(float value, ElementType type) {
+float llmc::onnx::roundToType(float value, ElementType type) {
   if (type == ElementType::F16)
     return halfToFloat(floatToHalf(value));
   if (type == ElementType::BF16)
@@ -132,7 +133,7 @@ float llmc::roundToType(float value, ElementType type) {
   return value;
 }
 
-int64_t llmc::wrapToType(int64_t value, ElementType type) {
+int64_t llmc::onnx::wrapToType(int64_t value, ElementType type) {
   switch (type) {
   case ElementType::I32:
     return static_cast<int32_t>(value);
@@ -157,7 +158,7 @@ int64_t llmc::wrapToType(int64_t value, ElementType type) {
   }
 }
 
-HostTensor::HostTensor(ElementType type, Shape shape)
+OnnxTensor::OnnxTensor(ElementType type, Shape shape)
     : elementType(type), dims(std::move(shape)), count(elementCount(dims)) {
   int64_t width = isFloat32Like() ? 4 : 8, bytes;
   if (__builtin_mul_overflow(count, width, &bytes) || bytes > maxBytes)
@@ -167,8 +168,8 @@ HostTensor::HostTensor(ElementType type, Shape shape)
     failLimit("out of memory for a tensor of shape ", shapeString(dims));
 }
 
-HostTensor HostTensor::fromInts(std::vector<int64_t> values, Shape shape, ElementType type) {
-  HostTensor tensor(type, std::move(shape));
+OnnxTensor OnnxTensor::fromInts(std::vector<int64_t> values, Shape shape, ElementType type) {
+  OnnxTensor tensor(type, std::move(shape));
   if (tensor.count != static_cast<int64_t>(values.size()))
     fail("expected ", tensor.count, " values for shape ", shapeString(tensor.dims), ", got ",
          values.size());
@@ -177,8 +178,8 @@ HostTensor HostTensor::fromInts(std::vector<int64_t> values, Shape shape, Elemen
   return tensor;
 }
 
-HostTensor HostTensor::fromFloats(std::vector<float> values, Shape shape, ElementType type) {
-  HostTensor tensor(type, std::move(shape));
+OnnxTensor OnnxTensor::fromFloats(std::vector<float> values, Shape shape, ElementType type) {
+  OnnxTensor tensor(type, std::move(shape));
   if (tensor.count != static_cast<int64_t>(values.size()))
     fail("expected ", tensor.count, " values for shape ", shapeString(tensor.dims), ", got ",
          values.size());
@@ -187,13 +188,13 @@ HostTensor HostTensor::fromFloats(std::vector<float> values, Shape shape, Elemen
   return tensor;
 }
 
-HostTensor HostTensor::scalar(int64_t value, ElementType type) {
+OnnxTensor OnnxTensor::scalar(int64_t value, ElementType type) {
   return fromInts({value}, {}, type);
 }
 
-HostTensor HostTensor::borrowFloats(const float *data, Shape shape,
+OnnxTensor OnnxTensor::borrowFloats(const float *data, Shape shape,
                                     std::shared_ptr<const void> owner) {
-  HostTensor tensor;
+  OnnxTensor tensor;
   tensor.elementType = ElementType::F32;
   tensor.dims = std::move(shape);
   tensor.count = elementCount(tensor.dims);
@@ -202,9 +203,9 @@ HostTensor HostTensor::borrowFloats(const float *data, Shape shape,
   return tensor;
 }
 
-HostTensor HostTensor::borrowBytes(const uint8_t *data, Shape shape, ElementType type,
+OnnxTensor OnnxTensor::borrowBytes(const uint8_t *data, Shape shape, ElementType type,
                                    std::shared_ptr<const void> owner) {
-  HostTensor tensor;
+  OnnxTensor tensor;
   tensor.elementType = type;
   tensor.dims = std::move(shape);
   tensor.count = elementCount(tensor.dims);
@@ -213,23 +214,23 @@ HostTensor HostTensor::borrowBytes(const uint8_t *data, Shape shape, ElementType
   return tensor;
 }
 
-const float *HostTensor::floats() const {
+const float *OnnxTensor::floats() const {
   if (!isFloat32Like())
     fail("expected a float tensor, got ", elementTypeName(elementType));
   return static_cast<const float *>(storage.get());
 }
 
-const double *HostTensor::doubles() const {
+const double *OnnxTensor::doubles() const {
   if (!isDouble())
     fail("expected an f64 tensor, got ", elementTypeName(elementType));
   return static_cast<const double *>(storage.get());
 }
 
-const int64_t *HostTensor::ints() const {
+const int64_t *OnnxTensor::ints() const {
   if (!isInteger())
     fail("expected an integer tensor, got ", elementTypeName(elementType));
   if (!storage && rawBytes) {
-    HostTensor wide(elementType, dims);
+    OnnxTensor wide(elementType, dims);
     int64_t *out = static_cast<int64_t *>(wide.storage.get());
     for (int64_t i = 0; i < count; ++i)
       out[i] = wrapToType(rawBytes[i], elementType);
@@ -238,11 +239,11 @@ const int64_t *HostTensor::ints() const {
   return static_cast<const int64_t *>(storage.get());
 }
 
-float *HostTensor::mutableFloats() { return const_cast<float *>(floats()); }
-double *HostTensor::mutableDoubles() { return const_cast<double *>(doubles()); }
-int64_t *HostTensor::mutableInts() { return const_cast<int64_t *>(ints()); }
+float *OnnxTensor::mutableFloats() { return const_cast<float *>(floats()); }
+double *OnnxTensor::mutableDoubles() { return const_cast<double *>(doubles()); }
+int64_t *OnnxTensor::mutableInts() { return const_cast<int64_t *>(ints()); }
 
-double HostTensor::at(int64_t i) const {
+double OnnxTensor::at(int64_t i) const {
   if (isFloat32Like())
     return floats()[i];
   if (isDouble())
@@ -252,7 +253,7 @@ double HostTensor::at(int64_t i) const {
   return static_cast<double>(ints()[i]);
 }
 
-void HostTensor::set(int64_t i, double value) {
+void OnnxTensor::set(int64_t i, double value) {
   if (isFloat32Like())
     mutableFloats()[i] = roundToType(static_cast<float>(value), elementType);
   else if (isDouble())
@@ -261,15 +262,15 @@ void HostTensor::set(int64_t i, double value) {
     mutableInts()[i] = static_cast<int64_t>(value);
 }
 
-std::vector<int64_t> HostTensor::toInts() const {
+std::vector<int64_t> OnnxTensor::toInts() const {
   const int64_t *data = ints();
   return std::vector<int64_t>(data, data + count);
 }
 
-HostTensor HostTensor::reshaped(Shape shape) const {
+OnnxTensor OnnxTensor::reshaped(Shape shape) const {
   if (elementCount(shape) != count)
     fail("cannot reshape ", shapeString(dims), " to ", shapeString(shape));
-  HostTensor result = *this;
+  OnnxTensor result = *this;
   result.dims = std::move(shape);
   return result;
 }

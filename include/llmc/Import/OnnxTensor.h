@@ -1,20 +1,20 @@
-//===- HostTensor.h - A dense tensor on the host --------------------------===//
+//===- OnnxTensor.h - A dense tensor on the host --------------------------===//
 //
-// The value type of the ONNX evaluator. Element types keep their ONNX meaning, storage is widened: every
-// 16- and 32-bit float is held as float (rounded to its type), every integer and bool as int64_t, 4-bit
-// types unpacked. Elements are row-major.
+// The value type of the ONNX evaluator. Element types keep their ONNX meaning, storage is widened:
+// every 16- and 32-bit float is held as float (rounded to its type), every integer and bool as
+// int64_t, 4-bit types unpacked. Elements are row-major.
 //
 //===----------------------------------------------------------------------===//
 
-#ifndef LLMC_IMPORT_HOSTTENSOR_H
-#define LLMC_IMPORT_HOSTTENSOR_H
+#ifndef LLMC_IMPORT_ONNXTENSOR_H
+#define LLMC_IMPORT_ONNXTENSOR_H
 
 #include <cstdint>
 #include <memory>
 #include <string>
 #include <vector>
 
-namespace llmc {
+namespace llmc::onnx {
 
 enum class ElementType { F32, F16, BF16, F64, I64, I32, I16, I8, U64, U32, U16, U8, Bool, I4, U4 };
 
@@ -22,14 +22,15 @@ const char *elementTypeName(ElementType type);
 /// Bits of one element in a file; 4 for the packed types.
 unsigned elementBits(ElementType type);
 bool isFloat(ElementType type);
-/// The ONNX TensorProto.DataType number of `type`, and back; `fromOnnxType` returns false for types that
-/// are not read (strings, complex, 8-bit floats).
+/// The ONNX TensorProto.DataType number of `type`, and back; `fromOnnxType` returns false for types
+/// that are not read (strings, complex, 8-bit floats).
 int toOnnxType(ElementType type);
 bool fromOnnxType(int onnxType, ElementType &type);
 
 using Shape = std::vector<int64_t>;
 
-/// The number of elements. Throws ImportError (ResourceLimit) on a negative dimension or on overflow.
+/// The number of elements. Throws ImportError (ResourceLimit) on a negative dimension or on
+/// overflow.
 int64_t elementCount(const Shape &shape);
 std::string shapeString(const Shape &shape);
 std::vector<int64_t> rowMajorStrides(const Shape &shape);
@@ -45,21 +46,21 @@ float roundToType(float value, ElementType type);
 int64_t wrapToType(int64_t value, ElementType type);
 
 /// A tensor; copies share the elements.
-class HostTensor {
+class OnnxTensor {
 public:
-  HostTensor() = default;
+  OnnxTensor() = default;
   /// Zero-filled. Throws ImportError (ResourceLimit) above `maxBytes` of storage.
-  HostTensor(ElementType type, Shape shape);
+  OnnxTensor(ElementType type, Shape shape);
 
-  static HostTensor fromInts(std::vector<int64_t> values, Shape shape,
+  static OnnxTensor fromInts(std::vector<int64_t> values, Shape shape,
                              ElementType type = ElementType::I64);
-  static HostTensor fromFloats(std::vector<float> values, Shape shape,
+  static OnnxTensor fromFloats(std::vector<float> values, Shape shape,
                                ElementType type = ElementType::F32);
-  static HostTensor scalar(int64_t value, ElementType type = ElementType::I64);
+  static OnnxTensor scalar(int64_t value, ElementType type = ElementType::I64);
   /// A float tensor over foreign memory that `owner` keeps alive.
-  static HostTensor borrowFloats(const float *data, Shape shape, std::shared_ptr<const void> owner);
+  static OnnxTensor borrowFloats(const float *data, Shape shape, std::shared_ptr<const void> owner);
   /// An 8-bit tensor over foreign bytes; its integers are widened when first asked for.
-  static HostTensor borrowBytes(const uint8_t *data, Shape shape, ElementType type,
+  static OnnxTensor borrowBytes(const uint8_t *data, Shape shape, ElementType type,
                                 std::shared_ptr<const void> owner);
 
   ElementType type() const { return elementType; }
@@ -89,7 +90,7 @@ public:
   std::vector<int64_t> toInts() const;
 
   /// The same elements under another shape of the same size.
-  HostTensor reshaped(Shape shape) const;
+  OnnxTensor reshaped(Shape shape) const;
 
   /// Upper bound on the storage of one tensor (8 GiB).
   static constexpr int64_t maxBytes = int64_t(8) << 30;
@@ -103,6 +104,6 @@ private:
   const uint8_t *rawBytes = nullptr;
 };
 
-} // namespace llmc
+} // namespace llmc::onnx
 
-#endif // LLMC_IMPORT_HOSTTENSOR_H
+#endif // LLMC_IMPORT_ONNXTENSOR_H
