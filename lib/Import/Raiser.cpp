@@ -1,0 +1,387 @@
+//===- Raiser.cpp - Interpreting an ONNX graph at one size ----------------===//
+//
+// Binds inputs, walks the nodes, and sends each to the evaluator (what is known), to the views (what moves
+// elements) or to the family that understands it.
+//
+//===----------------------------------------------------------------------===//
+
+#include "Raiser.h"
+
+#include <algorithm>
+#include <cmath>
+#include <set>
+
+using namespace llmc::onnx;
+
+namespace {
+/// Thrown by notUnderstood and caught by visit.
+struct NotUnderstood {
+  std::string reason;
+};
+} // namespace
+
+void Raiser::notUnderstood(const std::string &reason) const { throw NotUnderstood{reason}; }
+
+Raiser::Raiser(const OnnxModel &model, const Sizes &sizes, ConstantPool &pool, bool floatActivations)
+    : model(model), evaluator(model), sizes(sizes), pool(pool), floatActivations(floatActivations) {}
+
+static bool contains(const std::string &text, const char *part) {
+  return text.find(part) != std::string::npos;
+}
+
+bool Raiser::isPast(const DeclaredValue &input) {
+  return isFloat(input.type) && input.dims.size() == 4;
+}
+
+bool Raiser::hasPast(const OnnxModel &model) {
+  return std::any_of(model.inputs().begin(), model.inputs().end(), isPast);
+}
+
+/// [batch, heads, past, size]; a size that is left open is only read by operators that know it themselves.
+Shape Raiser::pastShape(const DeclaredValue &input, const Sizes &sizes) {
+  Shape shape = {sizes.batch, std::max<int64_t>(input.dims[1].value, 1), sizes.past,
+                 std::max<int64_t>(input.dims[3].value, 1)};
+  return shape;
+}
+
+ValueMap Raiser::knownInputs(const OnnxModel &model, const Sizes &sizes) {
+  ValueMap known;
+  for (const DeclaredValue &input : model.inputs()) {
+    if (isFloat(input.type) || input.type == ElementType::Bool || input.dims.size() != 2)
+      continue;
+    if (contains(input.name, "position")) {
+      OnnxTensor positions(input.type, {sizes.batch, sizes.length});
+      for (int64_t i = 0; i < positions.size(); ++i)
+        positions.mutableInts()[i] = sizes.past + i % sizes.length;
+      known.emplace(input.name, positions);
+    } else if (contains(input.name, "mask")) {
+      OnnxTensor mask(input.type, {sizes.batch, sizes.total()});
+      for (int64_t i = 0; i < mask.size(); ++i)
+        mask.mutableInts()[i] = i < mask.size() - sizes.padding;
+      known.emplace(input.name, mask);
+    }
+  }
+  return known;
+}
+
+const Value *Raiser::find(const std::string &name) const {
+  auto found = values.find(name);
+  if (found != values.end())
+    return &found->second;
+  auto pooled = pool.values.find(name);
+  return pooled != pool.values.end() ? &pooled->second : nullptr;
+}
+
+void Raiser::set(const NodeProto &node, int output, Value value) {
+  if (output >= node.output_size() || node.output(output).empty())
+    return;
+  if (value.kind == Value::Kind::Known)
+    value.shape = value.tensor.shape();
+  // A node that was made for this operator and equals its result can be compared with the original.
+  int made;
+  double factor;
+  if (value.kind == Value::Kind::Data && isIdentity(value.view, made, factor) && factor == 1 &&
+      made < pastBase && graph.nodes[made].output.empty())
+    graph.nodes[made].output = node.output(output);
+  values[node.output(output)] = std::move(value);
+}
+
+std::string Raiser::scopeOf(const NodeProto &node) const {
+  for (const StringStringEntryProto &entry : node.metadata_props()) {
+    if (entry.key() != "pkg.torch.onnx.name_scopes")
+      continue;
+    // "['', 'm', 'm.model', 'm.model.layers.0.mlp', 'linear_4']": the last but one is the module.
+    std::vector<std::string> scopes;
+    const std::string &text = entry.value();
+    for (size_t begin = text.find('\''); begin != std::string::npos;) {
+      size_t end = text.find('\'', begin + 1);
+      if (end == std::string::npos)
+        break;
+      scopes.push_back(text.substr(begin + 1, end - begin - 1));
+      begin = text.find('\'', end + 1);
+    }
+    if (scopes.size() >= 2)
+      return scopes[scopes.size() - 2];
+  }
+  return "";
+}
+
+void Raiser::bindInputs() {
+  for (const std::string &name : model.initializerNames()) {
+    if (pool.values.count(name))
+      continue;
+    Value value;
+    value.kind = Value::Kind::Known;
+    value.tensor = model.initializer(name);
+    value.shape = value.tensor.shape();
+    value.constant = true;
+    value.origin = name;
+    pool.values.emplace(name, std::move(value));
+  }
+  ValueMap known = knownInputs(model, sizes);
+  for (const DeclaredValue &input : model.inputs()) {
+    Value value;
+    auto found = known.find(input.name);
+    if (found != known.end()) {
+      value.kind = Value::Kind::Known;
+      value.tensor = found->second;
+      value.shape = value.tensor.shape();
+      if (contains(input.name, "mask"))
+        graph.maskInput = input.name;
+    } else if (isPast(input)) {
+      pastNames.push_back(input.name);
+      pastShapes.push_back(pastShape(input, sizes));
+      int node = pastBase + static_cast<int>(pastNames.size()) - 1;
+      value = dataValue(node, pastShapes.back());
+    } else if (!isFloat(input.type) && input.type != ElementType::Bool && input.dims.size() == 2) {
+      RaisedNode node = makeNode(RaisedKind::Input, {}, 1);
+      node.location = node.output = input.name;
+      node.text = input.name;
+      graph.nodes.push_back(std::move(node));
+      if (graph.idsInput.empty())
+        graph.idsInput = input.name;
+      value = dataValue(static_cast<int>(graph.nodes.size()) - 1, {sizes.batch, sizes.length});
+    } else {
+      fail(model.path(), ": graph input '", input.name, "' of type ", elementTypeName(input.type),
+           " with ", input.dims.size(),
+           " dimensions is neither token ids, a mask, positions nor a cache");
+    }
+    values[input.name] = std::move(value);
+  }
+  if (graph.idsInput.empty())
+    fail(model.path(), ": no graph input holds token ids (integers of two dimensions)");
+}
+
+bool Raiser::evaluateKnown(const NodeProto &node, const Values &in) {
+  const std::string &op = node.op_type();
+  bool standard = node.domain().empty() || node.domain() == "ai.onnx";
+  Value result;
+  result.kind = Value::Kind::Known;
+  if (standard && (op == "Shape" || op == "Size") && in[0]->kind != Value::Kind::Known) {
+    OnnxTensor probe = OnnxTensor::borrowFloats(nullptr, in[0]->shape, nullptr);
+    result.tensor = evaluator.runNode(node, {&probe})[0];
+    set(node, 0, std::move(result));
+    return true;
+  }
+  std::vector<const OnnxTensor *> inputs;
+  result.constant = true;
+  for (const Value *value : in) {
+    if (value && value->kind != Value::Kind::Known)
+      return false;
+    inputs.push_back(value ? &value->tensor : nullptr);
+    result.constant &= !value || value->constant;
+  }
+  if (result.constant && pool.values.count(node.output(0)))
+    return true;
+  auto lookup = [&](const std::string &name) -> const OnnxTensor * {
+    const Value *value = find(name);
+    return value && value->kind == Value::Kind::Known ? &value->tensor : nullptr;
+  };
+  std::vector<OnnxTensor> outputs = evaluator.runNode(node, inputs, lookup);
+
+  static const std::set<std::string> keepsOrigin = {"Identity", "Cast", "Reshape", "Unsqueeze",
+                                                    "Squeeze"};
+  if (standard && in.size() && in[0]) {
+    const Value &first = *in[0];
+    bool sameKind = isFloat(first.tensor.type()) == isFloat(outputs[0].type());
+    if (sameKind && (keepsOrigin.count(op) || (op == "Transpose" && first.tensor.rank() == 2))) {
+      result.origin = first.origin;
+      result.transposed = first.transposed != (op == "Transpose");
+    }
+    bool keepsRows = keepsOrigin.count(op) || op == "Expand";
+    if (keepsRows && !first.table.empty() &&
+        outputs[0].shape().back() == first.tableValues.shape()[1] &&
+        outputs[0].size() == first.tensor.size()) {
+      result.table = first.table;
+      result.rows = first.rows;
+      result.tableValues = first.tableValues;
+    }
+    if (op == "Gather" && first.constant && !first.origin.empty() && first.tensor.rank() == 2 &&
+        !in[1]->constant && Attributes(node).getInt("axis", 0) == 0) {
+      result.table = first.origin;
+      result.rows = in[1]->tensor;
+      result.tableValues = first.tensor;
+    }
+  }
+  for (int i = 0; i < node.output_size() && i < static_cast<int>(outputs.size()); ++i) {
+    Value value = result;
+    value.tensor = outputs[i];
+    value.shape = value.tensor.shape();
+    if (result.constant)
+      pool.values[node.output(i)] = std::move(value);
+    else
+      set(node, i, std::move(value));
+  }
+  return true;
+}
+
+void Raiser::visit(const NodeProto &node) {
+  using Kind = Value::Kind;
+  Values in;
+  for (const std::string &name : node.input())
+    in.push_back(name.empty() ? nullptr : find(name));
+  for (size_t i = 0; i < in.size(); ++i)
+    if (!in[i] && !node.input(static_cast<int>(i)).empty())
+      notUnderstood("input '" + node.input(static_cast<int>(i)) + "' has no value");
+  // Nothing can be said about what follows from something that was not understood.
+  for (const Value *value : in)
+    if (value && value->kind == Kind::Unknown) {
+      for (int i = 0; i < node.output_size(); ++i)
+        set(node, i, Value());
+      return;
+    }
+  if (evaluateKnown(node, in))
+    return;
+
+  const std::string &op = node.op_type(), &domain = node.domain();
+  bool microsoft = domain == "com.microsoft";
+  bool standard = domain.empty() || domain == "ai.onnx";
+  auto isKind = [&](size_t i, Kind kind) { return i < in.size() && in[i] && in[i]->kind == kind; };
+  if (standard && op == "Gather" && embedding(node, in))
+    return;
+  if (applyStructural(node, in))
+    return;
+  if (op == "SimplifiedLayerNormalization" || (standard && op == "RMSNormalization"))
+    return normOp(node, in, false, false);
+  if (standard && op == "LayerNormalization")
+    return normOp(node, in, true, false);
+  if (microsoft && op == "SkipSimplifiedLayerNormalization")
+    return normOp(node, in, false, true);
+  if (microsoft && op == "SkipLayerNormalization")
+    return normOp(node, in, true, true);
+  if (op == "RotaryEmbedding")
+    return rotaryOp(node, in);
+  if (microsoft && op == "GroupQueryAttention")
+    return groupQueryAttention(node, in);
+  if (microsoft && op == "MatMulNBits")
+    return matMulNBits(node, in);
+  if (microsoft && op == "GatherBlockQuantized")
+    return gatherBlockQuantized(node, in);
+  if (standard && op == "Attention")
+    return attentionOp(node, in);
+  if (standard && op == "MatMul")
+    return matMul(node, in);
+  if (standard && op == "Gemm")
+    return gemm(node, in);
+  if (standard && op == "ReduceMean")
+    return reduceMean(node, in);
+  if (standard && op == "Softmax" && isKind(0, Kind::Scores)) {
+    int64_t rank = static_cast<int64_t>(in[0]->shape.size());
+    if (normalizeAxis(Attributes(node).getInt("axis", -1), rank) != rank - 1)
+      notUnderstood("softmax over other than the last dimension");
+    Value probs = *in[0];
+    probs.kind = Kind::Probs;
+    return set(node, 0, std::move(probs));
+  }
+  // A row that is masked whole gives NaN, which exporters turn to zero; ours has no such rows.
+  if (standard && op == "IsNaN" && isKind(0, Kind::Probs)) {
+    Value test = *in[0];
+    test.kind = Kind::NaNTest;
+    return set(node, 0, std::move(test));
+  }
+  if (standard && op == "Where" && isKind(0, Kind::NaNTest) && isKind(1, Kind::Known) &&
+      isKind(2, Kind::Probs))
+    return set(node, 0, *in[2]);
+  if (standard && op == "Where" && isKind(0, Kind::Known) && in[0]->tensor.type() == ElementType::Bool) {
+    // Where(visible, scores, -big) or Where(hidden, -big, scores).
+    bool scoresFirst = isKind(1, Kind::Scores) && isKind(2, Kind::Known);
+    bool scoresLast = isKind(2, Kind::Scores) && isKind(1, Kind::Known);
+    const Value *other = scoresFirst ? in[2] : in[1];
+    if ((scoresFirst || scoresLast) && other->tensor.size() == 1 && other->tensor.at(0) < -9000) {
+      Value masked = scoresFirst ? *in[1] : *in[2];
+      if (masked.masked)
+        notUnderstood("scores are masked twice");
+      masked.masked = true;
+      masked.mask = OnnxTensor(ElementType::Bool, in[0]->tensor.shape());
+      for (int64_t i = 0; i < masked.mask.size(); ++i)
+        masked.mask.mutableInts()[i] = (in[0]->tensor.ints()[i] != 0) == scoresFirst;
+      masked.maskName = scoresFirst ? node.input(0) : "";
+      return set(node, 0, std::move(masked));
+    }
+  }
+  static const std::set<std::string> binaries = {"Add", "Sub", "Mul", "Div", "Pow", "Max", "Min"};
+  if (standard && binaries.count(op) && in.size() == 2 && in[0] && in[1])
+    return binary(node, *in[0], *in[1]);
+  static const std::set<std::string> unaries = {
+      "Neg", "Abs",  "Sqrt",    "Reciprocal", "Exp",      "Log",       "Tanh",     "Sigmoid",
+      "Erf", "Relu", "Gelu",    "Swish",      "Softplus", "HardSwish", "Clip",     "LeakyRelu",
+      "Cos", "Sin",  "FastGelu", "QuickGelu", "Sign"};
+  if ((standard || microsoft) && unaries.count(op) && in.size() && in[0] && Evaluator::supports(node)) {
+    for (size_t i = 1; i < in.size(); ++i)
+      if (in[i] && in[i]->tensor.size() != 1)
+        notUnderstood("an operand is no single number");
+    return unary(node, in);
+  }
+  if (microsoft && op == "BiasGelu" && isKind(1, Kind::Known)) {
+    std::string sum = node.output(0) + ".sum";
+    NodeProto add, gelu;
+    add.set_op_type("Add");
+    add.set_name(node.name());
+    add.add_output(sum);
+    gelu.set_op_type("Gelu");
+    gelu.add_output(node.output(0));
+    addKnown(add, *in[0], *in[1], 1);
+    return unary(gelu, {find(sum)});
+  }
+  notUnderstood(Evaluator::supports(node) ? "data reaches it in an unknown way"
+                                          : "the operator is not supported");
+}
+
+RaisedGraph Raiser::run(std::vector<Misunderstood> &problems) {
+  bindInputs();
+  for (const NodeProto *node : model.nodes()) {
+    current = node;
+    std::string reason;
+    try {
+      visit(*node);
+      continue;
+    } catch (const NotUnderstood &problem) {
+      reason = problem.reason;
+    } catch (const ImportError &error) {
+      if (error.kind() != ImportError::Kind::BadInput)
+        throw;
+      reason = error.what();
+    }
+    problems.push_back({node->domain(), node->op_type(), model.opset(node->domain()),
+                        node->name().empty() ? node->output(0) : node->name(), reason});
+    for (int i = 0; i < node->output_size(); ++i)
+      set(*node, i, Value());
+  }
+  current = nullptr;
+  if (problems.empty())
+    finishOutputs();
+  return std::move(graph);
+}
+
+void Raiser::finishOutputs() {
+  bool anyPast = hasPast(model), allCausal = true, anyAttention = false;
+  for (const RaisedNode &node : graph.nodes)
+    if (node.kind == RaisedKind::Attention) {
+      anyAttention = true;
+      // One query sees the same with a causal mask and without.
+      allCausal &= node.mask.hidesFuture || (!node.mask.seesFuture && sizes.length == 1);
+    }
+  graph.hasCache = anyAttention && (anyPast || allCausal);
+  for (const DeclaredValue &output : model.outputs()) {
+    const Value *value = find(output.name);
+    if (value && value->kind == Value::Kind::Present)
+      continue;
+    bool isData = value && (value->kind == Value::Kind::Data || value->kind == Value::Kind::Pointwise);
+    if (!isData)
+      fail(model.path(), ": graph output '", output.name, "' does not depend on the token ids");
+    if (output.dims.size() == 4 && value->kind == Value::Kind::Data && graph.hasCache) {
+      // What a cache holds after this step: attention has shown where it comes from.
+      continue;
+    }
+    try {
+      graph.outputs.push_back({output.name, materialize(dataOf(*value))});
+    } catch (const NotUnderstood &problem) {
+      fail(model.path(), ": graph output '", output.name, "': ", problem.reason);
+    }
+  }
+  if (graph.outputs.empty())
+    fail(model.path(), ": no graph output is left once the caches are taken out");
+  if (graph.hasCache && graph.outputs.size() != 1)
+    fail(model.path(), ": a model with a cache must have one output besides it, found ",
+         graph.outputs.size());
+}

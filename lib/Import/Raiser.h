@@ -1,0 +1,209 @@
+//===- Raiser.h - Interpreting an ONNX graph at one size ------------------===//
+//
+// Runs the graph once, at a given (batch, past, length), on descriptions of values instead of values. What
+// depends on constants, shapes, positions and masks only is known and evaluated. What depends on token ids is a
+// *view*: for each element, which element of which canonical tensor it is, times what. Reshapes, transposes,
+// slices, rotations and cache concatenations, however they are spelled, only move indices and factors about;
+// so what they do can be read off at the few places where data meets data.
+//
+//===----------------------------------------------------------------------===//
+
+#ifndef LLMC_LIB_IMPORT_RAISER_H
+#define LLMC_LIB_IMPORT_RAISER_H
+
+#include "EvaluatorOps.h"
+#include "RaisedGraph.h"
+
+#include <optional>
+
+namespace llmc::onnx {
+
+/// The sizes at which a graph is looked at; the last `padding` keys of the last batch row are masked.
+struct Sizes {
+  int64_t batch = 1, past = 0, length = 1, padding = 0;
+  int64_t total() const { return past + length; }
+};
+
+/// Element i is the sum over terms of factor[i] * source[index[i]]. An index is (source node + 1) << 40 plus
+/// the flat element; index 0 stands for the constant 1. Past tensors have node numbers from pastBase on.
+struct Term {
+  OnnxTensor index;
+  double uniform = 1;
+  std::optional<OnnxTensor> factor;
+  double at(int64_t i) const { return factor ? factor->doubles()[i] * uniform : uniform; }
+};
+
+struct View {
+  Shape shape;
+  std::vector<Term> terms;
+  int64_t size() const { return elementCount(shape); }
+};
+
+constexpr int sourceShift = 40;
+constexpr int pastBase = 1 << 20;
+inline int sourceOf(int64_t index) { return static_cast<int>(index >> sourceShift) - 1; }
+inline int64_t elementOf(int64_t index) { return index & ((int64_t(1) << sourceShift) - 1); }
+inline int64_t makeIndex(int source, int64_t element) {
+  return (int64_t(source) + 1) << sourceShift | element;
+}
+
+struct Value {
+  enum class Kind {
+    Unknown,   ///< Follows from something that was not understood.
+    Known,     ///< Evaluated.
+    Data,      ///< A view.
+    Pointwise, ///< A function of each element of a view, known by its values on a grid.
+    RowStat,   ///< A function of the mean, mean square or variance of the rows of a view.
+    Scores,    ///< Attention scores before softmax.
+    Probs,     ///< After softmax.
+    NaNTest,   ///< IsNaN of probabilities.
+    Present    ///< A cache after this step.
+  };
+  Kind kind = Kind::Unknown;
+  Shape shape;
+
+  // Known.
+  OnnxTensor tensor;
+  bool constant = false;   ///< Follows from initializers only.
+  std::string origin;      ///< The initializer it is, but for layout.
+  bool transposed = false; ///< The matrix of `origin` was transposed on the way.
+  std::string table;       ///< Rows of this constant matrix, gathered by known indices:
+  OnnxTensor rows, tableValues;
+
+  // Data, Pointwise, RowStat (whose rows), Scores (the query).
+  View view;
+  std::vector<double> samples; ///< Pointwise, RowStat, Scores: the function on its grid.
+  bool centered = false;       ///< Pointwise: of x - mean(x). RowStat: the variance.
+  bool plainMean = false;      ///< RowStat: the mean.
+
+  // Scores and Probs.
+  View key;
+  bool masked = false;
+  OnnxTensor mask;
+  std::string maskName;
+};
+
+/// The arguments where functions of one number are compared.
+const std::vector<double> &pointwiseGrid();
+const std::vector<double> &statGrid();
+
+/// What does not change with the sizes: constants that were folded once.
+struct ConstantPool {
+  std::map<std::string, Value> values;
+};
+
+class Raiser {
+public:
+  Raiser(const OnnxModel &model, const Sizes &sizes, ConstantPool &pool, bool floatActivations);
+
+  /// Interprets the whole graph; `problems` is filled where something is not understood.
+  RaisedGraph run(std::vector<Misunderstood> &problems);
+
+  /// Graph inputs at some sizes, for this raiser and for evaluating single values.
+  static ValueMap knownInputs(const OnnxModel &model, const Sizes &sizes);
+  static bool isPast(const DeclaredValue &input);
+  static bool hasPast(const OnnxModel &model);
+  static Shape pastShape(const DeclaredValue &input, const Sizes &sizes);
+
+private:
+  using Values = std::vector<const Value *>;
+
+  // Raiser.cpp: dispatch.
+  void bindInputs();
+  void visit(const NodeProto &node);
+  void set(const NodeProto &node, int output, Value value);
+  const Value *find(const std::string &name) const;
+  [[noreturn]] void notUnderstood(const std::string &reason) const;
+  bool evaluateKnown(const NodeProto &node, const Values &in);
+  void finishOutputs();
+  std::string scopeOf(const NodeProto &node) const;
+
+  // RaiseViews.cpp: moving indices about.
+  bool applyStructural(const NodeProto &node, const Values &in);
+  View applyTo(const NodeProto &node, const Values &in, size_t operand, const View &view, int output);
+  View concatViews(const NodeProto &node, const Values &in);
+  View viewOf(int node, Shape shape) const;
+  View constantView(const OnnxTensor &values) const;
+  View scaled(const View &view, const OnnxTensor &factor, const Shape &shape, bool reciprocal) const;
+  bool isIdentity(const View &view, int &node, double &factor) const;
+  bool isUniform(const View &view) const;
+  bool sameElements(const View &a, const View &b) const;
+  int materialize(const View &view);
+  int addNode(RaisedNode node);
+  int64_t nodeSize(int node) const;
+  /// The data a value stands for, an activation made into a node where needed.
+  View dataOf(const Value &value);
+  Value dataValue(int node, const Shape &shape) const;
+
+  // RaiseArithmetic.cpp: elementwise operators.
+  void binary(const NodeProto &node, const Value &a, const Value &b);
+  void addKnown(const NodeProto &node, const Value &data, const Value &known, double sign);
+  void multiplyKnown(const NodeProto &node, const Value &data, const Value &known, bool reciprocal);
+  void unary(const NodeProto &node, const Values &in);
+  Value asPointwise(const Value &value) const;
+  std::vector<double> runSamples(const NodeProto &node, const Values &in, size_t operand,
+                                 const std::vector<double> &samples) const;
+
+  // RaiseNorm.cpp.
+  void reduceMean(const NodeProto &node, const Values &in);
+  void normOp(const NodeProto &node, const Values &in, bool center, bool skip);
+  bool normalize(const NodeProto &node, const Value &data, const Value &stat, bool divide);
+  View normNode(const View &view, double epsilon, bool center);
+  bool attachToNorm(const View &view, const Value &known, bool bias, View &result);
+
+  // RaiseLinear.cpp.
+  void matMul(const NodeProto &node, const Values &in);
+  void gemm(const NodeProto &node, const Values &in);
+  void matMulNBits(const NodeProto &node, const Values &in);
+  void gatherBlockQuantized(const NodeProto &node, const Values &in);
+  bool embedding(const NodeProto &node, const Values &in);
+  int denseWeight(const Value &value, bool transposed);
+  int vectorWeight(const Value &value);
+  int weightIndex(RaisedWeight weight);
+  Value linear(const View &input, const Shape &shape, int weight, int bias, int64_t block);
+
+  // RaiseAttention.cpp.
+  struct HeadOperand {
+    int source = -1;
+    std::string past;
+    int64_t heads = 0, size = 0;
+    double multiplier = 1;
+    RaisedRope rope;
+  };
+  HeadOperand headOperand(const View &view, const char *what);
+  Value attention(const View &query, const View &key, const View &value,
+                  const std::vector<double> &scores, const Value *mask, bool causal, int64_t window,
+                  Shape &shape);
+  void attentionOp(const NodeProto &node, const Values &in);
+  void groupQueryAttention(const NodeProto &node, const Values &in);
+  void scoresTimesValue(const NodeProto &node, const Value &probs, const Value &value);
+  MaskFacts maskFacts(const OnnxTensor &mask, int64_t heads) const;
+  View headView(const View &view, int64_t heads) const;
+  View rotary(const View &view, const OnnxTensor &cosines, const OnnxTensor &sines,
+              const OnnxTensor *positions, bool interleaved) const;
+  void rotaryOp(const NodeProto &node, const Values &in);
+  View swapLast(const View &view) const;
+
+  const OnnxModel &model;
+  Evaluator evaluator;
+  Sizes sizes;
+  ConstantPool &pool;
+  bool floatActivations;
+  RaisedGraph graph;
+  std::map<std::string, Value> values;
+  std::map<std::string, int> nodeKeys, weightKeys;
+  std::vector<std::string> pastNames;
+  std::vector<Shape> pastShapes;
+  const NodeProto *current = nullptr;
+};
+
+/// Interprets the graph at several sizes, merges what was seen, and names weights. Problems, if any, are all
+/// listed and the graph is then empty.
+RaisedGraph raise(const OnnxModel &model, bool floatActivations, std::vector<Misunderstood> &problems);
+
+/// Gives every weight its module path (RaiseNames.cpp).
+void nameWeights(RaisedGraph &graph, const OnnxModel &model);
+
+} // namespace llmc::onnx
+
+#endif // LLMC_LIB_IMPORT_RAISER_H
