@@ -163,6 +163,8 @@ void Raiser::attentionOp(const NodeProto &node, const Values &in) {
   for (int output = 1; output < node.output_size() && output < 3; ++output) {
     Value present;
     present.kind = Value::Kind::Present;
+    if (node.input_size() > 3 + output)
+      present.origin = node.input(3 + output);
     present.shape = output == 1 ? key.shape : value.shape;
     set(node, output, present);
   }
@@ -253,6 +255,7 @@ void Raiser::groupQueryAttention(const NodeProto &node, const Values &in) {
   for (int output = 1; output < node.output_size() && output < 3; ++output) {
     Value present;
     present.kind = Value::Kind::Present;
+    present.origin = node.input(2 + output);
     set(node, output, present);
   }
 }

@@ -227,6 +227,7 @@ bool Raiser::sameElements(const View &a, const View &b) const {
 }
 
 int Raiser::addNode(RaisedNode node) {
+  node.output.clear();
   if (current) {
     node.location = current->name().empty() ? current->output(0) : current->name();
     node.scope = scopeOf(*current);

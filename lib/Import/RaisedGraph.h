@@ -111,6 +111,7 @@ struct RaisedGraph {
   std::vector<RaisedOutput> outputs;
   bool hasCache = false; ///< Role step: keys and values of earlier positions are state.
   std::string idsInput, maskInput;
+  std::map<std::string, std::string> presents; ///< Past input to the output that continues it.
   int64_t context = 0; ///< Rows of the position or rotary table, 0 when nothing limits it.
 };
 

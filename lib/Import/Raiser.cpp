@@ -364,13 +364,20 @@ void Raiser::finishOutputs() {
   graph.hasCache = anyAttention && (anyPast || allCausal);
   for (const DeclaredValue &output : model.outputs()) {
     const Value *value = find(output.name);
-    if (value && value->kind == Value::Kind::Present)
+    if (value && value->kind == Value::Kind::Present) {
+      if (!value->origin.empty())
+        graph.presents[value->origin] = output.name;
       continue;
+    }
     bool isData = value && (value->kind == Value::Kind::Data || value->kind == Value::Kind::Pointwise);
     if (!isData)
       fail(model.path(), ": graph output '", output.name, "' does not depend on the token ids");
     if (output.dims.size() == 4 && value->kind == Value::Kind::Data && graph.hasCache) {
       // What a cache holds after this step: attention has shown where it comes from.
+      for (const Term &term : value->view.terms)
+        for (int64_t i = 0; i < value->view.size(); ++i)
+          if (sourceOf(term.index.ints()[i]) >= pastBase && term.at(i) != 0)
+            graph.presents[pastNames[sourceOf(term.index.ints()[i]) - pastBase]] = output.name;
       continue;
     }
     try {

@@ -1,0 +1,114 @@
+//===- EmitWeights.cpp - Weights of the module ----------------------------===//
+//
+// Writes each weight as [outputs, inputs] into the module's own blobs; packed integers keep their codes, scales
+// and zero points. Values that are not finite are refused by tensor and index.
+//
+//===----------------------------------------------------------------------===//
+
+#include "EmitWeights.h"
+#include "llmc/IR/WeightData.h"
+#include "llmc/Import/ImportError.h"
+
+#include <cmath>
+
+using namespace llmc;
+using onnx::OnnxTensor;
+using onnx::RaisedWeight;
+
+/// Row `r` of the emitted matrix, in the order of the file.
+static int64_t sourceRow(const EmittedWeight &weight, int64_t r) {
+  return weight.order.empty() ? r : weight.order[r];
+}
+
+static void checkFinite(double value, const RaisedWeight &weight, int64_t row, int64_t column) {
+  if (std::isfinite(value))
+    return;
+  std::string index = "[" + std::to_string(row);
+  if (weight.columns)
+    index += ", " + std::to_string(column);
+  onnx::fail("tensor '", weight.key.substr(0, weight.key.find(" transposed")), "' (weight '",
+             weight.name, "'): element ", index, "] is ", std::isnan(value) ? "NaN" : "infinite",
+             "; expected finite values");
+}
+
+std::vector<float> llmc::denseValues(const EmittedWeight &emitted) {
+  const RaisedWeight &weight = *emitted.weight;
+  int64_t rows = weight.rows, columns = weight.columns ? weight.columns : 1;
+  std::vector<float> values(rows * columns);
+  for (int64_t r = 0; r < rows; ++r) {
+    int64_t from = sourceRow(emitted, r);
+    for (int64_t c = 0; c < columns; ++c) {
+      double value = weight.values.at(weight.transposed ? c * rows + from : from * columns + c);
+      checkFinite(value, weight, from, c);
+      if (emitted.addend)
+        value += emitted.addend->values.at(c);
+      values[r * columns + c] = static_cast<float>(value);
+    }
+  }
+  return values;
+}
+
+static Value emitPacked(OpBuilder &builder, Location loc, const EmittedWeight &emitted) {
+  const RaisedWeight &weight = *emitted.weight;
+  int64_t rows = weight.rows, columns = weight.columns, bits = weight.bits;
+  int64_t groups = (columns + weight.block - 1) / weight.block;
+  bool halfScales = weight.scales.type() == onnx::ElementType::F16;
+  bool onlyGroup = weight.block >= columns;
+
+  // Codes: the file pads each row to whole blocks, the dialect to whole bytes.
+  int64_t fileRow = weight.codes.size() / rows, row = (columns * bits + 7) / 8;
+  std::vector<char> codes(rows * row);
+  auto byteAt = [&](const OnnxTensor &tensor, int64_t i) {
+    return static_cast<uint8_t>(tensor.bytes() ? tensor.bytes()[i] : tensor.ints()[i]);
+  };
+  int64_t tail = columns * bits % 8;
+  for (int64_t r = 0; r < rows; ++r)
+    for (int64_t i = 0; i < row; ++i) {
+      uint8_t byte = byteAt(weight.codes, sourceRow(emitted, r) * fileRow + i);
+      if (tail && i == row - 1)
+        byte &= (1 << tail) - 1;
+      codes[r * row + i] = static_cast<char>(byte);
+    }
+  std::vector<char> scales(rows * groups * (halfScales ? 2 : 4)), zeros;
+  for (int64_t r = 0; r < rows; ++r)
+    for (int64_t g = 0; g < groups; ++g) {
+      float scale = static_cast<float>(weight.scales.at(sourceRow(emitted, r) * groups + g));
+      checkFinite(scale, weight, r, g);
+      uint16_t half = onnx::floatToHalf(scale);
+      char *to = scales.data() + (r * groups + g) * (halfScales ? 2 : 4);
+      if (halfScales)
+        std::memcpy(to, &half, 2);
+      else
+        std::memcpy(to, &scale, 4);
+    }
+  if (weight.hasZeros) {
+    int64_t zeroRow = (groups * bits + 7) / 8, perByte = 8 / bits;
+    for (int64_t r = 0; r < rows; ++r)
+      for (int64_t g = 0; g < groups; ++g)
+        zeros.push_back(static_cast<char>(
+            byteAt(weight.zeros, sourceRow(emitted, r) * zeroRow + g / perByte) >>
+                (g % perByte * bits) &
+            ((1 << bits) - 1)));
+  }
+  MLIRContext *context = builder.getContext();
+  Type scaleType = halfScales ? Type(builder.getF16Type()) : Type(builder.getF32Type());
+  auto scheme = IntSchemeAttr::get(context, bits, onlyGroup ? 0 : weight.block, !weight.hasZeros,
+                                   scaleType);
+  int64_t shape[] = {rows, columns};
+  auto type = CompressedType::get(context, shape, builder.getF32Type(), scheme);
+  SmallVector<ArrayRef<char>> components = {codes, scales};
+  if (weight.hasZeros)
+    components.push_back(zeros);
+  return createWeight(builder, loc, weight.name, type, components);
+}
+
+Value llmc::emitWeight(OpBuilder &builder, Location loc, const EmittedWeight &emitted) {
+  const RaisedWeight &weight = *emitted.weight;
+  if (weight.bits)
+    return emitPacked(builder, loc, emitted);
+  SmallVector<int64_t> shape = {weight.rows};
+  if (weight.columns)
+    shape.push_back(weight.columns);
+  auto type = RankedTensorType::get(shape, builder.getF32Type());
+  return createDenseWeight(builder, loc, weight.name, type, denseValues(emitted));
+}

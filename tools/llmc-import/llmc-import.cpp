@@ -1,0 +1,114 @@
+//===- llmc-import.cpp - from model.onnx to a model of llmc -----------------------------===//
+//
+// The tool that untrusted files come in through. Output appears whole or not at all, bytecode by suffix.
+//
+#include "llmc/Import/ONNXImporter.h"
+#include "llmc/InitAll.h"
+#include "llmc/Pipeline/AtomicOutput.h"
+#include "llmc/Pipeline/CommandLine.h"
+
+#include "mlir/Bytecode/BytecodeWriter.h"
+#include "llvm/Support/InitLLVM.h"
+#include "llvm/Support/Process.h"
+#include "llvm/Support/raw_ostream.h"
+
+using namespace llmc;
+namespace cl = llvm::cl;
+
+static constexpr char kOverview[] =
+    "llmc-import: read an ONNX transformer\n\n"
+    "  Reads model.onnx and its external data, finds out what it computes, and writes a model for llmc-opt and\n"
+    "  llmc-compile: .mlirbc is bytecode, any other suffix is text. Key/value caches become state (one is added where a\n"
+    "  causal model has none), rotary tables and masks become attributes, weights get the names of their modules,\n"
+    "  packed integer weights stay as they are. Opsets 11 to 25 and com.microsoft 1, in the styles of torch.onnx,\n"
+    "  optimum and ONNX Runtime GenAI. Model files may be untrusted: everything is checked before it is used.\n\n"
+    "  The result is compared with the original on a few tokens; where they differ, the node is named. What cannot be\n"
+    "  imported is listed whole.\n";
+
+static constexpr char kExamples[] =
+    "\nEXAMPLES:\n"
+    "  llmc-import model.onnx -o model.mlirbc\n"
+    "  llmc-import --check model.onnx                          # only list what cannot be imported\n"
+    "  llmc-import --no-verify big.onnx -o big.mlirbc          # do not run original and import side by side\n"
+    "  llmc-import --float-activations int4.onnx -o int4.mlir  # MatMulNBits with float activations\n";
+
+static int fail(ExitCode code, const llvm::Twine &message) {
+  llvm::errs() << "llmc-import: error: " << message << "\n";
+  return code;
+}
+
+/// One line on stderr that changes, when a person may be looking.
+static std::function<void(const std::string &)> makeProgress() {
+  if (!llvm::sys::Process::StandardErrIsDisplayed())
+    return nullptr;
+  return [](const std::string &what) { llvm::errs() << "\r\x1b[K" << what; };
+}
+
+int main(int argc, char **argv) {
+  llvm::InitLLVM init(argc, argv);
+  hideForeignOptions();
+  cl::opt<std::string> input(cl::Positional, cl::desc("model.onnx"), cl::Required);
+  cl::opt<std::string> output("o", cl::desc("where the model goes (.mlirbc: bytecode, else text; '-': text to stdout)"),
+                              cl::value_desc("file"));
+  cl::opt<bool> check("check", cl::desc("only list what cannot be imported; writes nothing"));
+  cl::opt<bool> verify("verify", cl::desc("compare with the original also above 1 GB of weights"));
+  cl::opt<bool> noVerify("no-verify", cl::desc("never compare with the original"));
+  cl::opt<bool> floatActivations("float-activations",
+                                 cl::desc("ignore accuracy_level of MatMulNBits: activations stay float"));
+  cl::extrahelp examples(kExamples), codes(kExitCodeHelp);
+  if (!cl::ParseCommandLineOptions(argc, argv, kOverview, &llvm::errs()))
+    return kExitUsage;
+  if (verify && noVerify)
+    return fail(kExitUsage, "--verify and --no-verify exclude each other");
+  if (check != output.empty())
+    return fail(kExitUsage, check ? "--check writes nothing; leave out -o" : "no output; name one with -o");
+  bool toStdout = output == "-";
+  if (!check && !toStdout && isSameFile(input, output))
+    return fail(kExitUsage, "output '" + output + "' is the input");
+
+  ImportOptions options;
+  options.floatActivations = floatActivations;
+  options.progress = makeProgress();
+  options.verify = verify     ? ImportOptions::Verify::Always
+                   : noVerify ? ImportOptions::Verify::Never
+                              : ImportOptions::Verify::Small;
+  DialectRegistry registry;
+  registerAllDialects(registry);
+  MLIRContext context(registry, MLIRContext::Threading::DISABLED);
+  ImportResult result =
+      check ? checkOnnx(input, options) : importOnnx(&context, input, options);
+  if (options.progress)
+    llvm::errs() << "\r\x1b[K";
+  if (result.exitCode != 0)
+    return fail(static_cast<ExitCode>(result.exitCode), result.error);
+  if (check) {
+    llvm::outs() << input << ": everything can be imported\n";
+    return kExitOk;
+  }
+
+  OpPrintingFlags flags;
+  flags.enableDebugInfo();
+  if (toStdout) {
+    result.module->print(llvm::outs(), flags);
+    return kExitOk;
+  }
+  std::string error;
+  std::unique_ptr<AtomicOutput> file = AtomicOutput::create(output, error);
+  if (!file)
+    return fail(kExitUsage, error);
+  llvm::raw_fd_ostream stream(file->descriptor(), /*shouldClose=*/false);
+  bool written = true;
+  if (StringRef(output).ends_with(".mlirbc"))
+    written = succeeded(writeBytecodeToFile(*result.module, stream));
+  else
+    result.module->print(stream, flags);
+  stream.flush();
+  if (!written || stream.has_error()) {
+    error = stream.has_error() ? stream.error().message() : "the bytecode writer failed";
+    stream.clear_error();
+    return fail(kExitResource, "'" + output + "' cannot be written: " + error);
+  }
+  if (!file->commit(error))
+    return fail(kExitResource, error);
+  return kExitOk;
+}
