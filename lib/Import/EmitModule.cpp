@@ -1,7 +1,8 @@
 //===- EmitModule.cpp - From the raised graph to the llmc dialect ---------===//
 //
-// One function, role step (with cache) or run. Fused projections become one linear and a split; where a file
-// interleaves their rows, the rows are put in order. Equal embedding and head become one weight.
+// One function, role step (with cache) or run. Fused projections become one linear and a split;
+// where a file interleaves their rows, the rows are put in order. Equal embedding and head become
+// one weight.
 //
 //===----------------------------------------------------------------------===//
 
@@ -41,7 +42,9 @@ private:
     return RankedTensorType::get({ShapedType::kDynamic, ShapedType::kDynamic, width},
                                  builder.getF32Type());
   }
-  NamedAttribute named(StringRef name, Attribute value) { return builder.getNamedAttr(name, value); }
+  NamedAttribute named(StringRef name, Attribute value) {
+    return builder.getNamedAttr(name, value);
+  }
 
   OpBuilder builder;
   RaisedGraph &graph;
@@ -63,7 +66,8 @@ int64_t Emitter::uses(int weight) const {
   });
 }
 
-/// Makes the selections of a node consecutive pieces of it, reordering the rows of its weight where needed.
+/// Makes the selections of a node consecutive pieces of it, reordering the rows of its weight where
+/// needed.
 void Emitter::planSelections() {
   pieces.resize(graph.nodes.size());
   for (size_t i = 0; i < graph.nodes.size(); ++i)
@@ -74,9 +78,8 @@ void Emitter::planSelections() {
       continue;
     RaisedNode &source = graph.nodes[i];
     std::string where = "node '" + source.location + "'";
-    std::sort(pieces[i].begin(), pieces[i].end(), [&](int a, int b) {
-      return graph.nodes[a].selection < graph.nodes[b].selection;
-    });
+    std::sort(pieces[i].begin(), pieces[i].end(),
+              [&](int a, int b) { return graph.nodes[a].selection < graph.nodes[b].selection; });
     std::vector<int64_t> order;
     for (int piece : pieces[i])
       order.insert(order.end(), graph.nodes[piece].selection.begin(),
@@ -90,17 +93,19 @@ void Emitter::planSelections() {
       fail(where, ": its features are used in overlapping or incomplete parts");
     if (order == sorted)
       continue;
-    bool onlySplit = std::all_of(graph.nodes.begin(), graph.nodes.end(), [&](const RaisedNode &user) {
-      return user.kind == RaisedKind::Select ||
-             std::count(user.inputs.begin(), user.inputs.end(), static_cast<int>(i)) == 0;
-    });
+    bool onlySplit =
+        std::all_of(graph.nodes.begin(), graph.nodes.end(), [&](const RaisedNode &user) {
+          return user.kind == RaisedKind::Select ||
+                 std::count(user.inputs.begin(), user.inputs.end(), static_cast<int>(i)) == 0;
+        });
     if (source.kind != RaisedKind::Linear || !onlySplit || uses(source.weight) != 1 ||
         (source.bias >= 0 && uses(source.bias) != 1))
       fail(where, ": its features are used interleaved, and it is no linear of its own");
     emitted[source.weight].order = order;
     if (source.bias >= 0)
       emitted[source.bias].order = order;
-    // The node's own result is reordered, so it cannot be compared with the original element by element.
+    // The node's own result is reordered, so it cannot be compared with the original element by
+    // element.
     source.output.clear();
   }
 }
@@ -111,10 +116,12 @@ void Emitter::foldAddends() {
     if (node.kind != RaisedKind::AddVector)
       continue;
     RaisedNode &source = graph.nodes[node.inputs[0]];
-    bool table = source.kind == RaisedKind::Embedding || source.kind == RaisedKind::PositionEmbedding;
-    bool others = std::count_if(graph.nodes.begin(), graph.nodes.end(), [&](const RaisedNode &user) {
-      return std::count(user.inputs.begin(), user.inputs.end(), node.inputs[0]) != 0;
-    }) > 1;
+    bool table =
+        source.kind == RaisedKind::Embedding || source.kind == RaisedKind::PositionEmbedding;
+    bool others =
+        std::count_if(graph.nodes.begin(), graph.nodes.end(), [&](const RaisedNode &user) {
+          return std::count(user.inputs.begin(), user.inputs.end(), node.inputs[0]) != 0;
+        }) > 1;
     if (!table || others || uses(source.weight) != 1 || graph.weights[source.weight].bits ||
         emitted[source.weight].addend)
       fail("node '", node.location, "': a constant vector is added to something other than an ",
@@ -124,7 +131,8 @@ void Emitter::foldAddends() {
   }
 }
 
-/// Exporters that fold transpositions write a tied head as a second, transposed matrix; it is the same weight.
+/// Exporters that fold transpositions write a tied head as a second, transposed matrix; it is the
+/// same weight.
 void Emitter::tieHead() {
   for (RaisedNode &node : graph.nodes) {
     if (node.kind != RaisedKind::Embedding || graph.weights[node.weight].bits)
@@ -154,12 +162,11 @@ Value Emitter::weight(int number) {
     if (body->empty() || !isa<WeightOp>(body->front()))
       builder.setInsertionPointToStart(body);
     else
-      builder.setInsertionPointAfter(
-          &*std::prev(std::find_if(body->begin(), body->end(),
-                                   [](Operation &op) { return !isa<WeightOp>(op); })));
+      builder.setInsertionPointAfter(&*std::prev(std::find_if(
+          body->begin(), body->end(), [](Operation &op) { return !isa<WeightOp>(op); })));
     const RaisedWeight &raised = graph.weights[number];
-    Location loc = NameLoc::get(
-        builder.getStringAttr(raised.key.substr(0, raised.key.find(" transposed"))));
+    Location loc =
+        NameLoc::get(builder.getStringAttr(raised.key.substr(0, raised.key.find(" transposed"))));
     weights[number] = emitWeight(builder, loc, emitted[number]);
   }
   return weights[number];
@@ -180,25 +187,24 @@ Value Emitter::rope(Location loc, Value input, const RaisedRope &rope, int64_t h
 Value Emitter::attention(const RaisedNode &node) {
   Location loc = locationOf(node);
   Value query = rope(loc, values[node.inputs[0]], node.queryRope, node.heads);
-  Value key = rope(loc, values[node.inputs[1]], node.keyRope, node.kvHeads), value = values[node.inputs[2]];
+  Value key = rope(loc, values[node.inputs[1]], node.keyRope, node.kvHeads),
+        value = values[node.inputs[2]];
   FlatSymbolRefAttr cache;
   if (graph.hasCache) {
     std::string name = "kv." + std::to_string(caches++);
     OpBuilder::InsertionGuard guard(builder);
     builder.setInsertionPoint(body->getParentOp());
-    auto type = RankedTensorType::get({node.kvHeads, graph.nodes[node.inputs[2]].width / node.kvHeads},
-                                      builder.getF32Type());
+    auto type = RankedTensorType::get(
+        {node.kvHeads, graph.nodes[node.inputs[2]].width / node.kvHeads}, builder.getF32Type());
     CacheOp::create(builder, locationOf(node), builder.getStringAttr(name), TypeAttr::get(type));
     cache = FlatSymbolRefAttr::get(builder.getContext(), name);
   }
-  return AttentionOp::create(builder, locationOf(node), query.getType(), query, key, value,
-                             node.usesPadding ? mask : Value(), cache,
-                             builder.getI64IntegerAttr(node.heads),
-                             builder.getI64IntegerAttr(node.kvHeads),
-                             builder.getF64FloatAttr(node.scale),
-                             node.causal ? builder.getUnitAttr() : UnitAttr(),
-                             builder.getI64IntegerAttr(node.window),
-                             builder.getF64FloatAttr(node.softcap));
+  return AttentionOp::create(
+      builder, locationOf(node), query.getType(), query, key, value,
+      node.usesPadding ? mask : Value(), cache, builder.getI64IntegerAttr(node.heads),
+      builder.getI64IntegerAttr(node.kvHeads), builder.getF64FloatAttr(node.scale),
+      node.causal ? builder.getUnitAttr() : UnitAttr(), builder.getI64IntegerAttr(node.window),
+      builder.getF64FloatAttr(node.softcap));
 }
 
 void Emitter::emitNode(int number) {
@@ -237,9 +243,9 @@ void Emitter::emitNode(int number) {
       fail("node '", node.location, "': a normalisation without a scale is not supported");
     Value scale = weight(node.weight), bias = node.bias >= 0 ? weight(node.bias) : Value();
     if (node.kind == RaisedKind::RMSNorm)
-      result = RMSNormOp::create(builder, loc, type, in(0), scale,
-                                 builder.getF64FloatAttr(node.number),
-                                 builder.getI64IntegerAttr(node.integer));
+      result =
+          RMSNormOp::create(builder, loc, type, in(0), scale, builder.getF64FloatAttr(node.number),
+                            builder.getI64IntegerAttr(node.integer));
     else
       result = LayerNormOp::create(builder, loc, type, in(0), scale, bias,
                                    builder.getF64FloatAttr(node.number));
@@ -280,11 +286,11 @@ void Emitter::emitNode(int number) {
 void Emitter::makeFunction(ModuleOp module) {
   SmallVector<Type> argumentTypes, resultTypes;
   SmallVector<DictionaryAttr> argumentAttrs, resultAttrs;
-  auto ids = RankedTensorType::get({ShapedType::kDynamic, ShapedType::kDynamic}, builder.getI64Type());
+  auto ids =
+      RankedTensorType::get({ShapedType::kDynamic, ShapedType::kDynamic}, builder.getI64Type());
   auto describe = [&](StringRef name, ArrayRef<StringRef> dims) {
-    return builder.getDictionaryAttr(
-        {named("llmc.dims", builder.getStrArrayAttr(dims)),
-         named("llmc.name", builder.getStringAttr(name))});
+    return builder.getDictionaryAttr({named("llmc.dims", builder.getStrArrayAttr(dims)),
+                                      named("llmc.name", builder.getStringAttr(name))});
   };
   std::vector<int> inputNodes;
   bool needsMask = false;
@@ -331,10 +337,8 @@ OwningOpRef<ModuleOp> Emitter::run() {
   planSelections();
   tieHead();
   StringRef file = StringRef(model.path());
-  OwningOpRef<ModuleOp> module =
-      ModuleOp::create(NameLoc::get(builder.getStringAttr(file.rsplit('/').second.empty()
-                                                              ? file
-                                                              : file.rsplit('/').second)));
+  OwningOpRef<ModuleOp> module = ModuleOp::create(NameLoc::get(
+      builder.getStringAttr(file.rsplit('/').second.empty() ? file : file.rsplit('/').second)));
   if (graph.context > 0)
     (*module)->setAttr("llmc.context", builder.getI64IntegerAttr(graph.context));
   builder.setInsertionPointToStart(module->getBody());

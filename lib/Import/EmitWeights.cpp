@@ -1,7 +1,7 @@
 //===- EmitWeights.cpp - Weights of the module ----------------------------===//
 //
-// Writes each weight as [outputs, inputs] into the module's own blobs; packed integers keep their codes, scales
-// and zero points. Values that are not finite are refused by tensor and index.
+// Writes each weight as [outputs, inputs] into the module's own blobs; packed integers keep their
+// codes, scales and zero points. Values that are not finite are refused by tensor and index.
 //
 //===----------------------------------------------------------------------===//
 
@@ -85,15 +85,15 @@ static Value emitPacked(OpBuilder &builder, Location loc, const EmittedWeight &e
     int64_t zeroRow = (groups * bits + 7) / 8, perByte = 8 / bits;
     for (int64_t r = 0; r < rows; ++r)
       for (int64_t g = 0; g < groups; ++g)
-        zeros.push_back(static_cast<char>(
-            byteAt(weight.zeros, sourceRow(emitted, r) * zeroRow + g / perByte) >>
-                (g % perByte * bits) &
-            ((1 << bits) - 1)));
+        zeros.push_back(
+            static_cast<char>(byteAt(weight.zeros, sourceRow(emitted, r) * zeroRow + g / perByte) >>
+                                  (g % perByte * bits) &
+                              ((1 << bits) - 1)));
   }
   MLIRContext *context = builder.getContext();
   Type scaleType = halfScales ? Type(builder.getF16Type()) : Type(builder.getF32Type());
-  auto scheme = IntSchemeAttr::get(context, bits, onlyGroup ? 0 : weight.block, !weight.hasZeros,
-                                   scaleType);
+  auto scheme =
+      IntSchemeAttr::get(context, bits, onlyGroup ? 0 : weight.block, !weight.hasZeros, scaleType);
   int64_t shape[] = {rows, columns};
   auto type = CompressedType::get(context, shape, builder.getF32Type(), scheme);
   SmallVector<ArrayRef<char>> components = {codes, scales};

@@ -11,11 +11,12 @@ namespace llmc {
 /// A weight and how it is changed on the way.
 struct EmittedWeight {
   const onnx::RaisedWeight *weight = nullptr;
-  std::vector<int64_t> order;                   ///< Rows of the file, in emitted order; empty for all.
-  const onnx::RaisedWeight *addend = nullptr;   ///< A vector that is added to every row.
+  std::vector<int64_t> order; ///< Rows of the file, in emitted order; empty for all.
+  const onnx::RaisedWeight *addend = nullptr; ///< A vector that is added to every row.
 };
 
-/// The values as a row-major [rows, columns] matrix or a vector. Throws onnx::ImportError where one is not finite.
+/// The values as a row-major [rows, columns] matrix or a vector. Throws onnx::ImportError where one
+/// is not finite.
 std::vector<float> denseValues(const EmittedWeight &emitted);
 
 /// An llmc.weight in f32, or compressed with an `int` scheme.

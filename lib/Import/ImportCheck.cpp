@@ -1,7 +1,7 @@
 //===- ImportCheck.cpp - Original and import, side by side ----------------===//
 //
-// A few tokens through both: a prefill, then single tokens behind it. Where the outputs differ, the values of
-// every node are compared to name the first that does.
+// A few tokens through both: a prefill, then single tokens behind it. Where the outputs differ, the
+// values of every node are compared to name the first that does.
 //
 //===----------------------------------------------------------------------===//
 
@@ -26,14 +26,16 @@ public:
       : model(model), graph(graph), evaluator(model, {floatActivations}) {}
 
   /// Evaluates `wanted` for ids [batch, length] behind what came before.
-  ValueMap run(const std::vector<int64_t> &ids, const Sizes &sizes, std::vector<std::string> wanted) {
+  ValueMap run(const std::vector<int64_t> &ids, const Sizes &sizes,
+               std::vector<std::string> wanted) {
     ValueMap inputs = onnx::Raiser::knownInputs(model, sizes);
     for (const onnx::DeclaredValue &input : model.inputs()) {
       if (onnx::Raiser::isPast(input)) {
         auto kept = past.find(input.name);
-        inputs.emplace(input.name, kept != past.end()
-                                       ? kept->second
-                                       : OnnxTensor(input.type, onnx::Raiser::pastShape(input, sizes)));
+        inputs.emplace(input.name,
+                       kept != past.end()
+                           ? kept->second
+                           : OnnxTensor(input.type, onnx::Raiser::pastShape(input, sizes)));
       } else if (!inputs.count(input.name)) {
         OnnxTensor tensor(input.type, {sizes.batch, sizes.length});
         for (int64_t i = 0; i < tensor.size() && input.name == graph.idsInput; ++i)
@@ -57,8 +59,8 @@ private:
 };
 } // namespace
 
-/// The largest difference relative to the largest value; infinite where sizes or NaNs differ. Padded rows of the last
-/// batch entry do not count.
+/// The largest difference relative to the largest value; infinite where sizes or NaNs differ.
+/// Padded rows of the last batch entry do not count.
 static double difference(const OnnxTensor &expected, const ReferenceModel::Tensor &got,
                          const Sizes &sizes) {
   if (expected.size() != static_cast<int64_t>(got.data.size()))
@@ -74,8 +76,8 @@ static double difference(const OnnxTensor &expected, const ReferenceModel::Tenso
   return largest > 0 ? worst / largest : worst;
 }
 
-void llmc::checkImport(ModuleOp module, const onnx::RaisedGraph &graph, const onnx::OnnxModel &model,
-                       bool floatActivations) {
+void llmc::checkImport(ModuleOp module, const onnx::RaisedGraph &graph,
+                       const onnx::OnnxModel &model, bool floatActivations) {
   ReferenceModel reference(module);
   Original original(model, graph, floatActivations);
   int64_t vocabulary = 2;
@@ -140,10 +142,12 @@ void llmc::checkImport(ModuleOp module, const onnx::RaisedGraph &graph, const on
         continue;
       double apart = difference(values.at(node.output), made->second, sizes);
       if (apart > tolerance)
-        onnx::fail(model.path(), ": original and import part at node '", node.location, "' by ", apart,
-                   " of the largest value (past ", sizes.past, ", ", sizes.length, " tokens)");
+        onnx::fail(model.path(), ": original and import part at node '", node.location, "' by ",
+                   apart, " of the largest value (past ", sizes.past, ", ", sizes.length,
+                   " tokens)");
     }
-    onnx::fail(model.path(), ": original and import part in output '", graph.outputs[0].name, "' by ",
-               worst, " of the largest value (past ", sizes.past, ", ", sizes.length, " tokens)");
+    onnx::fail(model.path(), ": original and import part in output '", graph.outputs[0].name,
+               "' by ", worst, " of the largest value (past ", sizes.past, ", ", sizes.length,
+               " tokens)");
   }
 }

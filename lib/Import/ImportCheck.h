@@ -9,8 +9,9 @@
 
 namespace llmc {
 
-/// Runs the original with the evaluator and the module with the reference interpreter on a few tokens (prefill and
-/// a cached step), and throws onnx::ImportError that names the node where they part.
+/// Runs the original with the evaluator and the module with the reference interpreter on a few
+/// tokens (prefill and a cached step), and throws onnx::ImportError that names the node where they
+/// part.
 void checkImport(ModuleOp module, const onnx::RaisedGraph &graph, const onnx::OnnxModel &model,
                  bool floatActivations);
 

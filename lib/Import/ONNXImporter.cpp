@@ -40,7 +40,8 @@ static std::string describeProblems(const std::string &path,
     size_t colon = entry.first.second.find(": ");
     text += "\n  " + entry.first.first + "." + entry.first.second.substr(0, colon) + " (opset " +
             std::to_string(group.opset) + "), " + std::to_string(group.nodes.size()) +
-            (group.nodes.size() == 1 ? " node: " : " nodes: ") + entry.first.second.substr(colon + 2);
+            (group.nodes.size() == 1 ? " node: " : " nodes: ") +
+            entry.first.second.substr(colon + 2);
     for (const std::string &node : group.nodes)
       text += "\n    " + node;
   }
@@ -105,9 +106,9 @@ ImportResult llmc::importOnnx(MLIRContext *context, const std::string &path,
       throw ImportError(path + ": the imported module does not verify: " + diagnostics,
                         ImportError::Kind::Internal);
     constexpr uint64_t smallModel = uint64_t(1) << 30;
-    bool check = options.verify == ImportOptions::Verify::Always ||
-                 (options.verify == ImportOptions::Verify::Small &&
-                  model->weightBytes() <= smallModel);
+    bool check =
+        options.verify == ImportOptions::Verify::Always ||
+        (options.verify == ImportOptions::Verify::Small && model->weightBytes() <= smallModel);
     if (check) {
       report(options, "comparing the module with the original");
       checkImport(*result.module, graph, *model, options.floatActivations);

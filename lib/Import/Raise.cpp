@@ -1,7 +1,8 @@
 //===- Raise.cpp - Merging what was seen at several sizes -----------------===//
 //
-// The graph is interpreted at a few sizes. All must give the same nodes; masks and rotation angles are merged
-// into what they are at every size. Wide windows are looked for by evaluating the masks alone.
+// The graph is interpreted at a few sizes. All must give the same nodes; masks and rotation angles
+// are merged into what they are at every size. Wide windows are looked for by evaluating the masks
+// alone.
 //
 //===----------------------------------------------------------------------===//
 
@@ -48,9 +49,10 @@ static void mergeRope(RaisedRope &into, const RaisedRope &from, const std::strin
 static void mergeNode(RaisedNode &into, const RaisedNode &from) {
   std::string where = "node '" + into.location + "'";
   bool same = into.kind == from.kind && into.inputs == from.inputs && into.width == from.width &&
-              into.weight == from.weight && into.bias == from.bias && into.integer == from.integer &&
-              into.text == from.text && into.selection == from.selection &&
-              into.heads == from.heads && into.kvHeads == from.kvHeads &&
+              into.weight == from.weight && into.bias == from.bias &&
+              into.integer == from.integer && into.text == from.text &&
+              into.selection == from.selection && into.heads == from.heads &&
+              into.kvHeads == from.kvHeads &&
               std::fabs(into.number - from.number) <= 1e-6 * std::fabs(into.number) &&
               std::fabs(into.scale - from.scale) <= 1e-6 * std::fabs(into.scale) &&
               std::fabs(into.softcap - from.softcap) <= 1e-6 * std::fabs(into.softcap);
@@ -73,7 +75,8 @@ static void mergeNode(RaisedNode &into, const RaisedNode &from) {
   mergeRope(into.keyRope, from.keyRope, where);
 }
 
-/// Frequencies from angles modulo a turn: from the smallest position on, each later one sharpens the estimate.
+/// Frequencies from angles modulo a turn: from the smallest position on, each later one sharpens
+/// the estimate.
 static void solveRope(RaisedRope &rope, const std::string &where) {
   if (!rope.present)
     return;
@@ -112,14 +115,16 @@ static void snapFrequencies(RaisedRope &rope, const OnnxModel &model) {
       continue;
     bool same = true;
     for (int64_t i = 0; i < rope.pairs; ++i)
-      same &= std::fabs(tensor.at(i) - rope.frequencies[i]) <= 1e-6 * std::fabs(tensor.at(i)) + 1e-9;
+      same &=
+          std::fabs(tensor.at(i) - rope.frequencies[i]) <= 1e-6 * std::fabs(tensor.at(i)) + 1e-9;
     if (same)
       for (int64_t i = 0; i < rope.pairs; ++i)
         rope.frequencies[i] = tensor.at(i);
     if (same)
       return;
   }
-  // A geometric sequence from 1 on has one parameter, the base; a base that is a whole number was meant.
+  // A geometric sequence from 1 on has one parameter, the base; a base that is a whole number was
+  // meant.
   if (rope.pairs < 2 || std::fabs(rope.frequencies[0] - 1) > 1e-6)
     return;
   double pairs = static_cast<double>(rope.pairs);
@@ -131,7 +136,8 @@ static void snapFrequencies(RaisedRope &rope, const OnnxModel &model) {
     rope.frequencies[i] = static_cast<float>(std::pow(base, -i / pairs));
 }
 
-/// Evaluates each mask alone, for one new position behind longer and longer pasts, to see wide windows.
+/// Evaluates each mask alone, for one new position behind longer and longer pasts, to see wide
+/// windows.
 static void lookFarBack(RaisedGraph &graph, const OnnxModel &model) {
   std::map<std::string, std::pair<int64_t, int64_t>> seen; // mask: farthest seen, nearest hidden
   int64_t cacheElements = 1;
@@ -144,9 +150,11 @@ static void lookFarBack(RaisedGraph &graph, const OnnxModel &model) {
       continue;
     auto entry = seen.find(node.maskValue);
     if (entry == seen.end()) {
-      entry = seen.emplace(node.maskValue, std::make_pair(node.mask.farthestSeen,
-                                                          node.mask.nearestHidden)).first;
-      for (int64_t past = 32; past <= 65536 && past * cacheElements <= (int64_t(1) << 24); past *= 2) {
+      entry = seen.emplace(node.maskValue,
+                           std::make_pair(node.mask.farthestSeen, node.mask.nearestHidden))
+                  .first;
+      for (int64_t past = 32; past <= 65536 && past * cacheElements <= (int64_t(1) << 24);
+           past *= 2) {
         Sizes sizes;
         sizes.past = past;
         ValueMap inputs = Raiser::knownInputs(model, sizes);

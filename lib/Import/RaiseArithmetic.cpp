@@ -1,8 +1,8 @@
 //===- RaiseArithmetic.cpp - Elementwise operators on data ----------------===//
 //
-// Sums of different data become residual additions, sums of the same data (rotations) stay views. A nonlinear
-// function of one value is followed on a grid of numbers, whatever operators spell it, and recognised by its
-// values when data is needed again.
+// Sums of different data become residual additions, sums of the same data (rotations) stay views. A
+// nonlinear function of one value is followed on a grid of numbers, whatever operators spell it,
+// and recognised by its values when data is needed again.
 //
 //===----------------------------------------------------------------------===//
 
@@ -50,7 +50,8 @@ const Activation activations[] = {
 };
 } // namespace
 
-/// The activation with these values on the grid, or nullptr. The tolerance is that of constants in f32.
+/// The activation with these values on the grid, or nullptr. The tolerance is that of constants in
+/// f32.
 static const char *recognizeActivation(const std::vector<double> &samples) {
   for (const Activation &activation : activations) {
     bool same = true;
@@ -81,6 +82,15 @@ View Raiser::dataOf(const Value &value) {
     return value.view;
   if (value.kind != Value::Kind::Pointwise || value.centered)
     notUnderstood("its input is neither a tensor nor an activation of one");
+  // The node is the one that computes the function, not the one that uses it.
+  const NodeProto *user = current;
+  current = value.maker ? value.maker : user;
+  View view = activationOf(value);
+  current = user;
+  return view;
+}
+
+View Raiser::activationOf(const Value &value) {
   int input = materialize(value.view);
   double softcap;
   if (const char *name = recognizeActivation(value.samples)) {
@@ -231,8 +241,8 @@ void Raiser::multiplyKnown(const NodeProto &node, const Value &data, const Value
   Value result;
   result.kind = Value::Kind::Data;
   if (reciprocal || !known.constant || !attachToNorm(view, known, false, result.view))
-    result.view = scaled(view, known.tensor, broadcastShapes(view.shape, known.tensor.shape()),
-                         reciprocal);
+    result.view =
+        scaled(view, known.tensor, broadcastShapes(view.shape, known.tensor.shape()), reciprocal);
   result.shape = result.view.shape;
   set(node, 0, std::move(result));
 }
@@ -298,7 +308,8 @@ void Raiser::binary(const NodeProto &node, const Value &a, const Value &b) {
     notUnderstood("data meets data in an unknown way");
 
   if (op == "Mul" && a.kind != b.kind) {
-    const Value &function = a.kind == Kind::Pointwise ? a : b, &up = a.kind == Kind::Pointwise ? b : a;
+    const Value &function = a.kind == Kind::Pointwise ? a : b,
+                &up = a.kind == Kind::Pointwise ? b : a;
     if (const char *name = recognizeActivation(function.samples)) {
       int gate = materialize(function.view), value = materialize(up.view);
       RaisedNode gated = makeNode(RaisedKind::Gated, {gate, value}, graph.nodes[gate].width);
@@ -313,8 +324,7 @@ void Raiser::binary(const NodeProto &node, const Value &a, const Value &b) {
       for (int64_t i = 0; i < view->size(); ++i)
         sources.insert(sourceOf(term.index.ints()[i]));
   sources.erase(-1);
-  if (additive && sources.size() == 1 && left.shape == right.shape &&
-      !sameElements(left, right)) {
+  if (additive && sources.size() == 1 && left.shape == right.shape && !sameElements(left, right)) {
     for (Term &term : right.terms) {
       if (op == "Sub")
         term.uniform = -term.uniform;
@@ -332,7 +342,8 @@ void Raiser::binary(const NodeProto &node, const Value &a, const Value &b) {
     notUnderstood("operands of shapes " + shapeString(left.shape) + " and " +
                   shapeString(right.shape));
   int x = materialize(left), y = materialize(right);
-  RaisedNode both = makeNode(op == "Add" ? RaisedKind::Add : RaisedKind::Multiply, {x, y}, graph.nodes[x].width);
+  RaisedNode both =
+      makeNode(op == "Add" ? RaisedKind::Add : RaisedKind::Multiply, {x, y}, graph.nodes[x].width);
   if (graph.nodes[y].width != both.width)
     notUnderstood("operands of different widths");
   set(node, 0, dataValue(addNode(std::move(both)), left.shape));

@@ -1,8 +1,8 @@
 //===- RaiseAttention.cpp - Attention, its heads, cache and mask ----------===//
 //
-// Where queries meet keys, the views say everything: which features are which head, which keys come from a
-// past tensor, how heads are shared, and what was rotated by what angle. Masks are classified by what they
-// hide at these sizes.
+// Where queries meet keys, the views say everything: which features are which head, which keys come
+// from a past tensor, how heads are shared, and what was rotated by what angle. Masks are
+// classified by what they hide at these sizes.
 //
 //===----------------------------------------------------------------------===//
 
@@ -164,6 +164,8 @@ Raiser::HeadOperand Raiser::headOperand(const View &view, const char *what) {
     rope.interleaved = rotated > 2 && partner[0] == 1;
     rope.samples.resize(rope.pairs);
     double length = std::hypot(own[0][0], other[0][0]);
+    if (std::fabs(length - 1) < 1e-6)
+      length = 1;
     if (rotated == size)
       out.multiplier = length;
     rope.factor = length / out.multiplier;
@@ -191,7 +193,8 @@ Raiser::HeadOperand Raiser::headOperand(const View &view, const char *what) {
     for (int64_t h = 0; h < heads; ++h)
       for (int64_t r = 0; r < first; ++r)
         for (int64_t d = 0; d < size; ++d) {
-          int64_t i = element(b, h, r, d), expected = ((b * out.heads + h / shared) * first + r) * size + d;
+          int64_t i = element(b, h, r, d),
+                  expected = ((b * out.heads + h / shared) * first + r) * size + d;
           int past = -1;
           double factor = 0;
           for (const Term &term : view.terms) {
@@ -208,7 +211,8 @@ Raiser::HeadOperand Raiser::headOperand(const View &view, const char *what) {
           const std::string &name = pastNames[past - pastBase];
           if (out.past.empty()) {
             out.past = name;
-            // What multiplies old and new alike comes after the cache; the rest belongs to the rotation.
+            // What multiplies old and new alike comes after the cache; the rest belongs to the
+            // rotation.
             if (out.rope.present && rotated == size) {
               out.rope.factor = out.multiplier / factor;
               out.multiplier = factor;
@@ -262,17 +266,20 @@ MaskFacts Raiser::maskFacts(const OnnxTensor &mask, int64_t heads) const {
   return facts;
 }
 
-/// softmax(f(q k) + mask) v, where f is known by its values on the grid. `shape` is that of the result,
-/// [batch, heads, positions, size].
+/// softmax(f(q k) + mask) v, where f is known by its values on the grid. `shape` is that of the
+/// result, [batch, heads, positions, size].
 Value Raiser::attention(const View &query, const View &key, const View &value,
                         const std::vector<double> &scores, const Value *mask, bool causal,
                         int64_t window, Shape &shape) {
-  HeadOperand q = headOperand(query, "query"), k = headOperand(key, "key"), v = headOperand(value, "value");
-  if (q.size != k.size || !q.past.empty() || v.rope.present || k.heads != v.heads || v.size != q.size ||
-      k.past.empty() != v.past.empty() || query.shape[1] % k.heads != 0 || q.heads != query.shape[1])
+  HeadOperand q = headOperand(query, "query"), k = headOperand(key, "key"),
+              v = headOperand(value, "value");
+  if (q.size != k.size || !q.past.empty() || v.rope.present || k.heads != v.heads ||
+      v.size != q.size || k.past.empty() != v.past.empty() || query.shape[1] % k.heads != 0 ||
+      q.heads != query.shape[1])
     notUnderstood("query, key and value do not fit");
   double product = q.multiplier * k.multiplier;
-  RaisedNode node = makeNode(RaisedKind::Attention, {q.source, k.source, v.source}, q.heads * v.size);
+  RaisedNode node =
+      makeNode(RaisedKind::Attention, {q.source, k.source, v.source}, q.heads * v.size);
   node.heads = q.heads;
   node.kvHeads = k.heads;
   // f is a factor, or softcap * tanh(factor * x / softcap).
@@ -333,7 +340,8 @@ Value Raiser::attention(const View &query, const View &key, const View &value,
 }
 
 void Raiser::scoresTimesValue(const NodeProto &node, const Value &probs, const Value &value) {
-  View query = headView(probs.view, 0), key = headView(probs.key, 0), v = headView(dataOf(value), 0);
+  View query = headView(probs.view, 0), key = headView(probs.key, 0),
+       v = headView(dataOf(value), 0);
   Value mask;
   mask.tensor = probs.mask;
   mask.maskName = probs.maskName;
@@ -342,7 +350,8 @@ void Raiser::scoresTimesValue(const NodeProto &node, const Value &probs, const V
     mask.tensor = probs.mask.reshaped({sizes.batch, probs.mask.shape()[0] / sizes.batch,
                                        probs.mask.shape()[1], probs.mask.shape()[2]});
   Shape shape;
-  Value result = attention(query, key, v, probs.samples, probs.masked ? &mask : nullptr, false, 0, shape);
+  Value result =
+      attention(query, key, v, probs.samples, probs.masked ? &mask : nullptr, false, 0, shape);
   if (probs.view.shape.size() == 3) {
     Shape merged = {shape[0] * shape[1], shape[2], shape[3]};
     result.view.terms[0].index = result.view.terms[0].index.reshaped(merged);

@@ -1,7 +1,7 @@
 //===- RaiseFused.cpp - Fused attention and rotation operators ------------===//
 //
-// Attention and RotaryEmbedding of ai.onnx and GroupQueryAttention of com.microsoft, taken apart into the views
-// that the primitive spelling gives, so that both are understood by the same code.
+// Attention and RotaryEmbedding of ai.onnx and GroupQueryAttention of com.microsoft, taken apart
+// into the views that the primitive spelling gives, so that both are understood by the same code.
 //
 //===----------------------------------------------------------------------===//
 
@@ -11,13 +11,14 @@
 
 using namespace llmc::onnx;
 
-/// The rotation of [batch, heads, rows, size] by tables [.., positions, pairs], as a view of two terms.
+/// The rotation of [batch, heads, rows, size] by tables [.., positions, pairs], as a view of two
+/// terms.
 View Raiser::rotary(const View &view, const OnnxTensor &cosines, const OnnxTensor &sines,
                     const OnnxTensor *positions, bool interleaved) const {
   const Shape &s = view.shape;
   int64_t pairs = cosines.rank() ? cosines.shape().back() : 0;
-  if (view.terms.size() != 1 || pairs == 0 || 2 * pairs > s[3] || cosines.shape() != sines.shape() ||
-      s[2] != sizes.length)
+  if (view.terms.size() != 1 || pairs == 0 || 2 * pairs > s[3] ||
+      cosines.shape() != sines.shape() || s[2] != sizes.length)
     notUnderstood("rotary tables of shape " + shapeString(cosines.shape()));
   int64_t tableRows = cosines.size() / pairs, count = sizes.batch * sizes.length;
   if (positions ? positions->size() != count && positions->size() != sizes.length
@@ -75,9 +76,9 @@ void Raiser::rotaryOp(const NodeProto &node, const Values &in) {
   const OnnxTensor &cosines = in[first]->tensor, &sines = in[first + 1]->tensor;
   if (flat && heads == 0 && cosines.rank() && cosines.shape().back() > 0)
     heads = data.shape[2] / (2 * cosines.shape().back());
-  View rotated = rotary(headView(data, flat ? heads : 0), cosines, sines,
-                        positions ? &positions->tensor : nullptr,
-                        attributes.getInt("interleaved", 0) != 0);
+  View rotated =
+      rotary(headView(data, flat ? heads : 0), cosines, sines,
+             positions ? &positions->tensor : nullptr, attributes.getInt("interleaved", 0) != 0);
   if (flat)
     for (Term &term : rotated.terms) {
       term.index = transpose(term.index, {0, 2, 1, 3}).reshaped(data.shape);
@@ -147,7 +148,8 @@ void Raiser::attentionOp(const NodeProto &node, const Values &in) {
   bool causal = attributes.getInt("is_causal", 0) != 0;
   if (attributes.getInt("right_window_size", -1) >= 0 || (left >= 0 && !causal))
     notUnderstood("a window that is not causal");
-  // Without a past input the mask of is_causal is aligned to the first key, wrong for a cached step.
+  // Without a past input the mask of is_causal is aligned to the first key, wrong for a cached
+  // step.
   if (causal && !at(4) && key.shape[2] != query.shape[2])
     notUnderstood("is_causal with a cache that is concatenated outside");
   Shape shape;
@@ -176,9 +178,11 @@ void Raiser::groupQueryAttention(const NodeProto &node, const Values &in) {
   for (size_t i = 10; i < in.size(); ++i)
     if (in[i])
       notUnderstood("input " + std::to_string(i) + " is not supported");
-  int64_t heads = attributes.requireInt("num_heads"), kvHeads = attributes.requireInt("kv_num_heads");
+  int64_t heads = attributes.requireInt("num_heads"),
+          kvHeads = attributes.requireInt("kv_num_heads");
   if (heads <= 0 || kvHeads <= 0 || heads % kvHeads != 0)
-    notUnderstood("num_heads " + std::to_string(heads) + ", kv_num_heads " + std::to_string(kvHeads));
+    notUnderstood("num_heads " + std::to_string(heads) + ", kv_num_heads " +
+                  std::to_string(kvHeads));
   View packed = dataOf(*in[0]), query, key, value;
   if (at(1)) {
     query = headView(packed, heads);
@@ -217,11 +221,11 @@ void Raiser::groupQueryAttention(const NodeProto &node, const Values &in) {
     notUnderstood("sequence lengths depend on data");
   for (int64_t b = 0; b < sizes.batch; ++b)
     if (lengths->tensor.ints()[b] + 1 != sizes.total())
-      notUnderstood("sequence length " + std::to_string(lengths->tensor.ints()[b] + 1) + ", expected " +
-                    std::to_string(sizes.total()));
+      notUnderstood("sequence length " + std::to_string(lengths->tensor.ints()[b] + 1) +
+                    ", expected " + std::to_string(sizes.total()));
   if (attributes.getInt("do_rotary", 0) != 0) {
-    if (!at(7) || !at(8) || in[7]->kind != Value::Kind::Known || in[8]->kind != Value::Kind::Known ||
-        (at(9) && in[9]->kind != Value::Kind::Known))
+    if (!at(7) || !at(8) || in[7]->kind != Value::Kind::Known ||
+        in[8]->kind != Value::Kind::Known || (at(9) && in[9]->kind != Value::Kind::Known))
       notUnderstood("rotary tables are missing or depend on data");
     OnnxTensor positions(ElementType::I64, {sizes.length});
     for (int64_t r = 0; r < sizes.length; ++r)

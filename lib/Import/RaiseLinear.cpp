@@ -1,7 +1,7 @@
 //===- RaiseLinear.cpp - Products with weights, and embeddings ------------===//
 //
-// A matrix product of data with a constant is a linear; a gather of constant rows by token ids an embedding.
-// Packed integer weights are taken as they are.
+// A matrix product of data with a constant is a linear; a gather of constant rows by token ids an
+// embedding. Packed integer weights are taken as they are.
 //
 //===----------------------------------------------------------------------===//
 
@@ -130,9 +130,10 @@ void Raiser::matMulNBits(const NodeProto &node, const Values &in) {
     weight.zeros = in[3]->tensor;
     weight.hasZeros = true;
   }
-  int64_t blocks = weight.block > 0 ? (weight.columns + weight.block - 1) / weight.block : 0, codes, scales;
-  if ((weight.bits != 2 && weight.bits != 4 && weight.bits != 8) || blocks <= 0 || weight.rows <= 0 ||
-      __builtin_mul_overflow(weight.rows, blocks, &scales) ||
+  int64_t blocks = weight.block > 0 ? (weight.columns + weight.block - 1) / weight.block : 0, codes,
+          scales;
+  if ((weight.bits != 2 && weight.bits != 4 && weight.bits != 8) || blocks <= 0 ||
+      weight.rows <= 0 || __builtin_mul_overflow(weight.rows, blocks, &scales) ||
       __builtin_mul_overflow(scales, weight.block * weight.bits / 8, &codes) ||
       weight.codes.size() != codes || weight.scales.size() != scales ||
       (weight.hasZeros && weight.zeros.size() != weight.rows * ((blocks * weight.bits + 7) / 8)))
@@ -152,8 +153,8 @@ void Raiser::gatherBlockQuantized(const NodeProto &node, const Values &in) {
   Attributes attributes(node);
   const Value &data = *in[0], &scales = *in[2];
   if (data.kind != Value::Kind::Known || !data.constant || scales.kind != Value::Kind::Known ||
-      data.tensor.rank() != 2 || data.tensor.type() != ElementType::U8 || scales.tensor.rank() != 2 ||
-      attributes.getInt("gather_axis", 0) != 0 ||
+      data.tensor.rank() != 2 || data.tensor.type() != ElementType::U8 ||
+      scales.tensor.rank() != 2 || attributes.getInt("gather_axis", 0) != 0 ||
       normalizeAxis(attributes.getInt("quantize_axis", 1), 2) != 1 || (in.size() > 3 && in[3]))
     notUnderstood("only symmetric rows of packed bytes are supported");
   RaisedWeight weight;

@@ -1,7 +1,8 @@
 //===- RaiseNames.cpp - Stable names of weights ---------------------------===//
 //
-// A weight is called by its module path and `.weight` or `.bias`: from the initializer's name where the exporter
-// kept it, else from the name of the node that uses it, else from the module scope in the node's metadata.
+// A weight is called by its module path and `.weight` or `.bias`: from the initializer's name where
+// the exporter kept it, else from the name of the node that uses it, else from the module scope in
+// the node's metadata.
 //
 //===----------------------------------------------------------------------===//
 
@@ -19,8 +20,8 @@ static bool endsWith(const std::string &text, const std::string &end) {
 
 /// The module path in an initializer's name, or "" where the exporter made the name up.
 static std::string moduleOfInitializer(std::string name) {
-  static const char *endings[] = {"_Q2", "_Q4", "_Q8", ".weight", ".qweight", ".bias",
-                                  ".MatMul", ".Add"};
+  static const char *endings[] = {"_Q2",      "_Q4",   "_Q8",     ".weight",
+                                  ".qweight", ".bias", ".MatMul", ".Add"};
   bool wasWeight = false;
   for (bool cut = true; cut;) {
     cut = false;

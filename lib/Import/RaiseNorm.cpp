@@ -1,7 +1,7 @@
 //===- RaiseNorm.cpp - Normalisations, fused or spelled out ---------------===//
 //
-// The mean of squares (or of squared distances from the mean) of a row is followed as a function of one number;
-// where data is divided by sqrt(m + eps), epsilon is read off that function.
+// The mean of squares (or of squared distances from the mean) of a row is followed as a function of
+// one number; where data is divided by sqrt(m + eps), epsilon is read off that function.
 //
 //===----------------------------------------------------------------------===//
 
@@ -63,7 +63,8 @@ View Raiser::normNode(const View &view, double epsilon, bool center) {
   if (features % width != 0 || (center && features != width))
     notUnderstood("it normalises " + std::to_string(width) + " of " + std::to_string(features) +
                   " features");
-  RaisedNode norm = makeNode(center ? RaisedKind::LayerNorm : RaisedKind::RMSNorm, {source}, features);
+  RaisedNode norm =
+      makeNode(center ? RaisedKind::LayerNorm : RaisedKind::RMSNorm, {source}, features);
   norm.integer = features / width;
   norm.number = epsilon;
   int made = addNode(std::move(norm));
@@ -75,11 +76,12 @@ View Raiser::normNode(const View &view, double epsilon, bool center) {
 }
 
 bool Raiser::normalize(const NodeProto &node, const Value &data, const Value &stat, bool divide) {
-  if (stat.plainMean || !sameElements(data.view, stat.view) || stat.samples.size() != statGrid().size())
+  if (stat.plainMean || !sameElements(data.view, stat.view) ||
+      stat.samples.size() != statGrid().size())
     return false;
-  if (stat.centered ? data.kind != Value::Kind::Pointwise || !data.centered ||
-                          data.samples != pointwiseGrid()
-                    : data.kind != Value::Kind::Data)
+  if (stat.centered
+          ? data.kind != Value::Kind::Pointwise || !data.centered || data.samples != pointwiseGrid()
+          : data.kind != Value::Kind::Data)
     return false;
   // At 0 the function is sqrt(eps), or its reciprocal.
   double root = divide ? stat.samples[0] : 1 / stat.samples[0], epsilon = root * root;
@@ -97,7 +99,8 @@ bool Raiser::normalize(const NodeProto &node, const Value &data, const Value &st
   return true;
 }
 
-/// Takes a constant vector into the norm that the view is the whole result of, as its scale or bias.
+/// Takes a constant vector into the norm that the view is the whole result of, as its scale or
+/// bias.
 bool Raiser::attachToNorm(const View &view, const Value &known, bool bias, View &result) {
   if (!isUniform(view) || view.size() == 0 || view.terms[0].at(0) != 1)
     return false;

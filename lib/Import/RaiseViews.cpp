@@ -1,8 +1,8 @@
 //===- RaiseViews.cpp - Views: where each element comes from --------------===//
 //
-// Operators that move elements are run by the evaluator on indices and factors instead of on data. Views
-// become canonical nodes again where an operator needs a tensor: as they are, scaled, or as a selection of
-// features.
+// Operators that move elements are run by the evaluator on indices and factors instead of on data.
+// Views become canonical nodes again where an operator needs a tensor: as they are, scaled, or as a
+// selection of features.
 //
 //===----------------------------------------------------------------------===//
 
@@ -16,9 +16,9 @@ using namespace llmc::onnx;
 
 /// Operators whose output elements are input elements, moved.
 static bool movesElements(const std::string &op) {
-  static const std::set<std::string> ops = {"Reshape", "Transpose", "Squeeze", "Unsqueeze", "Expand",
-                                            "Slice",   "Split",     "Flatten", "Identity",  "Tile",
-                                            "Cast",    "Dropout",   "Gather",  "CastLike"};
+  static const std::set<std::string> ops = {
+      "Reshape", "Transpose", "Squeeze", "Unsqueeze", "Expand",  "Slice",  "Split",
+      "Flatten", "Identity",  "Tile",    "Cast",      "Dropout", "Gather", "CastLike"};
   return ops.count(op) != 0;
 }
 

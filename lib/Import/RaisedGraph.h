@@ -1,8 +1,9 @@
 //===- RaisedGraph.h - What a model is, before it is MLIR -----------------===//
 //
-// The result of raising: a small graph of canonical operations on tensors [batch, positions, features]. Nodes
-// are numbered in topological order; `inputs` are node numbers. It is independent of the sizes at which the
-// ONNX graph was looked at, so graphs of different sizes can be compared and merged.
+// The result of raising: a small graph of canonical operations on tensors [batch, positions,
+// features]. Nodes are numbered in topological order; `inputs` are node numbers. It is independent
+// of the sizes at which the ONNX graph was looked at, so graphs of different sizes can be compared
+// and merged.
 //
 //===----------------------------------------------------------------------===//
 
@@ -65,8 +66,9 @@ struct RaisedRope {
 struct MaskFacts {
   bool seesFuture = false, hidesFuture = false;
   bool seesPadding = false, hidesPadding = false;
-  int64_t farthestSeen = -1;                                     ///< Largest distance back that is visible.
-  int64_t nearestHidden = std::numeric_limits<int64_t>::max();   ///< Smallest distance back that is hidden.
+  int64_t farthestSeen = -1; ///< Largest distance back that is visible.
+  int64_t nearestHidden =
+      std::numeric_limits<int64_t>::max(); ///< Smallest distance back that is hidden.
 };
 
 struct RaisedNode {
@@ -74,12 +76,13 @@ struct RaisedNode {
   std::vector<int> inputs;
   std::string location; ///< Name of the ONNX node.
   std::string scope;    ///< Module path, where the exporter wrote it.
-  std::string output;   ///< The ONNX value that this node's result equals element by element, or "".
-  int64_t width = 0;    ///< Features of the result.
+  std::string output; ///< The ONNX value that this node's result equals element by element, or "".
+  int64_t width = 0;  ///< Features of the result.
   int weight = -1, bias = -1;
-  int64_t integer = 0; ///< PositionEmbedding: offset. Norms: groups. Linear: block of int8 activations.
-  double number = 0;   ///< Norms: epsilon. Scale: factor.
-  std::string text;    ///< Input: name. Activation and Gated: kind.
+  int64_t integer =
+      0; ///< PositionEmbedding: offset. Norms: groups. Linear: block of int8 activations.
+  double number = 0;              ///< Norms: epsilon. Scale: factor.
+  std::string text;               ///< Input: name. Activation and Gated: kind.
   std::vector<int64_t> selection; ///< Select: features of the input, in order.
 
   // Attention only.

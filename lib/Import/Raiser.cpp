@@ -1,7 +1,7 @@
 //===- Raiser.cpp - Interpreting an ONNX graph at one size ----------------===//
 //
-// Binds inputs, walks the nodes, and sends each to the evaluator (what is known), to the views (what moves
-// elements) or to the family that understands it.
+// Binds inputs, walks the nodes, and sends each to the evaluator (what is known), to the views
+// (what moves elements) or to the family that understands it.
 //
 //===----------------------------------------------------------------------===//
 
@@ -22,8 +22,10 @@ struct NotUnderstood {
 
 void Raiser::notUnderstood(const std::string &reason) const { throw NotUnderstood{reason}; }
 
-Raiser::Raiser(const OnnxModel &model, const Sizes &sizes, ConstantPool &pool, bool floatActivations)
-    : model(model), evaluator(model), sizes(sizes), pool(pool), floatActivations(floatActivations) {}
+Raiser::Raiser(const OnnxModel &model, const Sizes &sizes, ConstantPool &pool,
+               bool floatActivations)
+    : model(model), evaluator(model), sizes(sizes), pool(pool), floatActivations(floatActivations) {
+}
 
 static bool contains(const std::string &text, const char *part) {
   return text.find(part) != std::string::npos;
@@ -37,7 +39,8 @@ bool Raiser::hasPast(const OnnxModel &model) {
   return std::any_of(model.inputs().begin(), model.inputs().end(), isPast);
 }
 
-/// [batch, heads, past, size]; a size that is left open is only read by operators that know it themselves.
+/// [batch, heads, past, size]; a size that is left open is only read by operators that know it
+/// themselves.
 Shape Raiser::pastShape(const DeclaredValue &input, const Sizes &sizes) {
   Shape shape = {sizes.batch, std::max<int64_t>(input.dims[1].value, 1), sizes.past,
                  std::max<int64_t>(input.dims[3].value, 1)};
@@ -77,6 +80,8 @@ void Raiser::set(const NodeProto &node, int output, Value value) {
     return;
   if (value.kind == Value::Kind::Known)
     value.shape = value.tensor.shape();
+  if (value.kind == Value::Kind::Pointwise)
+    value.maker = current;
   // A node that was made for this operator and equals its result can be compared with the original.
   int made;
   double factor;
@@ -215,6 +220,82 @@ bool Raiser::evaluateKnown(const NodeProto &node, const Values &in) {
   return true;
 }
 
+static const std::set<std::string> binaries = {"Add", "Sub", "Mul", "Div", "Pow", "Max", "Min"};
+static const std::set<std::string> unaries = {
+    "Neg",     "Abs",       "Sqrt", "Reciprocal", "Exp",      "Log",       "Tanh",
+    "Sigmoid", "Erf",       "Relu", "Gelu",       "Swish",    "Softplus",  "HardSwish",
+    "Clip",    "LeakyRelu", "Cos",  "Sin",        "FastGelu", "QuickGelu", "Sign"};
+
+/// Operators that are understood on data, at least in some use, or that shape arithmetic is made
+/// of: behind something that was not understood they say nothing.
+static bool raisesData(const NodeProto &node) {
+  static const std::set<std::string> others = {"Reshape",
+                                               "Transpose",
+                                               "Squeeze",
+                                               "Unsqueeze",
+                                               "Expand",
+                                               "Slice",
+                                               "Split",
+                                               "Flatten",
+                                               "Identity",
+                                               "Tile",
+                                               "Cast",
+                                               "Dropout",
+                                               "Gather",
+                                               "CastLike",
+                                               "Concat",
+                                               "Shape",
+                                               "Size",
+                                               "LayerNormalization",
+                                               "MatMul",
+                                               "Gemm",
+                                               "Softmax",
+                                               "IsNaN",
+                                               "Where",
+                                               "RMSNormalization",
+                                               "Attention",
+                                               "BiasGelu",
+                                               "ReduceMean",
+                                               "RotaryEmbedding",
+                                               "SimplifiedLayerNormalization",
+                                               "Constant",
+                                               "ConstantOfShape",
+                                               "Range",
+                                               "Equal",
+                                               "Less",
+                                               "LessOrEqual",
+                                               "Greater",
+                                               "GreaterOrEqual",
+                                               "And",
+                                               "Or",
+                                               "Not",
+                                               "Trilu",
+                                               "ScatterND",
+                                               "GatherND"};
+  const std::string &op = node.op_type();
+  return node.domain() == "com.microsoft" || others.count(op) || binaries.count(op) ||
+         unaries.count(op);
+}
+
+/// A scaled tensor becomes one of its own before its mean of squares is taken (epsilon is not
+/// scaled with it).
+void Raiser::makeWhole(const NodeProto &node, Values &in) {
+  bool square = node.op_type() == "Pow" || (node.op_type() == "Mul" && node.input_size() == 2 &&
+                                            node.input(0) == node.input(1));
+  if (!square && node.op_type() != "ReduceMean")
+    return;
+  for (size_t i = 0; i < in.size(); ++i) {
+    int source;
+    double factor;
+    if (!in[i] || in[i]->kind != Value::Kind::Data || !isIdentity(in[i]->view, source, factor) ||
+        factor == 1 || source >= pastBase)
+      continue;
+    Value &value = values[node.input(static_cast<int>(i))];
+    value = dataValue(materialize(value.view), value.shape);
+    in[i] = &value;
+  }
+}
+
 void Raiser::visit(const NodeProto &node) {
   using Kind = Value::Kind;
   Values in;
@@ -226,6 +307,8 @@ void Raiser::visit(const NodeProto &node) {
   // Nothing can be said about what follows from something that was not understood.
   for (const Value *value : in)
     if (value && value->kind == Kind::Unknown) {
+      if (!raisesData(node))
+        notUnderstood("the operator is not supported on data");
       for (int i = 0; i < node.output_size(); ++i)
         set(node, i, Value());
       return;
@@ -263,8 +346,6 @@ void Raiser::visit(const NodeProto &node) {
     return matMul(node, in);
   if (standard && op == "Gemm")
     return gemm(node, in);
-  if (standard && op == "ReduceMean")
-    return reduceMean(node, in);
   if (standard && op == "Softmax" && isKind(0, Kind::Scores)) {
     int64_t rank = static_cast<int64_t>(in[0]->shape.size());
     if (normalizeAxis(Attributes(node).getInt("axis", -1), rank) != rank - 1)
@@ -282,7 +363,8 @@ void Raiser::visit(const NodeProto &node) {
   if (standard && op == "Where" && isKind(0, Kind::NaNTest) && isKind(1, Kind::Known) &&
       isKind(2, Kind::Probs))
     return set(node, 0, *in[2]);
-  if (standard && op == "Where" && isKind(0, Kind::Known) && in[0]->tensor.type() == ElementType::Bool) {
+  if (standard && op == "Where" && isKind(0, Kind::Known) &&
+      in[0]->tensor.type() == ElementType::Bool) {
     // Where(visible, scores, -big) or Where(hidden, -big, scores).
     bool scoresFirst = isKind(1, Kind::Scores) && isKind(2, Kind::Known);
     bool scoresLast = isKind(2, Kind::Scores) && isKind(1, Kind::Known);
@@ -299,14 +381,13 @@ void Raiser::visit(const NodeProto &node) {
       return set(node, 0, std::move(masked));
     }
   }
-  static const std::set<std::string> binaries = {"Add", "Sub", "Mul", "Div", "Pow", "Max", "Min"};
+  makeWhole(node, in);
+  if (standard && op == "ReduceMean")
+    return reduceMean(node, in);
   if (standard && binaries.count(op) && in.size() == 2 && in[0] && in[1])
     return binary(node, *in[0], *in[1]);
-  static const std::set<std::string> unaries = {
-      "Neg", "Abs",  "Sqrt",    "Reciprocal", "Exp",      "Log",       "Tanh",     "Sigmoid",
-      "Erf", "Relu", "Gelu",    "Swish",      "Softplus", "HardSwish", "Clip",     "LeakyRelu",
-      "Cos", "Sin",  "FastGelu", "QuickGelu", "Sign"};
-  if ((standard || microsoft) && unaries.count(op) && in.size() && in[0] && Evaluator::supports(node)) {
+  if ((standard || microsoft) && unaries.count(op) && in.size() && in[0] &&
+      Evaluator::supports(node)) {
     for (size_t i = 1; i < in.size(); ++i)
       if (in[i] && in[i]->tensor.size() != 1)
         notUnderstood("an operand is no single number");
@@ -369,7 +450,8 @@ void Raiser::finishOutputs() {
         graph.presents[value->origin] = output.name;
       continue;
     }
-    bool isData = value && (value->kind == Value::Kind::Data || value->kind == Value::Kind::Pointwise);
+    bool isData =
+        value && (value->kind == Value::Kind::Data || value->kind == Value::Kind::Pointwise);
     if (!isData)
       fail(model.path(), ": graph output '", output.name, "' does not depend on the token ids");
     if (output.dims.size() == 4 && value->kind == Value::Kind::Data && graph.hasCache) {

@@ -1,10 +1,11 @@
 //===- Raiser.h - Interpreting an ONNX graph at one size ------------------===//
 //
-// Runs the graph once, at a given (batch, past, length), on descriptions of values instead of values. What
-// depends on constants, shapes, positions and masks only is known and evaluated. What depends on token ids is a
-// *view*: for each element, which element of which canonical tensor it is, times what. Reshapes, transposes,
-// slices, rotations and cache concatenations, however they are spelled, only move indices and factors about;
-// so what they do can be read off at the few places where data meets data.
+// Runs the graph once, at a given (batch, past, length), on descriptions of values instead of
+// values. What depends on constants, shapes, positions and masks only is known and evaluated. What
+// depends on token ids is a *view*: for each element, which element of which canonical tensor it
+// is, times what. Reshapes, transposes, slices, rotations and cache concatenations, however they
+// are spelled, only move indices and factors about; so what they do can be read off at the few
+// places where data meets data.
 //
 //===----------------------------------------------------------------------===//
 
@@ -18,14 +19,16 @@
 
 namespace llmc::onnx {
 
-/// The sizes at which a graph is looked at; the last `padding` keys of the last batch row are masked.
+/// The sizes at which a graph is looked at; the last `padding` keys of the last batch row are
+/// masked.
 struct Sizes {
   int64_t batch = 1, past = 0, length = 1, padding = 0;
   int64_t total() const { return past + length; }
 };
 
-/// Element i is the sum over terms of factor[i] * source[index[i]]. An index is (source node + 1) << 40 plus
-/// the flat element; index 0 stands for the constant 1. Past tensors have node numbers from pastBase on.
+/// Element i is the sum over terms of factor[i] * source[index[i]]. An index is (source node + 1)
+/// << 40 plus the flat element; index 0 stands for the constant 1. Past tensors have node numbers
+/// from pastBase on.
 struct Term {
   OnnxTensor index;
   double uniform = 1;
@@ -72,9 +75,10 @@ struct Value {
 
   // Data, Pointwise, RowStat (whose rows), Scores (the query).
   View view;
-  std::vector<double> samples; ///< Pointwise, RowStat, Scores: the function on its grid.
-  bool centered = false;       ///< Pointwise: of x - mean(x). RowStat: the variance.
-  bool plainMean = false;      ///< RowStat: the mean.
+  std::vector<double> samples;      ///< Pointwise, RowStat, Scores: the function on its grid.
+  bool centered = false;            ///< Pointwise: of x - mean(x). RowStat: the variance.
+  bool plainMean = false;           ///< RowStat: the mean.
+  const NodeProto *maker = nullptr; ///< Pointwise: the node that computes it.
 
   // Scores and Probs.
   View key;
@@ -115,16 +119,19 @@ private:
   const Value *find(const std::string &name) const;
   [[noreturn]] void notUnderstood(const std::string &reason) const;
   bool evaluateKnown(const NodeProto &node, const Values &in);
+  void makeWhole(const NodeProto &node, Values &in);
   void finishOutputs();
   std::string scopeOf(const NodeProto &node) const;
 
   // RaiseViews.cpp: moving indices about.
   bool applyStructural(const NodeProto &node, const Values &in);
-  View applyTo(const NodeProto &node, const Values &in, size_t operand, const View &view, int output);
+  View applyTo(const NodeProto &node, const Values &in, size_t operand, const View &view,
+               int output);
   View concatViews(const NodeProto &node, const Values &in);
   View viewOf(int node, Shape shape) const;
   View constantView(const OnnxTensor &values) const;
-  View scaled(const View &view, const OnnxTensor &factor, const Shape &shape, bool reciprocal) const;
+  View scaled(const View &view, const OnnxTensor &factor, const Shape &shape,
+              bool reciprocal) const;
   bool isIdentity(const View &view, int &node, double &factor) const;
   bool isUniform(const View &view) const;
   bool sameElements(const View &a, const View &b) const;
@@ -133,6 +140,7 @@ private:
   int64_t nodeSize(int node) const;
   /// The data a value stands for, an activation made into a node where needed.
   View dataOf(const Value &value);
+  View activationOf(const Value &value);
   Value dataValue(int node, const Shape &shape) const;
 
   // RaiseArithmetic.cpp: elementwise operators.
@@ -197,9 +205,10 @@ private:
   const NodeProto *current = nullptr;
 };
 
-/// Interprets the graph at several sizes, merges what was seen, and names weights. Problems, if any, are all
-/// listed and the graph is then empty.
-RaisedGraph raise(const OnnxModel &model, bool floatActivations, std::vector<Misunderstood> &problems);
+/// Interprets the graph at several sizes, merges what was seen, and names weights. Problems, if
+/// any, are all listed and the graph is then empty.
+RaisedGraph raise(const OnnxModel &model, bool floatActivations,
+                  std::vector<Misunderstood> &problems);
 
 /// Gives every weight its module path (RaiseNames.cpp).
 void nameWeights(RaisedGraph &graph, const OnnxModel &model);

@@ -223,7 +223,8 @@ Tensor ReferenceModel::evaluate(Operation &op) {
       .Case([&](RopeOp rope) {
         Tensor out = at(rope.getInput());
         ArrayRef<double> frequencies = rope.getFrequencies();
-        int64_t pairs = frequencies.size(), size = out.width / static_cast<int64_t>(rope.getHeads());
+        int64_t pairs = frequencies.size(),
+                size = out.width / static_cast<int64_t>(rope.getHeads());
         bool interleaved = rope.getLayout() == RopeLayout::Interleaved;
         double factor = rope.getAttentionFactor().convertToDouble();
         for (size_t begin = 0; begin < out.data.size(); begin += size) {
@@ -264,9 +265,8 @@ Tensor ReferenceModel::evaluate(Operation &op) {
       });
 }
 
-std::vector<Tensor>
-ReferenceModel::run(const std::map<std::string, std::vector<int64_t>> &inputs, int64_t batchSize,
-                    int64_t positions) {
+std::vector<Tensor> ReferenceModel::run(const std::map<std::string, std::vector<int64_t>> &inputs,
+                                        int64_t batchSize, int64_t positions) {
   batch = batchSize;
   length = positions;
   tensors.clear();

@@ -1,7 +1,8 @@
 //===- ReferenceModel.h - The meaning of a module, by the book ------------===//
 //
-// Interprets the graph ops of an imported module in f64, one operation at a time, as their descriptions say. Slow,
-// and independent of every lowering; the import check compares it with the original.
+// Interprets the graph ops of an imported module in f64, one operation at a time, as their
+// descriptions say. Slow, and independent of every lowering; the import check compares it with the
+// original.
 //
 //===----------------------------------------------------------------------===//
 
@@ -26,8 +27,9 @@ public:
 
   explicit ReferenceModel(ModuleOp module);
 
-  /// Runs the function on ids (and masks) [batch, positions], by argument name, behind what earlier calls left in the
-  /// caches. Returns the results; throws onnx::ImportError for an operation it does not know.
+  /// Runs the function on ids (and masks) [batch, positions], by argument name, behind what earlier
+  /// calls left in the caches. Returns the results; throws onnx::ImportError for an operation it
+  /// does not know.
   std::vector<Tensor> run(const std::map<std::string, std::vector<int64_t>> &inputs, int64_t batch,
                           int64_t length);
 

@@ -1,6 +1,7 @@
 //===- llmc-import.cpp - from model.onnx to a model of llmc -----------------------------===//
 //
-// The tool that untrusted files come in through. Output appears whole or not at all, bytecode by suffix.
+// The tool that untrusted files come in through. Output appears whole or not at all, bytecode by
+// suffix.
 //
 #include "llmc/Import/ONNXImporter.h"
 #include "llmc/InitAll.h"
@@ -15,22 +16,29 @@
 using namespace llmc;
 namespace cl = llvm::cl;
 
-static constexpr char kOverview[] =
-    "llmc-import: read an ONNX transformer\n\n"
-    "  Reads model.onnx and its external data, finds out what it computes, and writes a model for llmc-opt and\n"
-    "  llmc-compile: .mlirbc is bytecode, any other suffix is text. Key/value caches become state (one is added where a\n"
-    "  causal model has none), rotary tables and masks become attributes, weights get the names of their modules,\n"
-    "  packed integer weights stay as they are. Opsets 11 to 25 and com.microsoft 1, in the styles of torch.onnx,\n"
-    "  optimum and ONNX Runtime GenAI. Model files may be untrusted: everything is checked before it is used.\n\n"
-    "  The result is compared with the original on a few tokens; where they differ, the node is named. What cannot be\n"
-    "  imported is listed whole.\n";
+static constexpr char kOverview[] = "llmc-import: read an ONNX transformer\n\n"
+                                    "  Reads model.onnx and its external data, finds out what it "
+                                    "computes, and writes a model for llmc-opt and\n"
+                                    "  llmc-compile: .mlirbc is bytecode, any other suffix is "
+                                    "text. Key/value caches become state (one is added where a\n"
+                                    "  causal model has none), rotary tables and masks become "
+                                    "attributes, weights get the names of their modules,\n"
+                                    "  packed integer weights stay as they are. Opsets 11 to 25 "
+                                    "and com.microsoft 1, in the styles of torch.onnx,\n"
+                                    "  optimum and ONNX Runtime GenAI. Model files may be "
+                                    "untrusted: everything is checked before it is used.\n\n"
+                                    "  The result is compared with the original on a few tokens; "
+                                    "where they differ, the node is named. What cannot be\n"
+                                    "  imported is listed whole.\n";
 
-static constexpr char kExamples[] =
-    "\nEXAMPLES:\n"
-    "  llmc-import model.onnx -o model.mlirbc\n"
-    "  llmc-import --check model.onnx                          # only list what cannot be imported\n"
-    "  llmc-import --no-verify big.onnx -o big.mlirbc          # do not run original and import side by side\n"
-    "  llmc-import --float-activations int4.onnx -o int4.mlir  # MatMulNBits with float activations\n";
+static constexpr char kExamples[] = "\nEXAMPLES:\n"
+                                    "  llmc-import model.onnx -o model.mlirbc\n"
+                                    "  llmc-import --check model.onnx                          # "
+                                    "only list what cannot be imported\n"
+                                    "  llmc-import --no-verify big.onnx -o big.mlirbc          # "
+                                    "do not run original and import side by side\n"
+                                    "  llmc-import --float-activations int4.onnx -o int4.mlir  # "
+                                    "MatMulNBits with float activations\n";
 
 static int fail(ExitCode code, const llvm::Twine &message) {
   llvm::errs() << "llmc-import: error: " << message << "\n";
@@ -48,20 +56,23 @@ int main(int argc, char **argv) {
   llvm::InitLLVM init(argc, argv);
   hideForeignOptions();
   cl::opt<std::string> input(cl::Positional, cl::desc("model.onnx"), cl::Required);
-  cl::opt<std::string> output("o", cl::desc("where the model goes (.mlirbc: bytecode, else text; '-': text to stdout)"),
-                              cl::value_desc("file"));
+  cl::opt<std::string> output(
+      "o", cl::desc("where the model goes (.mlirbc: bytecode, else text; '-': text to stdout)"),
+      cl::value_desc("file"));
   cl::opt<bool> check("check", cl::desc("only list what cannot be imported; writes nothing"));
   cl::opt<bool> verify("verify", cl::desc("compare with the original also above 1 GB of weights"));
   cl::opt<bool> noVerify("no-verify", cl::desc("never compare with the original"));
-  cl::opt<bool> floatActivations("float-activations",
-                                 cl::desc("ignore accuracy_level of MatMulNBits: activations stay float"));
+  cl::opt<bool> floatActivations(
+      "float-activations",
+      cl::desc("ignore accuracy_level of MatMulNBits: activations stay float"));
   cl::extrahelp examples(kExamples), codes(kExitCodeHelp);
   if (!cl::ParseCommandLineOptions(argc, argv, kOverview, &llvm::errs()))
     return kExitUsage;
   if (verify && noVerify)
     return fail(kExitUsage, "--verify and --no-verify exclude each other");
   if (check != output.empty())
-    return fail(kExitUsage, check ? "--check writes nothing; leave out -o" : "no output; name one with -o");
+    return fail(kExitUsage,
+                check ? "--check writes nothing; leave out -o" : "no output; name one with -o");
   bool toStdout = output == "-";
   if (!check && !toStdout && isSameFile(input, output))
     return fail(kExitUsage, "output '" + output + "' is the input");
@@ -75,8 +86,7 @@ int main(int argc, char **argv) {
   DialectRegistry registry;
   registerAllDialects(registry);
   MLIRContext context(registry, MLIRContext::Threading::DISABLED);
-  ImportResult result =
-      check ? checkOnnx(input, options) : importOnnx(&context, input, options);
+  ImportResult result = check ? checkOnnx(input, options) : importOnnx(&context, input, options);
   if (options.progress)
     llvm::errs() << "\r\x1b[K";
   if (result.exitCode != 0)

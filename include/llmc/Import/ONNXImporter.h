@@ -1,9 +1,9 @@
 //===- ONNXImporter.h - From model.onnx to the llmc dialect ---------------===//
 //
-// The importer is the boundary between untrusted files and everything behind it: what comes out is a verified
-// module in which every operation is canonical and every weight has a name, a type and a location. What a mask or
-// a rotary table is, is found by evaluating it, not by matching how an exporter spells it
-// (docs/Rationale/Import.md).
+// The importer is the boundary between untrusted files and everything behind it: what comes out is
+// a verified module in which every operation is canonical and every weight has a name, a type and a
+// location. What a mask or a rotary table is, is found by evaluating it, not by matching how an
+// exporter spells it (docs/Rationale/Import.md).
 //
 //===----------------------------------------------------------------------===//
 
@@ -23,7 +23,7 @@ struct ImportOptions {
   bool floatActivations = false;
   /// Whether original and import are run on a few tokens and compared.
   enum class Verify {
-    Small,  ///< Up to 1 GB of weights.
+    Small, ///< Up to 1 GB of weights.
     Always,
     Never
   };
@@ -42,7 +42,8 @@ struct ImportResult {
 };
 
 /// Reads, raises, verifies and checks a model. Nothing is thrown.
-ImportResult importOnnx(MLIRContext *context, const std::string &path, const ImportOptions &options);
+ImportResult importOnnx(MLIRContext *context, const std::string &path,
+                        const ImportOptions &options);
 
 /// Only lists what cannot be imported.
 ImportResult checkOnnx(const std::string &path, const ImportOptions &options);
