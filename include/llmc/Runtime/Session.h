@@ -52,6 +52,8 @@ public:
   const ArtifactInfo &info() const { return artifact.info(); }
   const Artifact &source() const { return artifact; }
   uint64_t arenaBytes() const { return arena->bytes(); }
+  /// Where observed values are found after a call.
+  const void *arenaData() const { return arena->data(); }
   uint64_t cacheBytes() const { return cache ? cache->bytes() : 0; }
 
   /// Forgets the sequence.

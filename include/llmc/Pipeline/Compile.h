@@ -1,0 +1,86 @@
+//===- Compile.h - a model to an artifact, stage by stage -------------------------------===//
+//
+// The stages are the stops of `llmc-compile --until=`. What an artifact is: docs/Rationale/Artifact.md.
+//
+#ifndef LLMC_PIPELINE_COMPILE_H
+#define LLMC_PIPELINE_COMPILE_H
+
+#include "llmc/Lower/CompileConfig.h"
+#include "llmc/Target/Target.h"
+
+#include <optional>
+#include <string>
+
+namespace llmc {
+
+/// Stops on the way, in order. Each leaves a module that can be printed, or the text named.
+enum class Stage {
+  Import, ///< the model as it was read, verified
+  Fuse,   ///< ordered in stages
+  Pack,   ///< weights and values have offsets
+  Lower,  ///< one step function over scf, vector, memref
+  Target, ///< LLVM dialect
+  LLVM,   ///< optimised LLVM IR (text)
+  Object  ///< machine code
+};
+
+std::optional<Stage> parseStage(llvm::StringRef name);
+
+struct CompileOptions {
+  TargetOptions target;
+  std::string prefix;    ///< C identifier; see makePrefix.
+  int64_t context = 0;   ///< 0: what the model's own tables cover, else 2048.
+  int64_t chunk = 512;   ///< Rows of one pass of prefill; at most the context.
+  int64_t maxTokens = 0; ///< Role run: batch x length; 0: the context.
+};
+
+/// A C identifier from a file's base name: other characters become _, a leading digit gets one in front.
+std::string makePrefix(llvm::StringRef baseName);
+
+/// One model on its way. The module is changed in place.
+class Compilation {
+public:
+  /// Checks options and target; errors are emitted on the module.
+  static FailureOr<std::unique_ptr<Compilation>> create(ModuleOp module,
+                                                        const CompileOptions &options);
+  ~Compilation();
+
+  /// Runs the passes up to `stage` (Fuse to Target), from where it stands.
+  LogicalResult runUntil(Stage stage);
+  /// Optimised LLVM IR as text, assembly, or an object; after Target.
+  FailureOr<std::string> emit(Stage stage, bool assembly = false);
+
+  /// After Pack: writes the weight file (safetensors) whole or not at all; keeps its size and hash for the JSON.
+  LogicalResult writeWeights(const std::string &path);
+  /// After Lower: the text of the artifact's JSON, also put into the module for P_info_json.
+  std::string finishInfo(const std::string &weightsFile);
+  /// The generated header.
+  std::string header() const;
+
+  const CompileConfig &config() const { return settings; }
+  const TargetInfo &target() const { return machine; }
+  /// Bytes: data section of the weights (after Pack), arena for `threads` and cache per position (after Lower).
+  int64_t weightBytes() const { return totalWeightBytes; }
+  int64_t arenaBytes(int threads) const;
+  int64_t kvBytesPerPosition() const;
+  /// Per linear: format, tile, bytes per token, path and why (after Pack).
+  std::string explain();
+
+private:
+  Compilation() = default;
+  ModuleOp module;
+  CompileConfig settings;
+  TargetInfo machine;
+  Stage reached = Stage::Import;
+  int64_t totalWeightBytes = 0;
+  std::string weightHash;
+  std::string interfaceJson; ///< role, inputs, outputs, layers: read from the entry before it is lowered.
+};
+
+/// The whole way: <output>.safetensors .o .so .h .json, each whole or not at all.
+LogicalResult compileArtifact(ModuleOp module, const CompileOptions &options,
+                              const std::string &output);
+
+} // namespace llmc
+
+#endif // LLMC_PIPELINE_COMPILE_H

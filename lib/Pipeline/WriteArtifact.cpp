@@ -1,0 +1,279 @@
+//===- WriteArtifact.cpp - the files of an artifact -------------------------------------===//
+//
+// Weights are packed straight into the mapped output file; every file appears whole or not at all, the JSON last, so that an artifact
+// with a JSON is complete.
+//
+#include "DescribeInterface.h"
+
+#include "llmc/Lower/Passes.h"
+#include "llmc/Pipeline/AtomicOutput.h"
+#include "llmc/Pipeline/Compile.h"
+#include "llmc/Runtime/llmcrt.h"
+
+#include "mlir/Dialect/LLVMIR/LLVMDialect.h"
+#include "llvm/ADT/TypeSwitch.h"
+#include "llvm/Support/FormatVariadic.h"
+#include "llvm/Support/JSON.h"
+#include "llvm/Support/MemoryBuffer.h"
+#include "llvm/Support/Path.h"
+
+#include <cstring>
+#include <fcntl.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+using namespace mlir;
+using namespace llmc;
+namespace json = llvm::json;
+
+//===----------------------------------------------------------------------===//
+// Weights
+//===----------------------------------------------------------------------===//
+
+// The safetensors header, padded with spaces so that the data starts at a multiple of 64 bytes.
+static std::string weightHeader(ArrayRef<PackedEntry> entries) {
+  json::Object root;
+  json::Object metadata;
+  for (const PackedEntry &entry : entries) {
+    bool floats = entry.form != "linear" && entry.form != "embedding";
+    int64_t count = floats ? entry.bytes / 4 : entry.bytes;
+    root[entry.name] = json::Object{{"dtype", floats ? "F32" : "U8"},
+                                    {"shape", json::Array{count}},
+                                    {"data_offsets", json::Array{entry.offset, entry.offset + entry.bytes}}};
+    metadata[entry.name] = entry.form;
+  }
+  root["__metadata__"] = std::move(metadata);
+  std::string text = llvm::formatv("{0}", json::Value(std::move(root))).str();
+  while ((text.size() + 8) % 64 != 0)
+    text += ' ';
+  return text;
+}
+
+LogicalResult Compilation::writeWeights(const std::string &path) {
+  FailureOr<func::FuncOp> entry = getEntry(module);
+  if (failed(entry))
+    return failure();
+  SmallVector<PackedEntry> entries = getPackedEntries(*entry);
+  std::string header = weightHeader(entries), error;
+  std::unique_ptr<AtomicOutput> file = AtomicOutput::create(path, error);
+  if (!file)
+    return module.emitError(error);
+  uint64_t headerSize = header.size();
+  size_t dataStart = 8 + header.size(), total = dataStart + totalWeightBytes;
+  if (int code = posix_fallocate(file->descriptor(), 0, total))
+    return module.emitError("'" + path + "' cannot be given ")
+           << total << " bytes: " << std::strerror(code);
+  // Mapped through a second descriptor: the output's own is for writing only.
+  int descriptor = open(file->temporaryPath().c_str(), O_RDWR | O_CLOEXEC);
+  void *map = descriptor < 0 ? MAP_FAILED
+                             : mmap(nullptr, total, PROT_READ | PROT_WRITE, MAP_SHARED, descriptor, 0);
+  if (descriptor >= 0)
+    close(descriptor);
+  if (map == MAP_FAILED)
+    return module.emitError("'" + path + "' cannot be mapped: ") << std::strerror(errno);
+  char *bytes = static_cast<char *>(map);
+  std::memcpy(bytes, &headerSize, 8); // Little-endian, as every host llmc runs on.
+  std::memcpy(bytes + 8, header.data(), header.size());
+  LogicalResult result = success();
+  for (const PackedEntry &packed : entries) {
+    result = writePackedEntry(packed, settings,
+                              MutableArrayRef<char>(bytes + dataStart + packed.offset, packed.bytes));
+    if (failed(result))
+      break;
+  }
+  weightHash = llvm::formatv("{0:x-16}", llmcrt_hash(bytes + dataStart, totalWeightBytes)).str();
+  munmap(map, total);
+  if (failed(result))
+    return failure();
+  if (!file->commit(error))
+    return module.emitError(error);
+  return success();
+}
+
+//===----------------------------------------------------------------------===//
+// JSON and header
+//===----------------------------------------------------------------------===//
+
+// Any attribute a pass may put into a record.
+static json::Value toJson(Attribute attribute) {
+  return TypeSwitch<Attribute, json::Value>(attribute)
+      .Case<StringAttr>([](auto a) { return a.getValue(); })
+      .Case<BoolAttr>([](auto a) { return a.getValue(); })
+      .Case<IntegerAttr>([](auto a) { return a.getInt(); })
+      .Case<FloatAttr>([](auto a) { return a.getValueAsDouble(); })
+      .Case<ArrayAttr>([](ArrayAttr a) {
+        json::Array array;
+        for (Attribute element : a)
+          array.push_back(toJson(element));
+        return json::Value(std::move(array));
+      })
+      .Case<DictionaryAttr>([](DictionaryAttr a) {
+        json::Object object;
+        for (NamedAttribute element : a)
+          object[element.getName().getValue()] = toJson(element.getValue());
+        return json::Value(std::move(object));
+      })
+      .Default([](Attribute a) {
+        std::string text;
+        llvm::raw_string_ostream(text) << a;
+        return text;
+      });
+}
+
+static json::Object describeTensor(Type type, DictionaryAttr attributes, StringRef fallback) {
+  auto tensor = cast<RankedTensorType>(type);
+  auto name = attributes ? attributes.getAs<StringAttr>("llmc.name") : StringAttr();
+  auto dims = attributes ? attributes.getAs<ArrayAttr>("llmc.dims") : ArrayAttr();
+  json::Array shape;
+  for (auto [i, size] : llvm::enumerate(tensor.getShape())) {
+    auto dim = dims && i < dims.size() ? dyn_cast<StringAttr>(dims[i]) : StringAttr();
+    if (size != ShapedType::kDynamic)
+      shape.push_back(size);
+    else if (dim)
+      shape.push_back(dim.getValue());
+    else
+      shape.push_back(i == 0 ? "batch" : "sequence");
+  }
+  return json::Object{{"name", name ? name.getValue() : fallback},
+                      {"type", isa<FloatType>(tensor.getElementType()) ? "f32" : "i64"},
+                      {"shape", std::move(shape)}};
+}
+
+std::string llmc::describeInterface(ModuleOp module, func::FuncOp entry) {
+  json::Array inputs, outputs;
+  for (auto [i, type] : llvm::enumerate(entry.getArgumentTypes()))
+    inputs.push_back(describeTensor(type, entry.getArgAttrDict(i), "input_" + std::to_string(i)));
+  for (auto [i, type] : llvm::enumerate(entry.getResultTypes()))
+    outputs.push_back(
+        describeTensor(type, entry.getResultAttrDict(i), "output_" + std::to_string(i)));
+  json::Object object{{"role", entry->getAttrOfType<StringAttr>("llmc.role").getValue()},
+                      {"inputs", std::move(inputs)},
+                      {"outputs", std::move(outputs)}};
+  auto provenance = module->getAttrOfType<ArrayAttr>("llmc.provenance");
+  object["layers"] = provenance ? toJson(provenance) : json::Value(json::Array());
+  return llvm::formatv("{0}", json::Value(std::move(object))).str();
+}
+
+std::string Compilation::finishInfo(const std::string &weightsFile) {
+  json::Object root = *json::parse(interfaceJson)->getAsObject();
+  auto number = [&](StringRef name) {
+    auto attribute = module->getAttrOfType<IntegerAttr>(name);
+    return attribute ? attribute.getInt() : int64_t(0);
+  };
+  json::Array features;
+  for (const std::string &feature : machine.features)
+    features.push_back(feature);
+  root["format"] = 1;
+  root["abi"] = LLMC_ABI;
+  root["prefix"] = settings.prefix;
+  root["target"] = json::Object{{"triple", machine.triple},
+                                {"cpu", machine.cpu},
+                                {"features", std::move(features)},
+                                {"strategy", machine.strategy}};
+  root["context"] = settings.context;
+  root["chunk"] = settings.chunk;
+  root["max_tokens"] = settings.maxTokens;
+  if (int64_t vocabulary = number("llmc.vocabulary"))
+    root["vocab"] = vocabulary;
+  root["weights"] = json::Object{
+      {"file", weightsFile}, {"bytes", totalWeightBytes}, {"hash", weightHash}};
+  root["arena_bytes"] = arenaBytes(1);
+  root["kv_bytes_per_position"] = kvBytesPerPosition();
+  std::string text = llvm::formatv("{0:2}\n", json::Value(std::move(root))).str();
+
+  auto global = module.lookupSymbol<LLVM::GlobalOp>(settings.prefix + "_info");
+  Builder b(module.getContext());
+  std::string terminated = text + '\0';
+  global.setValueAttr(b.getStringAttr(terminated));
+  global.setGlobalTypeAttr(
+      TypeAttr::get(LLVM::LLVMArrayType::get(b.getI8Type(), terminated.size())));
+  return text;
+}
+
+std::string Compilation::header() const {
+  const std::string &p = settings.prefix;
+  std::string guard = StringRef(p).upper() + "_H";
+  std::string text = "/* " + p + ": a model compiled by llmc for " + machine.triple + ", cpu " +
+                     machine.cpu +
+                     ". See llmc/Runtime/llmc.h for what the functions mean. */\n#ifndef " + guard +
+                     "\n#define " + guard +
+                     "\n\n#include \"llmc/Runtime/llmc.h\"\n\n#ifdef __cplusplus\nextern \"C\" {\n#endif\n\n";
+  text += "int32_t " + p + "_abi(void);\nconst char *" + p + "_info_json(void);\n";
+  text += "int32_t " + p +
+          "_sizes(int64_t context, int64_t chunk, int32_t threads, uint64_t *arena, uint64_t *kv);\n";
+  text += "int32_t " + p +
+          "_init(llmc_model *model, void *arena, const void *weights, const llmc_threads *threads);\n";
+  bool isStep = json::parse(interfaceJson)->getAsObject()->getString("role") == StringRef("step");
+  if (isStep) {
+    text += "int32_t " + p + "_state_init(llmc_state *state, void *kv);\n";
+    for (const char *name : {"_prefill", "_prefill_all"})
+      text += "int32_t " + p + name +
+              "(llmc_model *model, llmc_state *state, const int32_t *ids, int64_t n, float *logits);\n";
+    text += "int32_t " + p +
+            "_decode(llmc_model *model, llmc_state *const states[], const int32_t ids[], int64_t n,\n"
+            "    float *logits);\n";
+  } else {
+    text += "int32_t " + p +
+            "_run(llmc_model *model, const llmc_tensor inputs[], llmc_tensor outputs[]);\n";
+  }
+  text += "\n#ifdef __cplusplus\n}\n#endif\n\n#endif /* " + guard + " */\n";
+  return text;
+}
+
+//===----------------------------------------------------------------------===//
+// The whole way
+//===----------------------------------------------------------------------===//
+
+static LogicalResult writeWhole(ModuleOp module, const std::string &path, StringRef bytes) {
+  std::string error;
+  std::unique_ptr<AtomicOutput> file = AtomicOutput::create(path, error);
+  if (!file || !file->write(bytes.data(), bytes.size(), error) || !file->commit(error))
+    return module.emitError(error);
+  return success();
+}
+
+static LogicalResult writeShared(ModuleOp module, const std::string &object,
+                                 const std::string &path) {
+  std::string error;
+  std::unique_ptr<AtomicOutput> file = AtomicOutput::create(path, error);
+  if (!file)
+    return module.emitError(error);
+  // The linker replaces its output, and the output's own descriptor would still be the old file: link beside, then copy.
+  std::string linked = file->temporaryPath() + ".so";
+  if (llvm::Error failed = linkShared(object, linked, llvm::sys::path::filename(path))) {
+    unlink(linked.c_str());
+    return module.emitError(llvm::toString(std::move(failed)));
+  }
+  auto bytes = llvm::MemoryBuffer::getFile(linked);
+  unlink(linked.c_str());
+  if (!bytes)
+    return module.emitError("'" + linked + "' cannot be read: " + bytes.getError().message());
+  if (!file->write((*bytes)->getBufferStart(), (*bytes)->getBufferSize(), error) ||
+      !file->commit(error))
+    return module.emitError(error);
+  return success();
+}
+
+LogicalResult llmc::compileArtifact(ModuleOp module, const CompileOptions &options,
+                                    const std::string &output) {
+  CompileOptions settings = options;
+  if (settings.prefix.empty())
+    settings.prefix = makePrefix(llvm::sys::path::filename(output));
+  auto compilation = Compilation::create(module, settings);
+  if (failed(compilation) || failed((*compilation)->runUntil(Stage::Pack)) ||
+      failed((*compilation)->writeWeights(output + ".safetensors")) ||
+      failed((*compilation)->runUntil(Stage::Lower)))
+    return failure();
+  std::string weights = llvm::sys::path::filename(output).str() + ".safetensors";
+  std::string info = (*compilation)->finishInfo(weights);
+  if (failed((*compilation)->runUntil(Stage::Target)))
+    return failure();
+  FailureOr<std::string> object = (*compilation)->emit(Stage::Object);
+  if (failed(object))
+    return failure();
+  if (failed(writeWhole(module, output + ".o", *object)) ||
+      failed(writeShared(module, output + ".o", output + ".so")) ||
+      failed(writeWhole(module, output + ".h", (*compilation)->header())))
+    return failure();
+  return writeWhole(module, output + ".json", info);
+}
