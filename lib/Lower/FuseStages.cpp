@@ -6,10 +6,11 @@
 #include "llmc/Lower/CompileConfig.h"
 #include "llmc/Lower/Passes.h"
 
-#include "mlir/Analysis/TopologicalSortUtils.h"
 #include "mlir/IR/PatternMatch.h"
 #include "mlir/Transforms/GreedyPatternRewriteDriver.h"
 #include "llvm/ADT/MapVector.h"
+
+#include <map>
 
 namespace llmc {
 #define GEN_PASS_DEF_FUSESTAGES
@@ -111,14 +112,16 @@ void FuseStagesPass::number(func::FuncOp entry) {
   }
   // Stable order by stage; operands stay in front of their users because stages only grow along an edge, or stay equal
   // for views and fused linears, whose program order is kept.
-  SmallVector<std::pair<Operation *, int64_t>> order(stages.begin(), stages.end());
-  llvm::stable_sort(order, [](auto &a, auto &b) { return a.second < b.second; });
+  std::map<int64_t, SmallVector<Operation *>> order;
+  for (auto [op, stage] : stages)
+    order[stage].push_back(op);
   for (Operation *op : llvm::reverse(weights))
     op->moveBefore(&block, block.begin());
-  for (auto [op, stage] : order) {
-    op->moveBefore(block.getTerminator());
-    op->setAttr("llmc.stage", b.getI64IntegerAttr(stage));
-  }
+  for (auto &[stage, ops] : order)
+    for (Operation *op : ops) {
+      op->moveBefore(block.getTerminator());
+      op->setAttr("llmc.stage", b.getI64IntegerAttr(stage));
+    }
 }
 
 void FuseStagesPass::runOnOperation() {
