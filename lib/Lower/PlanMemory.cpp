@@ -37,15 +37,17 @@ int64_t rowBytes(Value value) {
 }
 
 /// The last stage that reads a value, through the views of it and the sums that read it for a fused linear.
-int64_t lastUse(Value value) {
+int64_t lastUse(Value value, bool fromBody) {
   int64_t last = 0;
   for (OpOperand &use : value.getUses()) {
     Operation *user = use.getOwner();
     if (isa<ObserveOp>(user))
       return kForever; // Read by the caller after the step.
+    if (fromBody && user->hasAttr("llmc.tail"))
+      return kForever; // The tail is a loop: its next block reads the value again.
     if (isa<SplitOp>(user) || user->hasAttr("llmc.fused"))
       for (Value result : user->getResults())
-        last = std::max(last, lastUse(result));
+        last = std::max(last, lastUse(result, fromBody));
     last = std::max(last, stageOf(user));
   }
   return last;
@@ -106,7 +108,7 @@ void PlanMemoryPass::runOnOperation() {
     } else if (isa<ExpectCloseOp, ExpectEqOp>(op)) {
       setBuffers(planner.place(0, kForever, 64));
     } else if (!isa<SplitOp>(op) && !op.hasAttr("llmc.fused") && op.getNumResults()) {
-      int64_t last = std::max(stageOf(&op), lastUse(op.getResult(0)));
+      int64_t last = std::max(stageOf(&op), lastUse(op.getResult(0), !op.hasAttr("llmc.tail")));
       setBuffers(planner.place(stageOf(&op), last, rows * rowBytes(op.getResult(0))));
     }
   }
