@@ -5,6 +5,7 @@
 #ifndef LLMC_INITALL_H
 #define LLMC_INITALL_H
 
+#include "llmc/Compress/Passes.h"
 #include "llmc/IR/LLMCDialect.h"
 
 #include "mlir/Dialect/LLVMIR/LLVMDialect.h"
@@ -24,7 +25,10 @@ inline void registerAllDialects(DialectRegistry &registry) {
 }
 
 /// Passes by flag: MLIR's own of general use (canonicalize, cse, ...) and those of the rooms.
-inline void registerAllPasses() { registerTransformsPasses(); }
+inline void registerAllPasses() {
+  registerTransformsPasses();
+  registerCompressPasses();
+}
 
 } // namespace llmc
 

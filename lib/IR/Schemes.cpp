@@ -1,16 +1,16 @@
 //===- Schemes.cpp - what each compression scheme stores and means ----------------------===//
 //
 // Syntax, components, checks and decompression of the schemes. nm and mask hand the kept weights of a row to their inner
-// scheme, so the decoders below read "the i-th kept weight, which is input k of row n".
+// scheme, so the decoders below read kept weights one after the other, each with the input it belongs to.
 //
 #include "llmc/IR/LLMCDialect.h"
+#include "llmc/IR/WeightData.h"
+#include "llmc/Numerics/BitPack.h"
 
 #include "mlir/IR/DialectImplementation.h"
 #include "llvm/ADT/TypeSwitch.h"
-#include "llvm/ADT/bit.h"
 
 #include <cmath>
-#include <cstring>
 
 using namespace mlir;
 using namespace llmc;
@@ -23,36 +23,24 @@ using namespace llmc;
 
 using Bytes = ArrayRef<char>;
 
-static unsigned readCode(Bytes stream, size_t bitOffset, unsigned bits) {
-  unsigned value = 0;
-  for (unsigned i = 0; i < bits; ++i) {
-    size_t bit = bitOffset + i;
-    value |= ((static_cast<uint8_t>(stream[bit / 8]) >> (bit % 8)) & 1u) << i;
-  }
-  return value;
-}
-
 static bool readMask(Bytes mask, int64_t columns, int64_t row, int64_t column) {
   int64_t stride = (columns + 7) / 8;
   return (static_cast<uint8_t>(mask[row * stride + column / 8]) >> (column % 8)) & 1;
 }
 
-static float readFloat(Bytes data, size_t index, Type type) {
-  if (type.isF32()) {
-    float value;
-    std::memcpy(&value, data.data() + 4 * index, 4);
-    return value;
-  }
-  uint16_t half;
-  std::memcpy(&half, data.data() + 2 * index, 2);
-  if (type.isBF16())
-    return llvm::bit_cast<float>(static_cast<uint32_t>(half) << 16);
-  uint32_t sign = (half & 0x8000u) << 16, exponent = (half >> 10) & 31, fraction = half & 1023;
-  if (exponent == 31)
-    return llvm::bit_cast<float>(sign | 0x7f800000u | (fraction << 13));
-  float magnitude = exponent ? std::ldexp(static_cast<float>(1024 + fraction), exponent - 25)
-                             : std::ldexp(static_cast<float>(fraction), -24);
-  return sign ? -magnitude : magnitude;
+// How many of the inputs [begin, end) of a row are kept.
+static int64_t countMask(Bytes mask, int64_t columns, int64_t row, int64_t begin, int64_t end) {
+  int64_t kept = 0;
+  for (int64_t k = begin; k < end; ++k)
+    kept += readMask(mask, columns, row, k);
+  return kept;
+}
+
+// Codes of `bits` bits, one per byte; the sizes were checked with the type.
+static std::vector<uint8_t> readCodes(Bytes stream, int64_t rows, int64_t perRow, unsigned bits) {
+  Span<const uint8_t> packed(reinterpret_cast<const uint8_t *>(stream.data()), stream.size());
+  Result<std::vector<uint8_t>> codes = unpackBits(packed, rows, perRow, bits);
+  return codes ? std::move(*codes) : std::vector<uint8_t>(rows * perRow);
 }
 
 static bool isFloatStorage(Type type) {
@@ -124,40 +112,75 @@ double innerBits(Attribute inner, int64_t rows, int64_t columns, double density)
       .Default([](Attribute) { return 0.0; });
 }
 
-/// Value of the `index`-th kept weight of the stream (row-relative unless joined), which is weight (row, column).
-float innerValue(Attribute inner, const KeptLayout &layout, ArrayRef<Bytes> data, int64_t row,
-                 int64_t column, int64_t index) {
-  auto code = [&](unsigned bits) {
-    size_t start = layout.joined ? 0 : row * ((layout.perRow * bits + 7) / 8) * 8;
-    return readCode(data[0], start + index * bits, bits);
-  };
-  return TypeSwitch<Attribute, float>(inner)
-      .Case<DenseSchemeAttr>([&](auto dense) {
-        size_t start = layout.joined ? 0 : row * layout.perRow;
-        return readFloat(data[0], start + index, dense.getElementType());
-      })
-      .Case<IntSchemeAttr>([&](auto scheme) {
-        int64_t groups = groupsOf(scheme, layout.columns);
-        int64_t group = row * groups + (scheme.getGroup() ? column / scheme.getGroup() : 0);
-        int zero = scheme.getSymmetric() ? 1 << (scheme.getBits() - 1)
-                                         : static_cast<uint8_t>(data[2][group]);
-        float scale = readFloat(data[1], group, scheme.getScale());
-        return static_cast<float>(static_cast<int>(code(scheme.getBits())) - zero) * scale;
-      })
-      .Case<TernarySchemeAttr>([&](auto) {
-        return static_cast<float>(static_cast<int>(code(2)) - 1) *
-               readFloat(data[1], 0, Float32Type::get(inner.getContext()));
-      })
-      .Default([](Attribute) { return 0.0f; });
-}
+/// All `kept` stored weights of an inner scheme, ready to be read one after the other.
+class InnerReader {
+public:
+  InnerReader(Attribute inner, const KeptLayout &layout, ArrayRef<Bytes> data, int64_t kept)
+      : perRow(layout.joined ? 0 : layout.perRow) {
+    MLIRContext *context = inner.getContext();
+    int64_t rows = layout.joined ? 1 : layout.rows;
+    auto readAll = [&](unsigned bits) {
+      codes = readCodes(data[0], rows, layout.joined ? kept : layout.perRow, bits);
+    };
+    if (auto dense = dyn_cast<DenseSchemeAttr>(inner)) {
+      values = readFloats(data[0], dense.getElementType());
+    } else if (auto scheme = dyn_cast<IntSchemeAttr>(inner)) {
+      readAll(scheme.getBits());
+      scales = readFloats(data[1], scheme.getScale());
+      groups = groupsOf(scheme, layout.columns);
+      group = scheme.getGroup() ? scheme.getGroup() : layout.columns;
+      zero = 1 << (scheme.getBits() - 1);
+      if (!scheme.getSymmetric())
+        zeros = data[2];
+    } else {
+      readAll(2);
+      scales = readFloats(data[1], Float32Type::get(context));
+      group = 0;
+      zero = 1;
+    }
+  }
+
+  /// The weights of one row: calls put(column, value) for those whose column `next` yields.
+  template <typename Columns, typename Put> void readRow(int64_t row, Columns &&columns, Put &&put) {
+    int64_t index = perRow ? row * perRow : joinedIndex;
+    int64_t scaleIndex = -1;
+    float scale = 0;
+    int offset = zero;
+    columns([&](int64_t column) {
+      if (!values.empty()) {
+        put(column, values[index++]);
+        return;
+      }
+      int64_t wanted = group ? row * groups + column / group : 0;
+      if (wanted != scaleIndex) {
+        scaleIndex = wanted;
+        scale = scales[wanted];
+        if (!zeros.empty())
+          offset = static_cast<uint8_t>(zeros[wanted]);
+      }
+      put(column, static_cast<float>(static_cast<int>(codes[index++]) - offset) * scale);
+    });
+    if (!perRow)
+      joinedIndex = index;
+  }
+
+private:
+  int64_t perRow;          ///< 0: joined
+  int64_t joinedIndex = 0; ///< weights read so far when joined
+  std::vector<float> values, scales;
+  std::vector<uint8_t> codes;
+  Bytes zeros;
+  int zero = 0;
+  int64_t groups = 1, group = 0;
+};
 
 using EmitError = function_ref<InFlightDiagnostic()>;
 
 LogicalResult verifyFinite(Bytes data, int64_t count, Type type, StringRef what, EmitError emit) {
+  std::vector<float> values = readFloats(data, type);
   for (int64_t i = 0; i < count; ++i)
-    if (!std::isfinite(readFloat(data, i, type)))
-      return emit() << "expects finite " << what << ", got " << readFloat(data, i, type)
-                    << " at index " << i;
+    if (!std::isfinite(values[i]))
+      return emit() << "expects finite " << what << ", got " << values[i] << " at index " << i;
   return success();
 }
 
@@ -179,11 +202,11 @@ LogicalResult verifyInner(Attribute inner, const KeptLayout &layout, ArrayRef<By
                   << " kept weights, got " << data[0].size();
   if (!scheme) {
     int64_t perRow = layout.joined ? kept : layout.perRow, rows = layout.joined ? 1 : layout.rows;
-    size_t stride = (perRow * 2 + 7) / 8 * 8;
-    for (int64_t row = 0; row < rows; ++row)
-      for (int64_t i = 0; i < perRow; ++i)
-        if (readCode(data[0], row * stride + 2 * i, 2) > 2)
-          return emit() << "expects ternary codes 0 to 2, got 3 at row " << row << ", index " << i;
+    std::vector<uint8_t> codes = readCodes(data[0], rows, perRow, 2);
+    for (int64_t i = 0; i < rows * perRow; ++i)
+      if (codes[i] > 2)
+        return emit() << "expects ternary codes 0 to 2, got 3 at row " << i / perRow << ", index "
+                      << i % perRow;
     return verifyFinite(data[1], 1, Float32Type::get(inner.getContext()), "scales", emit);
   }
   int64_t groups = layout.rows * groupsOf(scheme, layout.columns);
@@ -202,23 +225,37 @@ KeptLayout denseLayout(int64_t rows, int64_t columns) { return {rows, columns, c
 std::vector<float> decompressDense(Attribute scheme, int64_t rows, int64_t columns,
                                    ArrayRef<Bytes> data) {
   std::vector<float> result(rows * columns);
-  for (int64_t n = 0; n < rows; ++n)
-    for (int64_t k = 0; k < columns; ++k)
-      result[n * columns + k] =
-          innerValue(scheme, denseLayout(rows, columns), data, n, k, k);
+  InnerReader reader(scheme, denseLayout(rows, columns), data, rows * columns);
+  for (int64_t n = 0; n < rows; ++n) {
+    float *row = result.data() + n * columns;
+    reader.readRow(
+        n,
+        [&](auto &&next) {
+          for (int64_t k = 0; k < columns; ++k)
+            next(k);
+        },
+        [&](int64_t k, float value) { row[k] = value; });
+  }
   return result;
 }
 
 std::vector<float> decompressKept(Attribute inner, const KeptLayout &layout, Bytes mask,
                                   ArrayRef<Bytes> data) {
   std::vector<float> result(layout.rows * layout.columns, 0.0f);
-  int64_t index = 0;
+  int64_t kept = 0;
+  for (int64_t n = 0; layout.joined && n < layout.rows; ++n)
+    kept += countMask(mask, layout.columns, n, 0, layout.columns);
+  InnerReader reader(inner, layout, data, kept);
   for (int64_t n = 0; n < layout.rows; ++n) {
-    if (!layout.joined)
-      index = 0;
-    for (int64_t k = 0; k < layout.columns; ++k)
-      if (readMask(mask, layout.columns, n, k))
-        result[n * layout.columns + k] = innerValue(inner, layout, data, n, k, index++);
+    float *row = result.data() + n * layout.columns;
+    reader.readRow(
+        n,
+        [&](auto &&next) {
+          for (int64_t k = 0; k < layout.columns; ++k)
+            if (readMask(mask, layout.columns, n, k))
+              next(k);
+        },
+        [&](int64_t k, float value) { row[k] = value; });
   }
   return result;
 }
@@ -402,9 +439,8 @@ LogicalResult NMSchemeAttr::verifyData(int64_t rows, int64_t columns, ArrayRef<B
                                        EmitError emitError) const {
   for (int64_t row = 0; row < rows; ++row)
     for (int64_t start = 0; start < columns; start += getM()) {
-      int64_t length = std::min<int64_t>(getM(), columns - start), kept = 0;
-      for (int64_t k = start; k < start + length; ++k)
-        kept += readMask(data[0], columns, row, k);
+      int64_t length = std::min<int64_t>(getM(), columns - start);
+      int64_t kept = countMask(data[0], columns, row, start, start + length);
       if (kept != std::min<int64_t>(getN(), length))
         return emitError() << "breaks its " << getN() << ":" << getM() << " mask: row " << row
                            << ", inputs " << start << " to " << start + length - 1 << " keep "
@@ -443,8 +479,7 @@ LogicalResult MaskSchemeAttr::verifyData(int64_t rows, int64_t columns, ArrayRef
                                          EmitError emitError) const {
   int64_t kept = 0;
   for (int64_t row = 0; row < rows; ++row)
-    for (int64_t k = 0; k < columns; ++k)
-      kept += readMask(data[0], columns, row, k);
+    kept += countMask(data[0], columns, row, 0, columns);
   return verifyInner(getInner(), maskLayout(rows, columns), data.drop_front(), kept, emitError);
 }
 

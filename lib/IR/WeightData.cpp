@@ -4,6 +4,7 @@
 // memory); where no file can be mapped, anonymous memory serves.
 //
 #include "llmc/IR/WeightData.h"
+#include "llmc/Numerics/F16.h"
 
 #include "mlir/IR/AsmState.h"
 #include "mlir/IR/DialectResourceBlobManager.h"
@@ -57,23 +58,7 @@ FailureOr<std::vector<float>> llmc::readWeight(WeightOp weight) {
     if (failed(add("values")))
       return failure();
     auto type = cast<RankedTensorType>(weight.getType());
-    std::vector<float> result(type.getNumElements());
-    if (type.getElementType().isF64()) {
-      const char *source = data[0].bytes().data();
-      for (size_t i = 0; i < result.size(); ++i) {
-        double value;
-        std::memcpy(&value, source + 8 * i, 8);
-        result[i] = static_cast<float>(value);
-      }
-      return result;
-    }
-    if (type.getElementType().isF32()) {
-      std::memcpy(result.data(), data[0].bytes().data(), result.size() * 4);
-      return result;
-    }
-    auto dense = DenseSchemeAttr::get(weight.getContext(), type.getElementType());
-    ArrayRef<char> view = data[0].bytes();
-    return dense.decompress(1, type.getNumElements(), view);
+    return readFloats(data[0].bytes(), type.getElementType());
   }
   for (const SchemeComponent &component :
        compressed.getSchemeInterface().components(compressed.getRows(), compressed.getColumns()))
@@ -119,13 +104,50 @@ ElementsAttr llmc::makeResource(RankedTensorType type, StringRef key, ArrayRef<c
   return makeResource(type, key, std::move(blob));
 }
 
-WeightOp llmc::createWeight(OpBuilder &builder, Location loc, StringRef name, Type type,
-                            ArrayRef<ArrayRef<char>> components) {
+std::vector<float> llmc::readFloats(ArrayRef<char> bytes, Type type) {
+  std::vector<float> values(bytes.size() / storedBytes(type));
+  const char *source = bytes.data();
+  if (type.isF32()) {
+    std::memcpy(values.data(), source, values.size() * 4);
+    return values;
+  }
+  bool brain = type.isBF16();
+  for (size_t i = 0; i < values.size(); ++i) {
+    if (type.isF64()) {
+      double value;
+      std::memcpy(&value, source + 8 * i, 8);
+      values[i] = static_cast<float>(value);
+      continue;
+    }
+    uint16_t bits;
+    std::memcpy(&bits, source + 2 * i, 2);
+    values[i] = brain ? bfloat16ToFloat(bits) : halfToFloat(bits);
+  }
+  return values;
+}
+
+std::vector<char> llmc::storeFloats(ArrayRef<float> values, Type type) {
+  std::vector<char> bytes(values.size() * storedBytes(type));
+  if (type.isF32()) {
+    std::memcpy(bytes.data(), values.data(), bytes.size());
+    return bytes;
+  }
+  bool brain = type.isBF16();
+  for (size_t i = 0; i < values.size(); ++i) {
+    uint16_t bits = brain ? floatToBFloat16(values[i]) : floatToHalf(values[i]);
+    std::memcpy(bytes.data() + 2 * i, &bits, 2);
+  }
+  return bytes;
+}
+
+DictionaryAttr llmc::makeComponents(MLIRContext *context, StringRef name, Type type,
+                                    ArrayRef<ArrayRef<char>> components, StringRef suffix) {
+  Builder builder(context);
   SmallVector<NamedAttribute> attributes;
   auto add = [&](StringRef component, Type element, ArrayRef<int64_t> shape, ArrayRef<char> data) {
     auto tensor = RankedTensorType::get(shape, element);
     attributes.push_back(builder.getNamedAttr(
-        component, makeResource(tensor, (name + "." + component).str(), data)));
+        component, makeResource(tensor, (name + "." + component + suffix).str(), data)));
   };
   if (auto compressed = dyn_cast<CompressedType>(type)) {
     auto expected =
@@ -141,8 +163,13 @@ WeightOp llmc::createWeight(OpBuilder &builder, Location loc, StringRef name, Ty
     auto tensor = cast<RankedTensorType>(type);
     add("values", tensor.getElementType(), tensor.getShape(), components[0]);
   }
+  return builder.getDictionaryAttr(attributes);
+}
+
+WeightOp llmc::createWeight(OpBuilder &builder, Location loc, StringRef name, Type type,
+                            ArrayRef<ArrayRef<char>> components) {
   return WeightOp::create(builder, loc, type, builder.getStringAttr(name),
-                          builder.getDictionaryAttr(attributes));
+                          makeComponents(builder.getContext(), name, type, components));
 }
 
 WeightOp llmc::createDenseWeight(OpBuilder &builder, Location loc, StringRef name,

@@ -39,6 +39,16 @@ ElementsAttr makeResource(RankedTensorType type, StringRef key, AsmResourceBlob 
 /// A dense_resource attribute with a copy of `data`.
 ElementsAttr makeResource(RankedTensorType type, StringRef key, ArrayRef<char> data);
 
+/// The values of `bytes`, an array of f32, f16, bf16 or f64 elements of `type`.
+std::vector<float> readFloats(ArrayRef<char> bytes, Type type);
+/// The inverse for f32, f16 and bf16, rounded half to even.
+std::vector<char> storeFloats(ArrayRef<float> values, Type type);
+
+/// The component dictionary of a weight of `type`; `components` as below. Blob keys are `name`, the component, and
+/// `suffix`, which passes choose so that no key of an earlier state of the same weight is met again.
+DictionaryAttr makeComponents(MLIRContext *context, StringRef name, Type type,
+                              ArrayRef<ArrayRef<char>> components, StringRef suffix = {});
+
 /// Builds an llmc.weight called `name` of `type`; `components` are in the order of the scheme (one, `values`, for a tensor).
 WeightOp createWeight(OpBuilder &builder, Location loc, StringRef name, Type type,
                       ArrayRef<ArrayRef<char>> components);

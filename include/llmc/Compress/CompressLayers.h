@@ -1,0 +1,65 @@
+//===- CompressLayers.h - run a method over the selected weights --------------------------===//
+//
+// Numbers are computed in parallel, one weight at a time, and the module is edited serially in
+// order of the weights: the output does not depend on the number of threads. Errors and remarks
+// come out in that order too.
+//
+//===----------------------------------------------------------------------------------------===//
+#ifndef LLMC_COMPRESS_COMPRESSLAYERS_H
+#define LLMC_COMPRESS_COMPRESSLAYERS_H
+
+#include "llmc/Compress/Provenance.h"
+#include "llmc/Compress/Selection.h"
+#include "llmc/Compress/StoredWeight.h"
+
+#include <functional>
+
+namespace llmc {
+
+/// What a method sees of a weight.
+struct Layer {
+  size_t index = 0; ///< in the selection
+  StringRef name;
+  StoredWeight weight;
+  std::optional<ChannelStatistics> statistics; ///< of the inputs of all its linears
+};
+
+/// What a method makes of it.
+struct LayerResult {
+  std::optional<StoredWeight> weight; ///< none: left as it is
+  std::string baseline;               ///< see Provenance.h
+  std::vector<float> baselineValues;
+  /// Things to tell the user; equal notes of several layers become one remark.
+  SmallVector<std::string, 1> notes;
+};
+
+using LayerMethod = std::function<Result<LayerResult>(Layer &)>;
+
+/// The pass that runs.
+struct PassRun {
+  StringRef flag;      ///< rtn-quantize
+  std::string options; ///< for the provenance record
+};
+
+/// Runs fn(i) for every i in parallel; then emits the errors at `locations` in order, if any. A
+/// returned string is an error.
+LogicalResult runInParallel(ModuleOp module, PassRun run, ArrayRef<WeightUse> selection,
+                            std::function<std::optional<std::string>(size_t)> fn);
+
+/// Reads a layer: plain weight and merged statistics.
+Result<Layer> readLayer(const WeightUse &use, size_t index);
+
+/// Emits each distinct note once, with the layers it is about.
+void emitNotes(ModuleOp module, PassRun run, ArrayRef<WeightUse> selection,
+               ArrayRef<SmallVector<std::string, 1>> notes);
+
+/// Gives all operations of a weight a new type and data (blobs named with `suffix`).
+void replaceWeight(WeightUse &use, const PackedWeight &packed, StringRef suffix);
+
+/// The whole of a pass that only changes how weights are stored: computes, replaces, records.
+LogicalResult compressLayers(ModuleOp module, PassRun run, std::vector<WeightUse> &selection,
+                             LayerMethod method);
+
+} // namespace llmc
+
+#endif // LLMC_COMPRESS_COMPRESSLAYERS_H

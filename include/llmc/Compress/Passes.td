@@ -1,0 +1,112 @@
+// The compression passes, in the order that loses least: prune, decompose, quantize.
+#ifndef LLMC_COMPRESS_PASSES_TD
+#define LLMC_COMPRESS_PASSES_TD
+
+include "mlir/Pass/PassBase.td"
+
+// Options of every compression pass: which weights.
+class CompressPass<string flag, list<Option> own> : Pass<flag, "::mlir::ModuleOp"> {
+  let options = own # [
+    Option<"include", "include", "std::string", /*default=*/"\"\"",
+           "compress the weights whose name contains a match of this regular expression (.* takes all) instead of "
+           "all linears but the head">,
+    Option<"exclude", "exclude", "std::string", /*default=*/"\"\"",
+           "leave out weights whose name contains a match of this regular expression">,
+  ];
+  let dependentDialects = ["::llmc::LLMCDialect"];
+}
+
+def BitsOption : Option<"bits", "bits", "int64_t", /*default=*/"4", "bits per weight, 2 to 8">;
+def GroupOption : Option<"group", "group", "int64_t", /*default=*/"32",
+    "inputs that share a scale; 0: all inputs of an output (per channel)">;
+def SymmetricOption : Option<"symmetric", "symmetric", "bool", /*default=*/"false",
+    "no zero points: the grid lies around 0">;
+def ScaleOption : Option<"scale", "scale", "std::string", /*default=*/"\"f16\"", "type of the scales: f16 or f32">;
+class ActivationsOption<string value> : Option<"activations", "activations", "std::string", "\"" # value # "\"",
+    "how linears quantize their input while running: float, i8-token (one scale for each token) or i8-group (one for "
+    "each group of channels)">;
+
+def MagnitudePrune : CompressPass<"magnitude-prune", [
+    Option<"sparsity", "sparsity", "double", /*default=*/"0.5", "share of each matrix that is pruned, 0 to 1">,
+    Option<"pattern", "pattern", "std::string", /*default=*/"\"\"",
+           "N:M keeps N of each M consecutive inputs instead, such as 2:4">]> {
+  let summary = "Prune the smallest weights";
+  let description = [{
+    Removes the weights of least magnitude: exactly floor(size * sparsity) of each matrix, or all but N of each M
+    consecutive inputs of each output with `pattern=N:M`. Of equal magnitudes the first is removed.
+
+    It needs no data, and shows what pruning costs without any; Wanda (`--sparsify-2-4` on a calibrated model) is
+    better at the same pattern on most models.
+
+    A pruned weight becomes `#llmc.mask` or `#llmc.nm` over its former scheme. Codes and scales of weights that survive
+    stay as they are. A weight that was pruned stays pruned: a pass that would give up an N:M mask is refused.
+  }];
+}
+
+def Sparsify24 : CompressPass<"sparsify-2-4", []> {
+  let summary = "Keep 2 of each 4 consecutive inputs";
+  let description = [{
+    Keeps the 2 of each 4 consecutive inputs of an output that score highest: |w| times the norm of its input (Wanda,
+    arXiv 2306.11695) where calibration has left statistics, |w| otherwise, which a remark says.
+
+    The pattern halves the values and fits hardware and kernels that expand it in registers. On a quantized weight the
+    surviving codes and scales stay; pruning before quantizing loses less, because groups are then fitted to the weights
+    that stay, and a remark says so.
+  }];
+}
+
+def LowRankDecompose : CompressPass<"low-rank-decompose", [
+    Option<"ratio", "ratio", "double", /*default=*/"0.75", "share of the parameters that is kept, 0 to 1">,
+    Option<"rank", "rank", "int64_t", /*default=*/"0", "rank of every layer, instead of a ratio">]> {
+  let summary = "Two thin linears for one";
+  let description = [{
+    Replaces a linear by two: W ~ A B with A outputs x rank, B rank x inputs, the bias on the second. With a Hessian from
+    calibration the decomposition minimises the error of the layer's output (SVD-LLM, arXiv 2403.07378); without one
+    it is the plain singular value decomposition, which a remark says.
+
+    The factors are called `<module>.lowrank_b.weight` (applied first) and `<module>.lowrank_a.weight`. The first keeps
+    the statistics of the input; the second has none. A rank that saves nothing is refused, as is a weight with a mask,
+    which would be lost.
+  }];
+}
+
+def RTNQuantize : CompressPass<"rtn-quantize", [
+    BitsOption, GroupOption, SymmetricOption, ScaleOption, ActivationsOption<"float">]> {
+  let summary = "Quantize weights to integers, round to nearest";
+  let description = [{
+    Gives each group of consecutive inputs of an output an affine grid of 2^bits values over its range and rounds each
+    weight to the nearest (half to even). It needs no data; at 8 bits nothing is lost, at 4 bits AWQ is better, at 2
+    bits little of a model is left.
+
+    A mask stays: the kept weights are quantized. A weight that is quantized already is decompressed and quantized
+    again, which adds errors; a remark says so.
+  }];
+}
+
+def AWQQuantize : CompressPass<"awq-quantize", [
+    BitsOption, GroupOption, SymmetricOption, ScaleOption, ActivationsOption<"float">]> {
+  let summary = "Quantize weights to integers, protecting the channels that matter";
+  let description = [{
+    Activation-aware weight quantization (arXiv 2306.00978): input channels with large activations are scaled up before
+    rounding, and whatever produces them is scaled down, so that the float model is unchanged. 20 strengths are tried
+    for each site and measured with the calibration Hessian. Then each group's range is clipped where that lowers the
+    error, except for queries and keys.
+
+    Sites: norm to the linears that read it; value projection to output projection (grouped heads share scales); up to
+    down projection through a gated activation. Slices of fused projections count as projections. A site whose producer
+    cannot be scaled is skipped with a remark, and its linears are still clipped.
+
+    Needs `--calibrate` with `hessian=true`. Statistics of scaled channels are rescaled.
+  }];
+}
+
+def Ternarize : CompressPass<"ternarize", [ActivationsOption<"i8-token">]> {
+  let summary = "Weights of -s, 0 and s";
+  let description = [{
+    BitNet b1.58 (arXiv 2402.17764): one scale s = mean |w| per matrix, each weight rounded to -1, 0 or 1 times s, input
+    quantized to 8 bits for each token. Meant for models trained that way, which it stores without loss; others
+    lose most of what they know.
+  }];
+}
+
+#endif // LLMC_COMPRESS_PASSES_TD

@@ -1,0 +1,45 @@
+//===- QuantizeLayer.h - what the quantizing passes share ---------------------------------===//
+//
+// Options with their checks, rounding of a weight that may have a mask or codes already, and the
+// attribute that says how inputs are quantized.
+//
+//===----------------------------------------------------------------------------------------===//
+#ifndef LLMC_COMPRESS_QUANTIZELAYER_H
+#define LLMC_COMPRESS_QUANTIZELAYER_H
+
+#include "llmc/Compress/CompressLayers.h"
+
+namespace llmc {
+
+/// The options of the integer quantizers.
+struct QuantizeSettings {
+  IntFormat format;
+  DynamicQuantAttr activations; ///< null: float
+  std::string text;             ///< canonical form for the provenance record
+};
+
+/// Reads the options of a pass. Emits what is wrong with them.
+FailureOr<QuantizeSettings> readQuantizeOptions(ModuleOp module, StringRef pass, int64_t bits,
+                                                int64_t group, bool symmetric, StringRef scale,
+                                                StringRef activations);
+
+/// Reads an activations option; `group` is the block of i8-group, 0 where there is none. A null
+/// attribute means float.
+FailureOr<DynamicQuantAttr> readActivations(ModuleOp module, StringRef pass, StringRef activations,
+                                            int64_t group);
+
+/// The options that choose weights, as text.
+std::string selectionText(StringRef include, StringRef exclude);
+
+/// Rounds the kept weights to the format; a mask stays. Fails as quantizeRtn.
+Status quantizeStored(StoredWeight &weight, const IntFormat &format, Span<const float> limits = {});
+
+/// A note for a weight that has codes already, if it has.
+void noteRequantized(const StoredWeight &weight, SmallVectorImpl<std::string> &notes);
+
+/// Says on all linears of the selection how inputs are quantized.
+void setActivations(ArrayRef<WeightUse> selection, DynamicQuantAttr activations);
+
+} // namespace llmc
+
+#endif // LLMC_COMPRESS_QUANTIZELAYER_H

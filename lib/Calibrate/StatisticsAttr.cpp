@@ -1,0 +1,119 @@
+//===- StatisticsAttr.cpp - calibration statistics as an attribute of llmc.linear ---------===//
+//
+// Channel statistics to resource blobs and back.
+//
+#include "llmc/Calibrate/StatisticsAttr.h"
+
+#include "llmc/IR/WeightData.h"
+#include "mlir/IR/AsmState.h"
+#include "llvm/ADT/SetVector.h"
+
+#include <cstring>
+
+using namespace mlir;
+using namespace llmc;
+
+namespace {
+/// The vectors of the store, by entry.
+struct Moment {
+  llvm::StringLiteral name;
+  std::vector<double> ChannelStatistics::*field;
+};
+} // namespace
+
+static constexpr Moment kMoments[] = {{"mean", &ChannelStatistics::mean},
+                                      {"mean_abs", &ChannelStatistics::meanAbs},
+                                      {"max_abs", &ChannelStatistics::maxAbs},
+                                      {"sum_squares", &ChannelStatistics::sumSquares}};
+
+DictionaryAttr llmc::makeStatisticsAttr(MLIRContext *context, const ChannelStatistics &statistics,
+                                        StringRef key, StringRef suffix) {
+  Builder builder(context);
+  SmallVector<NamedAttribute> entries;
+  auto blobName = [&](StringRef entry) { return (key + "." + entry + suffix).str(); };
+  int64_t channels = statistics.channels();
+  entries.push_back(builder.getNamedAttr("count", builder.getI64IntegerAttr(statistics.count)));
+  for (const Moment &moment : kMoments) {
+    const std::vector<double> &values = statistics.*moment.field;
+    ArrayRef<char> bytes(reinterpret_cast<const char *>(values.data()), values.size() * 8);
+    entries.push_back(builder.getNamedAttr(
+        moment.name, makeResource(RankedTensorType::get({channels}, builder.getF64Type()),
+                                  blobName(moment.name), bytes)));
+  }
+  if (statistics.hasHessian()) {
+    AsmResourceBlob blob = allocateBlob(statistics.hessian.size() * 4);
+    char *out = blob.getMutableData().data();
+    for (size_t i = 0; i < statistics.hessian.size(); ++i) {
+      auto value = static_cast<float>(statistics.hessian[i]);
+      std::memcpy(out + 4 * i, &value, 4);
+    }
+    entries.push_back(builder.getNamedAttr(
+        "hessian", makeResource(RankedTensorType::get({channels, channels}, builder.getF32Type()),
+                                blobName("hessian"), std::move(blob))));
+  }
+  return builder.getDictionaryAttr(entries);
+}
+
+Result<ChannelStatistics> llmc::readStatistics(DictionaryAttr attribute) {
+  ChannelStatistics statistics;
+  auto count = attribute.getAs<IntegerAttr>("count");
+  if (!count)
+    return Failure{"statistics have no count"};
+  statistics.count = count.getInt();
+  auto entry = [&](StringRef name, unsigned rank) -> Result<ElementsAttr> {
+    auto elements = attribute.getAs<ElementsAttr>(name);
+    if (!elements || elements.getShapedType().getRank() != rank ||
+        !isa<Float32Type, Float64Type>(elements.getElementType()) ||
+        !ComponentData(elements).valid())
+      return Failure{"statistics have no " + name.str() + " of f32 or f64 and rank " +
+                     std::to_string(rank)};
+    return elements;
+  };
+  auto doubles = [](ElementsAttr elements) {
+    ComponentData data(elements);
+    std::vector<double> values(elements.getNumElements());
+    if (elements.getElementType().isF64()) {
+      std::memcpy(values.data(), data.bytes().data(), values.size() * 8);
+      return values;
+    }
+    std::vector<float> narrow = readFloats(data.bytes(), elements.getElementType());
+    values.assign(narrow.begin(), narrow.end());
+    return values;
+  };
+  for (const Moment &moment : kMoments) {
+    Result<ElementsAttr> elements = entry(moment.name, 1);
+    if (!elements)
+      return elements.failure();
+    statistics.*moment.field = doubles(*elements);
+  }
+  if (attribute.contains("hessian")) {
+    Result<ElementsAttr> elements = entry("hessian", 2);
+    if (!elements)
+      return elements.failure();
+    statistics.hessian = doubles(*elements);
+  }
+  if (Status ok = statistics.verify(); !ok)
+    return ok.failure();
+  return statistics;
+}
+
+Result<std::optional<ChannelStatistics>> llmc::mergedStatistics(ArrayRef<LinearOp> linears) {
+  std::optional<ChannelStatistics> merged;
+  llvm::SetVector<Attribute> seen;
+  for (LinearOp linear : linears) {
+    DictionaryAttr attribute = getStatistics(linear);
+    if (!attribute)
+      return std::optional<ChannelStatistics>();
+    if (!seen.insert(attribute))
+      continue;
+    Result<ChannelStatistics> statistics = readStatistics(attribute);
+    if (!statistics)
+      return statistics.failure();
+    if (!merged) {
+      merged = std::move(*statistics);
+    } else if (Status ok = merged->merge(*statistics); !ok) {
+      return ok.failure();
+    }
+  }
+  return merged;
+}
