@@ -19,7 +19,7 @@ LogicalResult llmc::runInParallel(ModuleOp module, PassRun run, ArrayRef<WeightU
                     [&](size_t i) { errors[i] = fn(i); });
   for (auto [use, error] : llvm::zip(selection, errors))
     if (error)
-      return mlir::emitError(use.ops[0].getLoc())
+      return mlir::emitError(use.op().getLoc())
              << run.flag << ": weight \"" << use.name << "\": " << *error;
   return success();
 }
@@ -28,7 +28,7 @@ Result<Layer> llmc::readLayer(const WeightUse &use, size_t index) {
   Layer layer;
   layer.index = index;
   layer.name = use.name;
-  Result<StoredWeight> weight = unpackWeight(use.ops[0]);
+  Result<StoredWeight> weight = unpackWeight(use.op());
   if (!weight)
     return weight.failure();
   layer.weight = std::move(*weight);
@@ -59,7 +59,7 @@ void llmc::emitNotes(ModuleOp module, PassRun run, ArrayRef<WeightUse> selection
 void llmc::replaceWeight(WeightUse &use, const PackedWeight &packed, StringRef suffix) {
   SmallVector<ArrayRef<char>> bytes(packed.components.begin(), packed.components.end());
   DictionaryAttr components =
-      makeComponents(use.ops[0].getContext(), use.name, packed.type, bytes, suffix);
+      makeComponents(use.op().getContext(), use.name, packed.type, bytes, suffix);
   for (WeightOp &op : use.ops) {
     op.setComponentsAttr(components);
     op.getResult().setType(packed.type);
@@ -80,8 +80,8 @@ LogicalResult llmc::compressLayers(ModuleOp module, PassRun run, std::vector<Wei
       return layer.message();
     LayerRecord &record = outcomes[i].record;
     record.name = selection[i].name;
-    record.inputHash = hashLayer(selection[i].ops[0], layer->statistics);
-    record.bytesBefore = storedBytes(selection[i].ops[0]);
+    record.inputHash = hashLayer(selection[i].op(), layer->statistics);
+    record.bytesBefore = storedBytes(selection[i].op());
     std::vector<float> original = layer->weight.values;
     int64_t rows = layer->weight.rows, columns = layer->weight.columns;
     Result<LayerResult> result = method(*layer);
@@ -96,6 +96,8 @@ LogicalResult llmc::compressLayers(ModuleOp module, PassRun run, std::vector<Wei
     record.bytesAfter = packed->bytes();
     record.bitsPerWeight = packed->bitsPerWeight();
     record.baseline = result->baseline;
+    if (!result->reference.empty())
+      original = std::move(result->reference);
     measure(record, original, rows, columns, result->weight->values, result->baselineValues,
             layer->statistics);
     outcomes[i].packed = std::move(*packed);

@@ -6,6 +6,7 @@
 #include "llmc/Compress/PruneLayer.h"
 #include "llmc/Compress/QuantizeLayer.h"
 #include "llmc/Numerics/Prune.h"
+#include "llvm/Support/Format.h"
 #include "llvm/Support/raw_ostream.h"
 
 namespace llmc {

@@ -30,14 +30,14 @@ void llmc::measure(LayerRecord &record, Span<const float> weight, int64_t rows, 
   record.relativeError = energy > 0 ? record.error / energy : 0;
 }
 
-static uint64_t hashText(StringRef text, uint64_t seed) {
+static uint64_t hashString(StringRef text, uint64_t seed) {
   return hashBytes(text.data(), text.size(), seed);
 }
 
 uint64_t llmc::hashLayer(WeightOp weight, const std::optional<ChannelStatistics> &statistics) {
   std::string type;
   llvm::raw_string_ostream(type) << weight.getType();
-  uint64_t hash = hashText(type, hashText(weight.getWeightName(), 0));
+  uint64_t hash = hashString(type, hashString(weight.getWeightName(), 0));
   for (NamedAttribute component : weight.getComponents()) { // in order of name
     ComponentData data(cast<ElementsAttr>(component.getValue()));
     hash = hashBytes(data.bytes().data(), data.bytes().size(), hash);

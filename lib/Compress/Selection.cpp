@@ -81,7 +81,7 @@ FailureOr<std::vector<WeightUse>> llmc::collectWeights(ModuleOp module) {
 
 static LogicalResult checkPattern(ModuleOp module, StringRef option, StringRef pattern) {
   std::string why;
-  if (!llvm::Regex(pattern).isValid(why))
+  if (!pattern.empty() && !llvm::Regex(pattern).isValid(why))
     return mlir::emitError(module.getLoc()) << option << "=" << pattern
                                             << " is no regular expression: " << why;
   return success();
@@ -95,7 +95,7 @@ FailureOr<std::vector<WeightUse>> llmc::selectWeights(ModuleOp module, StringRef
   FailureOr<std::vector<WeightUse>> all = collectWeights(module);
   if (failed(all))
     return failure();
-  llvm::Regex included(include), excluded(exclude);
+  llvm::Regex included(include.empty() ? "." : include), excluded(exclude.empty() ? "." : exclude);
   std::vector<WeightUse> selected;
   std::string left;
   size_t matched = 0;

@@ -29,6 +29,9 @@ struct LayerResult {
   std::optional<StoredWeight> weight; ///< none: left as it is
   std::string baseline;               ///< see Provenance.h
   std::vector<float> baselineValues;
+  /// What errors are measured against, with layer.statistics as the method left them; empty: the
+  /// weight as it came in.
+  std::vector<float> reference;
   /// Things to tell the user; equal notes of several layers become one remark.
   SmallVector<std::string, 1> notes;
 };

@@ -15,11 +15,13 @@ namespace llmc {
 /// A weight matrix and everything that reads it.
 struct WeightUse {
   std::string name;
-  SmallVector<WeightOp> ops; ///< one for each function that has it
+  SmallVector<WeightOp> ops; ///< one for each function that has it; all alike
   SmallVector<LinearOp> linears;
   SmallVector<EmbeddingOp> embeddings;
   bool isHead = false;   ///< a linear whose result, but for elementwise steps, is only returned
   bool isOpaque = false; ///< also read by something else, so its storage cannot change
+
+  WeightOp op() const { return ops.front(); }
 };
 
 /// All weight matrices in order of appearance. Fails when two weights of one name differ.
