@@ -1,0 +1,30 @@
+// The pass that runs the model to see its activations.
+#ifndef LLMC_CALIBRATE_PASSES_TD
+#define LLMC_CALIBRATE_PASSES_TD
+
+include "mlir/Pass/PassBase.td"
+
+def Calibrate : Pass<"calibrate", "::mlir::ModuleOp"> {
+  let summary = "Run the model on tokens and keep statistics of what its linears read";
+  let description = [{
+    Compiles the model for this machine with an `llmc.observe` on each distinct input of linears, runs it on the token
+    file, and attaches `llmc.statistics` to each linear: count, mean, mean |x|, max |x|, sum of x^2 and, with
+    `hessian=true`, the sum of x x^T. The model itself is not changed. All data-aware passes read this one store.
+
+    The file is a .npy array of int32 or int64 ids, [rows, n] with each row a sequence of its own, or [n], which is cut
+    into sequences of the model's context. Encoders get the ids as `input_ids` with a mask of ones. Sums run in double
+    precision and in the order of the file, so the result does not depend on the number of threads.
+
+    Some 10,000 ids of text like that of the application are enough for most methods. The Hessian of a linear with K
+    inputs takes 8 K^2 bytes while it is collected; over `max-memory` it is refused with the size it needs.
+  }];
+  let options = [
+    Option<"tokens", "tokens", "std::string", /*default=*/"\"\"", "the token file (.npy); required">,
+    Option<"hessian", "hessian", "bool", /*default=*/"true", "also keep the sum of x x^T">,
+    Option<"maxMemory", "max-memory", "int64_t", /*default=*/"8192", "most MiB that statistics may take">,
+    Option<"threads", "threads", "int64_t", /*default=*/"0", "threads to run on; 0: one for each processor">,
+  ];
+  let dependentDialects = ["::llmc::LLMCDialect"];
+}
+
+#endif // LLMC_CALIBRATE_PASSES_TD

@@ -1,0 +1,268 @@
+"""meaning.py CASE: the numbers a pass leaves in the module against the method written again in NumPy."""
+import sys
+
+import numpy as np
+from weights import Module, dense, run
+
+rng = np.random.default_rng(7)
+
+
+def one_linear(weight, inputs=None):
+    """A module with one linear; `inputs` [tokens, K] become its statistics."""
+    rows, columns = weight.shape
+    statistics = ""
+    if inputs is not None:
+        statistics = " {llmc.statistics = " + store(inputs) + "}"
+    return f"""
+func.func @main(%x: tensor<?x?x{columns}xf32>) -> tensor<?x?x{rows}xf32> {{
+  %w = llmc.weight "w.weight" {{values = {dense(weight)}}} : tensor<{rows}x{columns}xf32>
+  %y = llmc.linear %x, %w{statistics} : tensor<?x?x{columns}xf32>, tensor<{rows}x{columns}xf32>
+  %s = llmc.softmax %y : tensor<?x?x{rows}xf32>
+  return %s : tensor<?x?x{rows}xf32>
+}}"""
+
+
+def store(x):
+    x = x.astype(np.float64)
+    return (f"{{count = {len(x)} : i64, mean = {dense(x.mean(0))}, mean_abs = {dense(np.abs(x).mean(0))}, "
+            f"max_abs = {dense(np.abs(x).max(0))}, sum_squares = {dense((x * x).sum(0))}, "
+            f"hessian = {dense((x.T @ x).astype(np.float32))}}}")
+
+
+def normal(*shape):
+    return rng.standard_normal(shape).astype(np.float32)
+
+
+def correlated(tokens, channels):
+    """Inputs with structure: neighbours alike, a few channels loud."""
+    x = normal(tokens, channels)
+    for j in range(1, channels):
+        x[:, j] = 0.8 * x[:, j - 1] + 0.6 * x[:, j]
+    return x * np.where(np.arange(channels) % 11 == 3, 8, 1).astype(np.float32)
+
+
+def rtn(weight, bits, group, symmetric, scale_type, keep=None):
+    """The grid of include/llmc/Numerics/Quantize.h, in float32."""
+    f = np.float32
+    rows, columns = weight.shape
+    out = np.zeros_like(weight)
+    top = (1 << bits) - 1
+    for n in range(rows):
+        for start in range(0, columns, group or columns):
+            cut = slice(start, min(start + (group or columns), columns))
+            chosen = np.ones(cut.stop - cut.start, bool) if keep is None else keep[n, cut]
+            w = weight[n, cut]
+            if not w[chosen].any():
+                continue
+            if symmetric:
+                extreme = w[chosen][np.argmax(np.abs(w[chosen]))]
+                scale, zero = f(scale_type(-extreme / f(1 << (bits - 1)))), 1 << (bits - 1)
+            else:
+                low, high = min(f(0), w[chosen].min()), max(f(0), w[chosen].max())
+                scale = f(scale_type((high - low) / f(top)))
+                zero = int(np.clip(np.rint(-low / scale), 0, top))
+            codes = np.clip(np.rint(w / scale).astype(int) + zero, 0, top)
+            out[n, cut] = np.where(chosen, (codes - zero).astype(f) * scale, 0)
+    return out
+
+
+def nm_mask(scores, n, m):
+    rows, columns = scores.shape
+    keep = np.zeros(scores.shape, bool)
+    for start in range(0, columns, m):
+        part = scores[:, start:start + m]
+        for row in range(rows):
+            order = np.argsort(part[row], kind="stable")[max(0, part.shape[1] - n):]
+            keep[row, start + order] = True
+    return keep
+
+
+def case_rtn():
+    weight = normal(6, 44)
+    weight[2, 32:] = np.abs(weight[2, 32:])  # a short group of one sign
+    weight[3, :32] = 0
+    for bits in (2, 3, 4, 5, 8):
+        for group in (0, 8, 32):
+            for symmetric in (False, True):
+                for scale, type_ in (("f16", np.float16), ("f32", np.float32)):
+                    text, _ = run(one_linear(weight), f"--rtn-quantize=bits={bits} group={group} scale={scale} "
+                                  f"symmetric={str(symmetric).lower()}")
+                    got = Module(text).values("w.weight")
+                    want = rtn(weight, bits, group, symmetric, type_)
+                    assert np.allclose(got, want, rtol=1e-6, atol=0), (bits, group, symmetric, scale, np.abs(got - want).max())
+
+
+def case_orders():
+    weight = normal(8, 44)
+    inputs = correlated(200, 44)
+    module = one_linear(weight, inputs)
+    keep = nm_mask(np.abs(weight) * np.sqrt((inputs.astype(np.float64) ** 2).sum(0)), 2, 4)
+    text, _ = run(module, "--sparsify-2-4", "--rtn-quantize=group=16")
+    first = Module(text).values("w.weight")
+    assert np.array_equal(first, rtn(weight, 4, 16, False, np.float16, keep))
+    # The other way: codes and scales are those of the dense weight, and the score reads what they mean.
+    dense_codes = rtn(weight, 4, 16, False, np.float16)
+    keep = nm_mask(np.abs(dense_codes) * np.sqrt((inputs.astype(np.float64) ** 2).sum(0)), 2, 4)
+    text, remarks = run(module, "--rtn-quantize=group=16", "--sparsify-2-4")
+    last = Module(text).values("w.weight")
+    assert np.array_equal(last, np.where(keep, dense_codes, 0))
+    assert "pruning first would fit the scales" in remarks
+    # Unstructured, three bits: codes run on over rows.
+    text, _ = run(module, "--magnitude-prune=sparsity=0.3", "--rtn-quantize=bits=3 group=16 symmetric=true")
+    order = np.argsort(np.abs(weight).reshape(-1), kind="stable")[:int(weight.size * 0.3)]
+    keep = np.ones(weight.size, bool)
+    keep[order] = False
+    want = rtn(weight, 3, 16, True, np.float16, keep.reshape(weight.shape))
+    assert np.array_equal(Module(text).values("w.weight"), want)
+    text, _ = run(module, "--rtn-quantize=bits=3 group=16", "--magnitude-prune=sparsity=0.3")
+    codes = rtn(weight, 3, 16, False, np.float16)
+    got = Module(text).values("w.weight")
+    assert np.array_equal(got[got != 0], codes[got != 0]) and (got == 0).sum() >= int(weight.size * 0.3)
+
+
+def case_ternarize():
+    weight = normal(8, 44)
+    text, _ = run(one_linear(weight), "--ternarize")
+    scale = np.float32(np.abs(weight).astype(np.float64).mean())
+    want = np.clip(np.rint(weight / scale), -1, 1) * scale
+    assert np.array_equal(Module(text).values("w.weight"), want)
+    # A weight that is ternary already comes back as it was.
+    text, _ = run(one_linear(want), "--ternarize")
+    assert np.array_equal(Module(text).values("w.weight"), want)
+
+
+def case_lowrank():
+    weight = normal(24, 40)
+    inputs = correlated(400, 40)
+    hessian = (inputs.T.astype(np.float64) @ inputs).astype(np.float32).astype(np.float64)
+    for statistics in (None, inputs):
+        text, _ = run(one_linear(weight, statistics), "--low-rank-decompose=ratio=0.6")
+        module = Module(text)
+        a, b = module.values("w.lowrank_a.weight"), module.values("w.lowrank_b.weight")
+        rank = int(0.6 * 24 * 40 / 64)
+        assert a.shape == (24, rank) and b.shape == (rank, 40)
+        root = np.eye(40) if statistics is None else np.linalg.cholesky(hessian)
+        u, s, v = np.linalg.svd(weight.astype(np.float64) @ root, full_matrices=False)
+        best = (u[:, :rank] * s[:rank]) @ v[:rank] @ np.linalg.inv(root)
+        assert np.abs(a.astype(np.float64) @ b - best).max() < 1e-4
+        name, error, baseline = module.errors(0)[0]
+        assert name == "w.weight" and abs(error - (s[rank:] ** 2).sum()) < 1e-3 * error
+        if statistics is None:
+            assert error == baseline
+        else:
+            assert error < 0.9 * baseline
+
+
+def decoder_layer(fused, bias):
+    """A layer with grouped heads (4 over 2, of 4 channels), width 16, ffn 24. Returns text and its weights."""
+    sizes = {"norm1": (16,), "q": (16, 16), "k": (8, 16), "v": (8, 16), "o": (16, 16), "norm2": (16,),
+             "gate": (24, 16), "up": (24, 16), "down": (16, 24)}
+    weights = {name: normal(*shape) + (2 if len(shape) == 1 else 0) for name, shape in sizes.items()}
+    weights["b"] = normal(32)
+    inputs = {"norm1": correlated(300, 16), "o": correlated(300, 16), "norm2": correlated(300, 16),
+              "down": correlated(300, 24)}
+    if fused:
+        weights["qkv"] = np.concatenate([weights.pop(n) for n in "qkv"])
+        weights["gate_up"] = np.concatenate([weights.pop("gate"), weights.pop("up")])
+    lines = ["func.func @main(%x: tensor<?x?x16xf32>) -> tensor<?x?x16xf32> {"]
+    for name, value in weights.items():
+        type_ = "x".join(map(str, value.shape)) + "xf32"
+        lines.append(f'%{name} = llmc.weight "{name}.weight" {{values = {dense(value)}}} : tensor<{type_}>')
+
+    def linear(out, into, name, site, with_bias=False):
+        n, k = weights[name].shape
+        extra, types = ("bias %b ", ", tensor<32xf32>") if with_bias else ("", "")
+        lines.append(f"%{out} = llmc.linear %{into}, %{name} {extra}{{llmc.statistics = {store(inputs[site])}}} : "
+                     f"tensor<?x?x{k}xf32>, tensor<{n}x{k}xf32>{types}")
+
+    lines.append("%n1 = llmc.rms_norm %x, %norm1 {eps = 1.0e-5 : f64} : tensor<?x?x16xf32>, tensor<16xf32>")
+    if fused:
+        linear("yqkv", "n1", "qkv", "norm1", bias)
+        lines.append("%yq, %yk, %yv = llmc.split %yqkv : tensor<?x?x32xf32> -> tensor<?x?x16xf32>, "
+                     "tensor<?x?x8xf32>, tensor<?x?x8xf32>")
+    else:
+        for name in "qkv":
+            linear("y" + name, "n1", name, "norm1")
+    lines.append("%att = llmc.attention %yq, %yk, %yv {heads = 4 : i64, kv_heads = 2 : i64, scale = 0.5 : f64, causal} "
+                 ": tensor<?x?x16xf32>, tensor<?x?x8xf32>, tensor<?x?x8xf32>")
+    linear("yo", "att", "o", "o")
+    lines.append("%r = arith.addf %x, %yo : tensor<?x?x16xf32>")
+    lines.append("%n2 = llmc.rms_norm %r, %norm2 {eps = 1.0e-5 : f64} : tensor<?x?x16xf32>, tensor<16xf32>")
+    if fused:
+        linear("ygu", "n2", "gate_up", "norm2")
+        lines.append("%yg, %yu = llmc.split %ygu : tensor<?x?x48xf32> -> tensor<?x?x24xf32>, tensor<?x?x24xf32>")
+    else:
+        linear("yg", "n2", "gate", "norm2")
+        linear("yu", "n2", "up", "norm2")
+    lines.append("%h = llmc.gated_activation %yg, %yu {kind = #llmc.activation_kind<silu>} : tensor<?x?x24xf32>")
+    linear("yd", "h", "down", "down")
+    lines += ["%z = arith.addf %r, %yd : tensor<?x?x16xf32>", "return %z : tensor<?x?x16xf32>", "}"]
+    return "\n".join(lines), weights
+
+
+def projections(get, fused):
+    """The same names for both layouts."""
+    w = {n: get(n) for n in ("norm1", "norm2", "o", "down", "b")}
+    if fused:
+        w["q"], w["k"], w["v"] = np.split(get("qkv"), [16, 24])
+        w["gate"], w["up"] = np.split(get("gate_up"), 2)
+    else:
+        w.update({n: get(n) for n in ("q", "k", "v", "gate", "up")})
+    return w
+
+
+def invariants(w, fused):
+    """Products that folding must not change: what each channel carries from its producer to its consumers."""
+    heads = np.arange(16) // 8 * 4 + np.arange(16) % 4  # query head h reads key/value head h / 2
+    products = {f"norm1.{n}": w[n] * w["norm1"] for n in "qkv"}
+    products.update({f"norm2.{n}": w[n] * w["norm2"] for n in ("gate", "up")})
+    norm1_v = w["v"] * w["norm1"]
+    products["v.o"] = np.einsum("oc,ci->oci", w["o"], norm1_v[heads])
+    products["up.down"] = np.einsum("oc,ci->oci", w["down"], w["up"] * w["norm2"])
+    if fused:
+        products["bias.o"] = w["o"] * w["b"][24:][heads]
+        products["bias.qk"] = w["b"][:24]
+    # The parts are only equal up to the other fold of v and up; their products are the same.
+    del products["norm1.v"], products["norm2.up"]
+    return products
+
+
+def case_awq():
+    for fused in (False, True):
+        text, weights = decoder_layer(fused, bias=fused)
+        module = Module(run(text, "--awq-quantize=bits=8 group=8 scale=f32")[0])
+        before = invariants(projections(lambda n: weights[n], fused), fused)
+        after = projections(lambda n: module.values(n + ".weight"), fused)
+        for name, product in invariants(after, fused).items():
+            error = np.abs(product - before[name]).max() / np.abs(before[name]).max()
+            assert error < 0.03, (fused, name, error)
+        scaled = [np.abs(after[n] / weights[n] - 1).max() > 0.05 for n in ("norm1", "norm2")]
+        assert any(scaled), "no norm was scaled, so the test shows nothing"
+        # At 4 bits the search pays, and never costs but for what clipping one group moves elsewhere.
+        errors = Module(run(text, "--awq-quantize=bits=4 group=8")[0]).errors(0)
+        assert sum(e for _, e, _ in errors) < 0.95 * sum(b for _, _, b in errors), errors
+
+
+def case_awq_statistics():
+    text, weights = decoder_layer(False, bias=False)
+    once = Module(run(text, "--awq-quantize=bits=8 group=8 scale=f32 include=^(q|k|v|o)\\.")[0])
+    # Rescaled statistics belong to the scaled weights: the energy tr(W H W^T) of a layer stays.
+    for name in "qkv":
+        found = once.text.split(f"%{name}_weight {{llmc.statistics")[1].split("}")[0]
+        key = found.split("hessian = dense_resource<")[1].split(">")[0]
+        hessian = np.frombuffer(once.blobs[key], np.float32).reshape(16, 16)
+        original = text.split(f"%y{name} = ")[1].split("hessian = ")[1].split('"')[1][2:]
+        before = np.frombuffer(bytes.fromhex(original), np.float32).reshape(16, 16)
+        scale = weights["norm1"] / once.values("norm1.weight")
+        assert np.allclose(hessian * np.outer(scale, scale), before, rtol=1e-4)
+
+
+def case_threads():
+    text, _ = decoder_layer(True, bias=True)
+    passes = ["--awq-quantize", "--sparsify-2-4", "--low-rank-decompose=include=o.weight rank=2"]
+    for chain in (passes[:2], passes[2:], ["--sparsify-2-4", "--rtn-quantize=bits=3"]):
+        first = run(text, *chain)[0]
+        assert first == run(text, *chain)[0] == run(text, *chain, "--mlir-disable-threading")[0]
+
+
+globals()["case_" + sys.argv[1]]()

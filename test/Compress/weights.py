@@ -1,0 +1,92 @@
+"""Weights of a textual module, decompressed by NumPy from nothing but the dialect's description of each scheme."""
+import json
+import re
+import subprocess
+import tempfile
+
+import numpy as np
+
+TYPES = {"f32": np.float32, "f16": np.float16, "f64": np.float64, "ui8": np.uint8}
+
+
+def dense(array):
+    """An array as a dense attribute."""
+    name = {np.dtype(t): n for n, t in TYPES.items()}[array.dtype]
+    shape = "x".join(map(str, array.shape))
+    return f'dense<"0x{array.tobytes().hex().upper()}"> : tensor<{shape}x{name}>'
+
+
+def run(module, *passes):
+    """Runs llmc-opt on a module's text. Returns the output's text and what came on stderr."""
+    with tempfile.NamedTemporaryFile("w", suffix=".mlir") as file:
+        file.write(module)
+        file.flush()
+        done = subprocess.run(["llmc-opt", file.name, "--mlir-print-debuginfo=false", *passes], capture_output=True,
+                              text=True)
+    assert done.returncode == 0, done.stderr
+    return done.stdout, done.stderr
+
+
+class Module:
+    """The weights of a module's text: read() gives the stored components, values() what they mean."""
+
+    def __init__(self, text):
+        self.text = text
+        self.blobs = {key.strip('"'): bytes.fromhex(data)[4:]  # behind 4 bytes of alignment
+                      for key, data in re.findall(r'([\w.$"]+): "0x([0-9A-Fa-f]*)"', text)}
+        self.weights = {name: (body, type_) for name, body, type_ in re.findall(
+            r'llmc\.weight "([^"]+)" \{(.*)\} : (\S.*)$', text, re.M)}
+
+    def read(self, name):
+        body, type_ = self.weights[name]
+        components = {}
+        for key, value, shape, element in re.findall(r"(\w+) = (dense[^:]*) : tensor<([\dx]*x)(\w+)>", body):
+            shape = [int(d) for d in shape.split("x") if d]
+            resource = re.match(r"dense_resource<([^>]+)>", value)
+            if resource:
+                array = np.frombuffer(self.blobs[resource[1].strip('"')], TYPES[element])
+            elif value.startswith('dense<"'):
+                array = np.frombuffer(bytes.fromhex(value[9:-2]), TYPES[element])
+            else:
+                array = np.array(json.loads(value[6:-1]), TYPES[element])
+            components[key] = array.reshape(shape) if array.size == np.prod(shape) else np.broadcast_to(array, shape)
+        return components, type_
+
+    def values(self, name):
+        components, type_ = self.read(name)
+        if type_.startswith("tensor"):
+            return components["values"].astype(np.float32)
+        rows, columns = map(int, re.match(r"!llmc.compressed<(\d+)x(\d+)x", type_).groups())
+        keep = np.ones((rows, columns), bool)
+        if "mask" in components:
+            keep = np.unpackbits(components["mask"], axis=1, bitorder="little")[:, :columns].astype(bool)
+        nm = re.search(r"#llmc.nm<(\d+):(\d+)", type_)
+        if nm and columns % int(nm[2]) == 0:
+            assert (keep.reshape(rows, -1, int(nm[2])).sum(2) == int(nm[1])).all()
+        joined = "#llmc.mask" in type_
+        result = np.zeros((rows, columns), np.float32)
+        if "codes" not in components:
+            result[keep] = components["values"].reshape(-1)
+            return result
+        integer = re.search(r"#llmc.int<(\d), group = (\d+)", type_)
+        bits = int(integer[1]) if integer else 2
+        stream = np.unpackbits(components["codes"].reshape(1 if joined else rows, -1), axis=1, bitorder="little")
+        kept = int(keep.sum()) if joined else int(keep[0].sum())
+        planes = stream[:, :kept * bits].reshape(stream.shape[0], kept, bits).astype(np.int32)
+        codes = np.zeros((rows, columns), np.int32)
+        codes[keep] = (planes << np.arange(bits)).sum(2).reshape(-1)
+        if not integer:
+            result[keep] = ((codes - 1) * components["scales"][0])[keep]
+            return result
+        group = int(integer[2]) or columns
+        at = np.arange(columns) // group
+        scales = components["scales"].astype(np.float32)[:, at]
+        zeros = components["zeros"].astype(np.int32)[:, at] if "zeros" in components else 1 << (bits - 1)
+        result[keep] = ((codes - zeros) * scales)[keep]
+        return result
+
+    def errors(self, step):
+        """[(name, error, baseline_error)] of a pass, from the provenance."""
+        record = re.search(r"llmc.provenance = (.*)\]\}", self.text)[1].split("pass = ")[step]
+        return [(name, float(error), float(base)) for base, error, name in re.findall(
+            r"baseline_error = (\S+) : f64.*? error = (\S+) : f64.*?name = \"([^\"]+)\"", record)]
