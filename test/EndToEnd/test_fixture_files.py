@@ -15,8 +15,10 @@ NAMES = sorted(path.parent.name for path in FIXTURES.glob("*/model.onnx"))
 
 
 def session(name):
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = 1
     return onnxruntime.InferenceSession(
-        FIXTURES / name / "model.onnx", providers=["CPUExecutionProvider"]
+        FIXTURES / name / "model.onnx", options, providers=["CPUExecutionProvider"]
     )
 
 

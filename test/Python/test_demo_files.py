@@ -67,7 +67,11 @@ def test_rows_and_prompts_fit_the_tokenizer():
 
 
 def test_perplexity_is_the_stated_one(facts):
-    session = onnxruntime.InferenceSession(DEMO / "model.onnx", providers=["CPUExecutionProvider"])
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = 1
+    session = onnxruntime.InferenceSession(
+        DEMO / "model.onnx", options, providers=["CPUExecutionProvider"]
+    )
     past = session.get_inputs()[3:]
     nll = []
     for rows in np.split(np.load(DEMO / "heldout.npy").astype(np.int64), 16):
