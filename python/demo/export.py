@@ -26,13 +26,14 @@ from train import cut_rows
 ROW = 256
 CALIBRATION_ROWS = 64
 HELD_OUT_ROWS = 128
+# None ends with a line feed: the tokenizer joins it with the indentation that follows.
 PROMPTS = (
-    "import os\nimport sys\n\n\ndef main(",
-    'class Stack:\n    """A last-in, first-out container."""\n\n    def __init__(self',
-    "def read_lines(filename, encoding=None):\n",
-    "    for name in sorted(self._",
-    "    try:\n        import",
-    "def __eq__(self, other):\n",
+    'class Error(Exception):\n    """Base class',
+    "    if not isinstance(value, int):\n        raise",
+    'def is_empty(self):\n    """Return True if the',
+    '    def close(self):\n        """Close the',
+    "    def __repr__(self):\n        return",
+    "    def __exit__(self, *",
 )
 
 

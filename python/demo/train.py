@@ -210,10 +210,10 @@ def main():
     parser.add_argument("--resume", action="store_true", help="go on from WORK/checkpoint.pt")
     parser.add_argument("--save-every", type=float, default=4, help="minutes between checkpoints")
     parser.add_argument("--workers", type=int, default=2, help="processes of one thread each")
-    parser.add_argument("--rows", type=int, default=8, help="rows of a batch, over all workers")
+    parser.add_argument("--rows", type=int, default=12, help="rows of a batch, over all workers")
     parser.add_argument("--length", type=int, default=256, help="ids in a row; later twice that")
-    parser.add_argument("--muon-rate", type=float, default=0.02)
-    parser.add_argument("--adam-rate", type=float, default=0.004)
+    parser.add_argument("--muon-rate", type=float, default=0.01)
+    parser.add_argument("--adam-rate", type=float, default=0.0018)
     parser.add_argument("--seed", type=int, default=1)
     options = parser.parse_args()
     if options.rows % (2 * options.workers):
