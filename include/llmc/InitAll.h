@@ -5,8 +5,10 @@
 #ifndef LLMC_INITALL_H
 #define LLMC_INITALL_H
 
+#include "llmc/Calibrate/Passes.h"
 #include "llmc/Compress/Passes.h"
 #include "llmc/IR/LLMCDialect.h"
+#include "llmc/Lower/Passes.h"
 
 #include "mlir/Dialect/LLVMIR/LLVMDialect.h"
 #include "mlir/Dialect/Math/IR/Math.h"
@@ -24,10 +26,13 @@ inline void registerAllDialects(DialectRegistry &registry) {
                   vector::VectorDialect>();
 }
 
-/// Passes by flag: MLIR's own of general use (canonicalize, cse, ...) and those of the rooms.
-inline void registerAllPasses() {
+/// Passes by flag: MLIR's own of general use (canonicalize, cse, ...) and those of the rooms. `executor` runs the model
+/// for the passes that need to.
+inline void registerAllPasses(std::shared_ptr<Executor> executor) {
   registerTransformsPasses();
+  registerCalibratePasses(std::move(executor));
   registerCompressPasses();
+  registerLLMCLowerPasses();
 }
 
 } // namespace llmc

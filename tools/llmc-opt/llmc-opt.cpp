@@ -5,6 +5,7 @@
 #include "llmc/InitAll.h"
 #include "llmc/Pipeline/AtomicOutput.h"
 #include "llmc/Pipeline/CommandLine.h"
+#include "llmc/Pipeline/HostExecutor.h"
 
 #include "mlir/Tools/mlir-opt/MlirOptMain.h"
 #include "llvm/Support/InitLLVM.h"
@@ -49,10 +50,12 @@ int main(int argc, char **argv) {
   hideForeignOptions();
   DialectRegistry registry;
   registerAllDialects(registry);
-  registerAllPasses();
+  registerAllPasses(makeHostExecutor());
   registerCLIOptions("llmc-opt", registry);
+  // Defaults of our own: text has locations, and an error does not print the operation, which may be a whole model.
   auto options = llvm::cl::getRegisteredOptions();
   static_cast<llvm::cl::opt<bool> *>(options["mlir-print-debuginfo"])->setValue(true);
+  static_cast<llvm::cl::opt<bool> *>(options["mlir-print-op-on-diagnostic"])->setValue(false);
   llvm::cl::extrahelp examples(kExamples), codes(kExitCodeHelp);
   auto [input, output] = parseCLIOptions(argc, argv, kOverview);
 
