@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Writes docs/Reference from TableGen, with examples taken from the lit tests.
 
-usage: generate.py [--check] [--tblgen PATH]
+usage: generate.py [--check] [--tblgen PATH]      PATH: mlir-tblgen, beside llvm-tblgen
 
 The pages are what mlir-tblgen says, without what only a C++ programmer needs, and:
 
@@ -12,6 +12,7 @@ The pages are what mlir-tblgen says, without what only a C++ programmer needs, a
 With --check nothing is written: exit code 1 if a page on disk is not what would be written.
 """
 import argparse
+import json
 import os
 import re
 import subprocess
@@ -50,16 +51,17 @@ def example_of(path, function=None):
     for line in read(full).split("\n"):
         found = re.match(r"\s*// RUN: (.*)", line)
         if found:
-            run = run or found.group(1)
+            if not run and "llmc-opt" in found.group(1):
+                run = found.group(1)
             continue
         if line.startswith("// -----") or done:
             break
-        if re.match(r"\s*// ?(CHECK|[A-Z0-9-]+(-NEXT|-SAME|-LABEL|-NOT|-DAG|-COUNT-\d+)?:|expected-)", line):
+        if re.match(r"\s*// ?(CHECK|REQUIRES:|[A-Z0-9-]+(-NEXT|-SAME|-LABEL|-NOT|-DAG|-COUNT-\d+)?:|expected-)", line):
             continue
         if line.startswith("func.func") or line.startswith("module"):
             inside = True
             wanted = function is None or f"@{function}(" in line
-        if wanted:
+        if wanted and (inside or not line.lstrip().startswith("//")):
             kept.append(line)
         if inside and line.startswith("}"):
             inside, done = False, wanted
@@ -68,7 +70,8 @@ def example_of(path, function=None):
         raise Problem(f"{path} has no {'RUN line' if not run else 'function to show'}")
     text = re.sub(r"\n{3,}", "\n\n", "\n".join(kept)).strip("\n")
     command = HARNESS.sub("", run.split("|")[0].replace("2>&1", "")).strip().rstrip("\\").strip()
-    command = re.sub(r"\s+", " ", command.replace("%s", os.path.basename(path)))
+    command = command.replace("%s", os.path.basename(path)).replace("%t.npy", "tokens.npy").replace("2>/dev/null", "")
+    command = re.sub(r"\s+", " ", command).strip()
     return f"Example ([{path}](../../{path})):\n\n```\n{command}\n```\n```mlir\n{text}\n```\n"
 
 
@@ -102,6 +105,26 @@ def check_dialect_examples():
                     raise Problem(f"{name}: this example is in no test of test/IR: {squeeze(statement)}")
 
 
+def defaults_of(program, path):
+    """{flag: {option: default}} of the passes in a .td file."""
+    generic = os.path.join(os.path.dirname(program), "llvm-tblgen")
+    records = json.loads(tblgen(generic, ["-dump-json"], path))
+    result = {}
+    for name in records["!instanceof"].get("PassBase", []):
+        options = [records[option["def"]] for option in records[name]["options"]]
+        result[records[name]["argument"]] = {
+            option["argument"]: option["defaultValue"].strip('"') for option in options if option["defaultValue"]}
+    return result
+
+
+def add_defaults(text, defaults):
+    """Appends its default to the line of each option."""
+    def line(found):
+        value = defaults.get(found.group(1))
+        return found.group(0) + (f" (default: {value})" if value else "")
+    return re.sub(r"^-([\w-]+) *: .*$", line, text, flags=re.M)
+
+
 def pass_page(program, title, rooms):
     """All passes of the rooms in the order of their Passes.td, each with its example."""
     parts = []
@@ -112,10 +135,9 @@ def pass_page(program, title, rooms):
         order = re.findall(r'^def \w+\s*:\s*\w+<\s*"([\w-]+)"', read(path), flags=re.M)
         sections = dict(re.findall(r"^(?=### `-([\w-]+)`)(.*?)(?=^### |\Z)", tidy(tblgen(program, ["-gen-pass-doc"], path)),
                                    flags=re.M | re.S))
-        for flag in order:
-            if flag not in sections:
-                raise Problem(f"{path}: mlir-tblgen documents no pass called {flag}")
-            text = sections[flag].replace(f"### `-{flag}`", f"## `--{flag}`", 1)
+        defaults = defaults_of(program, path)
+        for flag in sorted(sections, key=order.index):
+            text = add_defaults(sections[flag], defaults[flag]).replace(f"### `-{flag}`", f"## `--{flag}`", 1)
             text = re.sub(r"^#### Options$", "### Options", text, flags=re.M)
             found = MARKER.search(text)
             default = f"test/{room}/{flag}.mlir"
