@@ -25,7 +25,7 @@ def main():
         if path.endswith(".md"):
             links = re.findall(r"\]\(([^)#\s]+)(?:#[^)]*)?\)", re.sub(r"```.*?```", "", text, flags=re.S))
             targets = [os.path.join(os.path.dirname(path), link) for link in links if "://" not in link]
-        targets += [os.path.join(SOURCE, page) for page in re.findall(r"\bdocs/\w+(?:/\w+)?\.md\b", text)]
+        targets += [os.path.join(SOURCE, page) for page in re.findall(r"(?<![\w/])docs/\w+(?:/\w+)?\.md\b", text)]
         for target in targets:
             if not os.path.exists(target):
                 print(f"{os.path.relpath(path, SOURCE)}: {os.path.relpath(target, SOURCE)} does not exist", file=sys.stderr)

@@ -3,7 +3,8 @@
 
 usage: run_commands.py [--list] FOLDER PAGE...
 
-Every block fenced as ```sh is run, in the order of the page, by one shell that stops at the first failure. It starts in
+Every block fenced as ```sh is run, in the order of the page, by one shell that stops at the first failure; blocks
+fenced as ```python are programs of their own, run in their place. It starts in
 FOLDER/<page>, where model.onnx, calib.npy, heldout.npy and ids.npy are those of the embedded demo model. A block whose
 commands all start with ./run is not run, because ./run is what runs this; but it must be a command that ./run knows.
 Blocks that are not commands to try are fenced as ```console or without a language.
@@ -21,9 +22,12 @@ DEMO = os.path.join(SOURCE, "python", "llmc", "demo")
 def commands_of(path):
     """(the script of a page, the lines that call ./run)"""
     with open(path, encoding="utf-8") as file:
-        blocks = re.findall(r"^```sh\n(.*?)^```", file.read(), flags=re.M | re.S)
+        blocks = re.findall(r"^```(sh|python)\n(.*?)^```", file.read(), flags=re.M | re.S)
     script, runs = [], []
-    for block in blocks:
+    for language, block in blocks:
+        if language == "python":
+            script.append(f"python3 - <<'END'\n{block}END\n")
+            continue
         lines = [line for line in block.split("\n") if line.strip() and not line.strip().startswith("#")]
         if lines and all(line.startswith("./run") for line in lines):
             runs += lines
@@ -63,7 +67,8 @@ def main():
         place = os.path.join(os.path.abspath(folder), os.path.splitext(os.path.basename(page))[0])
         prepare(place)
         print(f"== {page}", flush=True)
-        code = subprocess.run(["sh", "-euxc", script], cwd=place).returncode
+        env = dict(os.environ, PYTHONPATH=os.path.join(SOURCE, "python"), PYTHONDONTWRITEBYTECODE="1")
+        code = subprocess.run(["sh", "-euxc", script], cwd=place, env=env).returncode
         if code:
             print(f"{page}: a command ended with code {code}", file=sys.stderr)
             failed = True
