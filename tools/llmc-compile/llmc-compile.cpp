@@ -149,6 +149,7 @@ int main(int argc, char **argv) {
   DialectRegistry registry;
   registerAllDialects(registry);
   MLIRContext mlirContext(registry);
+  mlirContext.printOpOnDiagnostic(false); // An operation may be a whole model.
   auto source = std::make_shared<llvm::SourceMgr>();
   std::string message;
   auto file = openInputFile(input, &message);

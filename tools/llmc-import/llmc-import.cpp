@@ -86,6 +86,7 @@ int main(int argc, char **argv) {
   DialectRegistry registry;
   registerAllDialects(registry);
   MLIRContext context(registry, MLIRContext::Threading::DISABLED);
+  context.printOpOnDiagnostic(false); // An operation may be a whole model.
   ImportResult result = check ? checkOnnx(input, options) : importOnnx(&context, input, options);
   if (options.progress)
     llvm::errs() << "\r\x1b[K";
