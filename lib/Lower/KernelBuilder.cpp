@@ -6,6 +6,7 @@
 
 #include "mlir/Dialect/MemRef/IR/MemRef.h"
 #include "mlir/Dialect/SCF/IR/SCF.h"
+#include "mlir/IR/TypeUtilities.h"
 
 using namespace mlir;
 using namespace llmc;
@@ -47,8 +48,8 @@ Value llmc::floatConstant(ImplicitLocOpBuilder &b, double value) {
 Value llmc::viewAs(ImplicitLocOpBuilder &b, Value memory, Value offset, Type element) {
   // The planner keeps every access inside the memory; the view's length is never read.
   Value length = indexConstant(b, int64_t(1) << 40);
-  return memref::ViewOp::create(b, MemRefType::get({ShapedType::kDynamic}, element), memory,
-                                offset, ValueRange{length});
+  return memref::ViewOp::create(b, MemRefType::get({ShapedType::kDynamic}, element), memory, offset,
+                                ValueRange{length});
 }
 
 Value llmc::viewRows(ImplicitLocOpBuilder &b, Value arena, Value offset) {
@@ -58,6 +59,38 @@ Value llmc::viewRows(ImplicitLocOpBuilder &b, Value arena, Value offset) {
 Value llmc::rowIndex(ImplicitLocOpBuilder &b, Value row, RowBuffer buffer, Value column) {
   Value start = arith::MulIOp::create(b, row, indexConstant(b, buffer.stride));
   return arith::AddIOp::create(b, start, column);
+}
+
+Value llmc::widenFloat(ImplicitLocOpBuilder &b, Value value, VectorShape shape) {
+  Type type = value.getType(), element = getElementTypeOrSelf(type);
+  if (element.isF32())
+    return value;
+  auto like = [&](Type other) -> Type {
+    auto vector = dyn_cast<VectorType>(type);
+    return vector ? VectorType::get(vector.getShape(), other) : other;
+  };
+  auto constant = [&](TypedAttr scalar) -> Value {
+    if (auto vector = dyn_cast<VectorType>(like(scalar.getType())))
+      return arith::ConstantOp::create(b, DenseElementsAttr::get(vector, Attribute(scalar)));
+    return arith::ConstantOp::create(b, scalar);
+  };
+  auto integer = [&](int32_t bits) { return constant(b.getI32IntegerAttr(bits)); };
+  Type floats = like(b.getF32Type()), ints = like(b.getI32Type());
+  if (element.isF16() && shape.half)
+    return arith::ExtFOp::create(b, floats, value);
+  Value bits = arith::BitcastOp::create(b, like(b.getI16Type()), value);
+  bits = arith::ExtUIOp::create(b, ints, bits);
+  if (element.isBF16())
+    return arith::BitcastOp::create(b, floats, arith::ShLIOp::create(b, bits, integer(16)));
+  // Exponent and fraction move to their places in f32; one product puts the bias right, for
+  // subnormal numbers too.
+  Value magnitude = arith::AndIOp::create(b, bits, integer(0x7fff));
+  magnitude = arith::BitcastOp::create(b, floats, arith::ShLIOp::create(b, magnitude, integer(13)));
+  magnitude = arith::MulFOp::create(b, magnitude, constant(b.getF32FloatAttr(0x1p112f)));
+  Value sign =
+      arith::ShLIOp::create(b, arith::AndIOp::create(b, bits, integer(0x8000)), integer(16));
+  Value result = arith::OrIOp::create(b, arith::BitcastOp::create(b, ints, magnitude), sign);
+  return arith::BitcastOp::create(b, floats, result);
 }
 
 std::pair<Value, Value> llmc::threadRange(ImplicitLocOpBuilder &b, const KernelFrame &frame,

@@ -11,6 +11,8 @@
 using namespace mlir;
 using namespace llmc;
 
+static constexpr double kRoundingShift = 0x1.8p23;
+
 // Sum, or maximum of absolute values, of memory[at + begin .. at + end): lanes first, then across,
 // then the rest.
 Value LinearEmitter::reduceRange(Value begin, Value end, Value memory, Value at,
@@ -42,7 +44,13 @@ void LinearEmitter::quantizeRange(Value begin, Value end, Value rowStart, Value 
   Value usable = arith::CmpFOp::create(b, arith::CmpFPredicate::OGT, scale, zero);
   Value divisor = arith::SelectOp::create(b, usable, scale, one);
   auto quantize = [&](Value value, Value by, Value factor) -> Value {
-    Value code = math::RoundEvenOp::create(b, arith::DivFOp::create(b, value, by));
+    // Adding and subtracting 1.5 * 2^23 rounds half to even below 2^22, on targets without such an
+    // instruction too.
+    Value code = arith::DivFOp::create(b, value, by);
+    bool isVector = code.getType() == floats;
+    Value shift = isVector ? splatFloat(kRoundingShift) : floatConstant(b, kRoundingShift);
+    code = arith::AddFOp::create(b, code, shift);
+    code = arith::SubFOp::create(b, code, shift);
     return plan.folded ? arith::MulFOp::create(b, code, factor).getResult() : code;
   };
   Value length = arith::SubIOp::create(b, end, begin);

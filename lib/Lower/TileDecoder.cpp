@@ -70,7 +70,7 @@ LinearPlan::LinearPlan(const LinearLayout &layout, VectorShape shape) {
 LinearEmitter::LinearEmitter(ImplicitLocOpBuilder &b, const LinearLayout &layout,
                              const LinearPlan &plan, VectorShape shape, const KernelFrame &frame,
                              RowBuffer x)
-    : b(b), layout(layout), plan(plan), lanes(shape.lanes), x(x) {
+    : b(b), layout(layout), plan(plan), shape(shape), lanes(shape.lanes), x(x) {
   Type element = layout.format.element;
   floats = VectorType::get({lanes}, b.getF32Type());
   ints = VectorType::get({lanes}, b.getI32Type());
@@ -144,7 +144,7 @@ Value LinearEmitter::symbolValue(Value block, int64_t inputs, int64_t symbol, in
   if (layout.valueBytes) {
     int64_t offset = start / layout.valueBytes + symbol * layout.tileRows + v * lanes;
     Value value = load(elements, elementView, add(times(block, 4 / layout.valueBytes), offset));
-    return layout.valueBytes == 4 ? value : arith::ExtFOp::create(b, floats, value).getResult();
+    return widenFloat(b, value, shape);
   }
   Value codes = code(block, start / (4 * layout.tileRows), layout.codePlanes, count, symbol, v);
   Value value = arith::SIToFPOp::create(b, floats, codes);
@@ -179,8 +179,7 @@ Value LinearEmitter::scaleVector(Value header, Value row) {
   if (layout.format.kind == CodeFormat::Kind::Ternary)
     return broadcast(loadScalar(elementView, index(0)));
   Value at = add(times(header, 4 / layout.scaleBytes), row);
-  Value scale = load(elements, elementView, at);
-  return layout.scaleBytes == 4 ? scale : arith::ExtFOp::create(b, floats, scale).getResult();
+  return widenFloat(b, load(elements, elementView, at), shape);
 }
 
 Value LinearEmitter::zeroVector(Value header, int64_t group, int64_t v) {

@@ -18,6 +18,7 @@ namespace {
 /// Small arithmetic on indices and scalars.
 struct Scalars {
   ImplicitLocOpBuilder &b;
+  VectorShape shape;
 
   Value index(int64_t value) { return indexConstant(b, value); }
   Value integer(int64_t value) {
@@ -40,10 +41,7 @@ struct Scalars {
   Value byte(Value memory, Value at) {
     return arith::ExtUIOp::create(b, b.getI32Type(), load(memory, at));
   }
-  Value widen(Value value) {
-    return value.getType().isF32() ? value
-                                   : arith::ExtFOp::create(b, b.getF32Type(), value).getResult();
-  }
+  Value widen(Value value) { return widenFloat(b, value, shape); }
   Value toFloat(Value integer) { return arith::SIToFPOp::create(b, b.getF32Type(), integer); }
   /// (code - zero) * scale
   Value affine(Value code, Value zero, Value scale) {
@@ -104,7 +102,7 @@ Kernel llmc::getEmbeddingKernel(KernelBuilder &builder, const CodeFormat &format
       llvm::formatv("embedding_{0}_{1}x{2}_y{3}", formatName(format), rows, columns, y.stride);
   return makeKernel(
       builder, name, [&](ImplicitLocOpBuilder &b, KernelFrame &frame, Value row, Value id) {
-        Scalars s{b};
+        Scalars s{b, builder.shape()};
         Value table = frame.offsets[1];
         Value start = s.add(s.add(table, layout.matrixHeader), s.times(id, layout.rowBytes));
         Value values = viewAs(b, frame.weights, start, format.element);
@@ -143,7 +141,7 @@ Kernel llmc::getPackedEmbeddingKernel(KernelBuilder &builder, const CodeFormat &
                                    columns, y.stride);
   return makeKernel(
       builder, name, [&](ImplicitLocOpBuilder &b, KernelFrame &frame, Value row, Value id) {
-        Scalars s{b};
+        Scalars s{b, builder.shape()};
         Value matrix = frame.offsets[1];
         PackedReader reader{s, layout, viewAs(b, frame.weights, matrix, format.element),
                             viewAs(b, frame.weights, matrix, b.getI32Type()),

@@ -117,6 +117,7 @@ public:
   ImplicitLocOpBuilder &b;
   const LinearLayout &layout;
   const LinearPlan &plan;
+  VectorShape shape;
   int64_t lanes;
   RowBuffer x;
   VectorType floats, ints;

@@ -25,6 +25,7 @@ namespace llmc {
 struct VectorShape {
   int64_t lanes = 8;      ///< f32 in one register.
   int64_t registers = 16; ///< architectural vector registers.
+  bool half = true;       ///< the instruction set widens f16; else it is done with integers.
 };
 
 /// A row buffer operand or result.
@@ -84,6 +85,8 @@ Value viewAs(ImplicitLocOpBuilder &b, Value memory, Value offset, Type element);
 /// memref<?xf32> over a row buffer, and the index of (row, column) in it.
 Value viewRows(ImplicitLocOpBuilder &b, Value arena, Value offset);
 Value rowIndex(ImplicitLocOpBuilder &b, Value row, RowBuffer buffer, Value column);
+/// Finite f32, f16 or bf16 (scalar or vector) as f32, without a call into a runtime library on any target.
+Value widenFloat(ImplicitLocOpBuilder &b, Value value, VectorShape shape);
 /// The half-open part of [0, count) that belongs to this thread: contiguous, static.
 std::pair<Value, Value> threadRange(ImplicitLocOpBuilder &b, const KernelFrame &frame, Value count);
 /// for (i = begin; i < end; i += step) body(i).

@@ -109,6 +109,11 @@ TEST(Linear, OtherVectorShapes) {
   }
 }
 
+TEST(Linear, HalvesWithoutInstructions) {
+  checkFormat("#llmc.int<4, group = 32, scale = f16>", 33, 70, {1, 3}, {8, 16, false});
+  checkFormat("#llmc.dense<f16>", 33, 70, {1, 3}, {8, 16, false});
+}
+
 TEST(Linear, SparseIsSmallerThanDense) {
   RandomWeight dense("!llmc.compressed<32x256xf32, #llmc.int<4, group = 32, scale = f16>>", 1);
   RandomWeight sparse(

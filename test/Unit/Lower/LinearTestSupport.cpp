@@ -46,6 +46,8 @@ std::vector<float> test::randomFloats(size_t count, unsigned seed, float low, fl
   return result;
 }
 
+Type test::parseWeightType(const std::string &text) { return parseType(text, &context()); }
+
 DynamicQuantAttr test::dynamicQuant(int64_t group) {
   return DynamicQuantAttr::get(&context(), IntegerType::get(&context(), 8), group);
 }

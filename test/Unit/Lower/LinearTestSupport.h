@@ -70,6 +70,7 @@ private:
   std::unique_ptr<CompiledKernel> kernel;
 };
 
+Type parseWeightType(const std::string &text);
 std::vector<float> randomFloats(size_t count, unsigned seed, float low = -1, float high = 1);
 DynamicQuantAttr dynamicQuant(int64_t group);
 

@@ -1,0 +1,171 @@
+//===- LinearCodeTest.cpp - machine code and reports of linear kernels ------------------===//
+#include "LinearTestSupport.h"
+
+#include "llmc/Target/Target.h"
+
+#include "llvm/Target/TargetMachine.h"
+
+#include <gtest/gtest.h>
+#include <map>
+
+using namespace mlir;
+using namespace llmc;
+using namespace llmc::test;
+
+namespace {
+
+CodeFormat formatOf(const std::string &scheme, DynamicQuantAttr activations = nullptr) {
+  Type type = parseWeightType("!llmc.compressed<512x1024xf32, " + scheme + ">");
+  return getCodeFormat(type, activations);
+}
+
+// Lines of assembly of a 512x1024 linear.
+std::vector<std::string> assembly(const CodeFormat &format, const TargetOptions &options) {
+  llvm::Expected<TargetInfo> target = resolveTarget(options);
+  EXPECT_TRUE(static_cast<bool>(target)) << llvm::toString(target.takeError());
+  bool half = options.cpu != "x86-64";
+  VectorShape shape{target->lanes, target->registers, half};
+  OwningOpRef<ModuleOp> module = ModuleOp::create(UnknownLoc::get(&context()));
+  KernelBuilder builder(*module, shape);
+  getLinearKernel(builder, format, 512, 1024, {1024, 1024}, {512, 512}, true, RowBuffer{512, 512})
+      .function.setPublic();
+  EXPECT_TRUE(succeeded(lowerToLLVMDialect(*module)));
+  auto machine = makeTargetMachine(*target);
+  EXPECT_TRUE(static_cast<bool>(machine)) << llvm::toString(machine.takeError());
+  llvm::LLVMContext llvmContext;
+  auto llvmModule = translateToLLVM(*module, llvmContext, **machine);
+  EXPECT_TRUE(llvmModule);
+  auto text = emitCode(*llvmModule, **machine, /*assembly=*/true);
+  EXPECT_TRUE(static_cast<bool>(text)) << llvm::toString(text.takeError());
+  SmallVector<StringRef> lines;
+  StringRef(*text).split(lines, '\n');
+  return std::vector<std::string>(lines.begin(), lines.end());
+}
+
+bool isInstruction(StringRef line) {
+  return line.starts_with("\t") && !line.starts_with("\t.") && !line.starts_with("\t#");
+}
+
+// Bodies of the loops without inner loops: from a label to the jump back to it, no label between.
+std::vector<std::vector<std::string>> innerLoops(const std::vector<std::string> &lines) {
+  std::vector<std::vector<std::string>> loops;
+  std::vector<std::string> body;
+  std::string label;
+  for (const std::string &line : lines) {
+    StringRef text(line);
+    if (text.starts_with(".L") && text.contains(':')) {
+      label = text.substr(0, text.find(':')).str();
+      body.clear();
+    } else if (isInstruction(text)) {
+      body.push_back(line);
+      if (text.starts_with("\tj") && text.trim().ends_with(label))
+        loops.push_back(body);
+    }
+  }
+  return loops;
+}
+
+int64_t count(const std::vector<std::string> &lines, StringRef what) {
+  return llvm::count_if(lines, [&](StringRef line) { return line.contains(what); });
+}
+
+TEST(LinearCode, FourBitLoopOnAVX2) {
+  for (DynamicQuantAttr activations : {DynamicQuantAttr(), dynamicQuant(0)}) {
+    auto lines = assembly(formatOf("#llmc.int<4, group = 32, scale = f16>", activations),
+                          {"x86_64-linux-gnu", "znver3", ""});
+    std::vector<std::string> decode;
+    for (const auto &loop : innerLoops(lines))
+      if (count(loop, "vcvtdq2ps") && count(loop, "vfmadd"))
+        decode = loop;
+    ASSERT_FALSE(decode.empty());
+    // A dword of 32 rows: 256 weights, each vector of them shifted (but the first), masked (but the
+    // last), converted, multiplied and added.
+    EXPECT_EQ(count(decode, "vfmadd"), 32);
+    EXPECT_EQ(count(decode, "vcvtdq2ps"), 32);
+    EXPECT_EQ(count(decode, "vpsrld"), 28);
+    EXPECT_EQ(count(decode, "\tvpand\t") + count(decode, "\tvandps\t"), 28);
+    EXPECT_EQ(count(decode, "%rsp"), 0) << "a register was spilled";
+    EXPECT_LE(decode.size(), 144u);
+  }
+}
+
+TEST(LinearCode, PanelLoopOnAVX2) {
+  auto lines = assembly(formatOf("#llmc.dense<f32>"), {"x86_64-linux-gnu", "znver3", ""});
+  int64_t panels = 0;
+  for (const auto &loop : innerLoops(lines)) {
+    // 6 rows by 2 vectors, perhaps unrolled: 2 loads and 6 broadcasts for 12 products.
+    if (count(loop, "vfmadd") == 0 || count(loop, "vfmadd") % 12 != 0)
+      continue;
+    ++panels;
+    EXPECT_EQ(count(loop, "vbroadcastss") * 2, count(loop, "vfmadd"));
+    EXPECT_EQ(count(loop, "%rsp"), 0) << "a register was spilled";
+  }
+  EXPECT_GE(panels, 1);
+}
+
+TEST(LinearCode, CallsNothing) {
+  for (const char *scheme : {"#llmc.int<4, group = 32, scale = f16>", "#llmc.dense<f16>",
+                             "#llmc.dense<bf16>", "#llmc.nm<2:4, #llmc.ternary>"})
+    for (const TargetOptions &target : {TargetOptions{"x86_64-linux-gnu", "x86-64", ""},
+                                        TargetOptions{"x86_64-linux-gnu", "znver4", ""},
+                                        TargetOptions{"aarch64-linux-gnu", "neoverse-n1", ""}}) {
+      auto lines = assembly(formatOf(scheme, dynamicQuant(0)), target);
+      EXPECT_GT(lines.size(), 100u);
+      for (const std::string &line : lines) {
+        bool isCall =
+            StringRef(line).starts_with("\tcall") || StringRef(line).starts_with("\tbl\t");
+        bool isMemory = StringRef(line).contains("memset") || StringRef(line).contains("memcpy");
+        EXPECT_FALSE(isCall && !isMemory) << scheme << ", " << target.cpu << ":" << line;
+      }
+    }
+}
+
+TEST(LinearCode, KernelsAreShared) {
+  OwningOpRef<ModuleOp> module = ModuleOp::create(UnknownLoc::get(&context()));
+  KernelBuilder builder(*module, {8, 16});
+  CodeFormat format = formatOf("#llmc.int<4, group = 32, scale = f16>");
+  auto make = [&](int64_t n, bool bias) {
+    return getLinearKernel(builder, format, n, 64, {64, 64}, {n, 64}, bias, std::nullopt).function;
+  };
+  EXPECT_EQ(make(64, false), make(64, false));
+  EXPECT_NE(make(64, false), make(32, false));
+  EXPECT_NE(make(64, false), make(64, true));
+  EXPECT_EQ(make(64, false).getName(), "linear_int4-g32_64x64_x64_y64");
+}
+
+TEST(LinearReport, SaysFormatBytesAndPath) {
+  auto explain = [&](const std::string &scheme, DynamicQuantAttr activations = nullptr) {
+    return explainLinear(formatOf(scheme, activations), {8, 16}, 512, 1024);
+  };
+  EXPECT_EQ(explain("#llmc.int<4, group = 32, scale = f16>"),
+            "int4-g32: 512x1024, tile 32 rows x 8 inputs, 311296 bytes per token (4.75 bits per "
+            "weight); 1-2 rows: codes from registers; more: decompressed to f32 panels");
+  EXPECT_NE(
+      explain("#llmc.nm<2:4, #llmc.int<4, group = 32, symmetric, scale = f32>>", dynamicQuant(0))
+          .find("nm2x4-int4-g32-sym-f32scale-i8token: "),
+      std::string::npos);
+  EXPECT_NE(explain("#llmc.mask<#llmc.int<8, group = 0, scale = f16>>")
+                .find("mask-int8-row: 512x1024, tile 32 rows x 4 inputs, 525824 bytes"),
+            std::string::npos);
+  EXPECT_NE(explain("#llmc.mask<#llmc.ternary>").find("stored as the zero point"),
+            std::string::npos);
+  EXPECT_NE(explain("#llmc.nm<2:3, #llmc.int<4, group = 32, scale = f16>>").find("straddle"),
+            std::string::npos);
+}
+
+TEST(LinearReport, MissingDataIsAnError) {
+  RandomWeight weight("!llmc.compressed<4x8xf32, #llmc.int<4, group = 0, scale = f16>>", 1);
+  weight.op.setComponentsAttr(DictionaryAttr::get(&context()));
+  Type type = weight.op.getType();
+  CodeFormat format = getCodeFormat(type, nullptr);
+  std::vector<char> out(packedLinearBytes(type, format, {8, 16}));
+  std::string message;
+  ScopedDiagnosticHandler handler(&context(), [&](Diagnostic &diagnostic) {
+    message = diagnostic.str();
+    return success();
+  });
+  EXPECT_TRUE(failed(packLinear(weight.op, format, {8, 16}, out)));
+  EXPECT_EQ(message, "weight \"w\" has no data for component 'codes'");
+}
+
+} // namespace
