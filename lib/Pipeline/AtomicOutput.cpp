@@ -1,7 +1,7 @@
 //===- AtomicOutput.cpp - a file that appears whole or not at all -----------------------===//
 //
-// Temporary file in the same folder, fsync, rename, fsync of the folder. The lock on the temporary tells a living writer
-// from the leftovers of a killed one, whatever became of its process number.
+// Temporary file in the same folder, fsync, rename, fsync of the folder. The lock on the temporary
+// tells a living writer from the leftovers of a killed one, whatever became of its process number.
 //
 #include "llmc/Pipeline/AtomicOutput.h"
 
@@ -42,7 +42,8 @@ static bool isTemporaryName(const std::string &name, const std::string &prefix) 
   return true;
 }
 
-// Removes the temporaries that nobody holds a lock on. Failures do not matter: they cost space, not correctness.
+// Removes the temporaries that nobody holds a lock on. Failures do not matter: they cost space, not
+// correctness.
 static void removeStale(const std::string &folder, const std::string &prefix) {
   DIR *listing = opendir(folder.c_str());
   if (!listing)
@@ -85,7 +86,8 @@ std::unique_ptr<AtomicOutput> AtomicOutput::create(const std::string &path, std:
       continue;
     if (output->file < 0)
       break;
-    // Between open and lock another run may have taken it for a leftover: then it has no name any more.
+    // Between open and lock another run may have taken it for a leftover: then it has no name any
+    // more.
     bool taken = flock(output->file, LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK;
     if (!taken && fstat(output->file, &status) == 0 && status.st_nlink > 0)
       return output;
@@ -132,7 +134,8 @@ bool AtomicOutput::commit(std::string &error) {
     }
     int folder = open(folderOf(final).c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (folder >= 0) {
-      (void)fsync(folder); // Some file systems cannot synchronise folders; the file is whole by now.
+      (void)fsync(
+          folder); // Some file systems cannot synchronise folders; the file is whole by now.
       close(folder);
     }
   }

@@ -16,23 +16,24 @@ using namespace llmc;
 
 static constexpr char kOverview[] =
     "llmc-opt: calibrate, compress and transform a model\n\n"
-    "  Reads a model (.mlirbc bytecode or .mlir text; '-' is standard input), runs the passes in the order they are\n"
-    "  given, and writes the result to -o, or to standard output. An output that ends in .mlirbc is bytecode, any other\n"
-    "  is text with locations. Outputs appear whole or not at all. Models are trusted input; llmc-import is where\n"
-    "  untrusted files come in.\n";
+    "  Reads a model (.mlirbc bytecode or .mlir text; '-' is standard input), runs the passes in\n"
+    "  the order they are given, and writes the result to -o, or to standard output. An output\n"
+    "  that ends in .mlirbc is bytecode, any other is text with locations. Outputs appear whole\n"
+    "  or not at all. Models are trusted input; llmc-import is where untrusted files come in.\n";
 
 static constexpr char kExamples[] =
     "\nEXAMPLES:\n"
     "  llmc-opt --calibrate=tokens=calib.npy model.mlirbc -o calibrated.mlirbc\n"
-    "  llmc-opt --awq-quantize=\"bits=4 group=32\" --sparsify-2-4 calibrated.mlirbc -o small.mlirbc\n"
-    "  llmc-opt --mlir-elide-resource-strings-if-larger=16 --mlir-print-debuginfo=false small.mlirbc   # to read\n";
+    "  llmc-opt --awq-quantize=bits=3 --sparsify-2-4 calibrated.mlirbc -o small.mlirbc\n"
+    "  llmc-opt --mlir-elide-resource-strings-if-larger=16 small.mlirbc       # to read\n";
 
 static int fail(ExitCode code, const llvm::Twine &message) {
   llvm::errs() << "llmc-opt: error: " << message << "\n";
   return code;
 }
 
-// Maps the file. Only text needs the terminating zero, which costs a copy where the size is a multiple of the page.
+// Maps the file. Only text needs the terminating zero, which costs a copy where the size is a
+// multiple of the page.
 static std::unique_ptr<llvm::MemoryBuffer> openInput(StringRef path, std::string &error) {
   bool isBytecode = path.ends_with(".mlirbc");
   auto buffer = isBytecode ? llvm::MemoryBuffer::getFile(path, /*IsText=*/false,
@@ -52,7 +53,8 @@ int main(int argc, char **argv) {
   registerAllDialects(registry);
   registerAllPasses(makeHostExecutor());
   registerCLIOptions("llmc-opt", registry);
-  // Defaults of our own: text has locations, and an error does not print the operation, which may be a whole model.
+  // Defaults of our own: text has locations, and an error does not print the operation, which may
+  // be a whole model.
   auto options = llvm::cl::getRegisteredOptions();
   static_cast<llvm::cl::opt<bool> *>(options["mlir-print-debuginfo"])->setValue(true);
   static_cast<llvm::cl::opt<bool> *>(options["mlir-print-op-on-diagnostic"])->setValue(false);

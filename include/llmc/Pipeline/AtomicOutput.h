@@ -11,9 +11,10 @@
 
 namespace llmc {
 
-/// Bytes go to a hidden temporary `.NAME.PID-N.tmp` in the folder of `path`; commit() synchronises it and gives it the
-/// name. Destroyed without commit(), it leaves nothing. What a killed run left is removed by the next run that
-/// writes the same file: a living writer holds a lock on its temporary, a dead one cannot.
+/// Bytes go to a hidden temporary `.NAME.PID-N.tmp` in the folder of `path`; commit() synchronises
+/// it and gives it the name. Destroyed without commit(), it leaves nothing. What a killed run left
+/// is removed by the next run that writes the same file: a living writer holds a lock on its
+/// temporary, a dead one cannot.
 ///
 /// Where `path` exists and is no regular file (a pipe, /dev/null), bytes go straight to it.
 class AtomicOutput {
@@ -26,8 +27,8 @@ public:
 
   /// For writers that want a descriptor; it stays ours.
   int descriptor() const { return file; }
-  /// Where the bytes are until commit(): for programs that write by name (a linker). They must write into the file, not
-  /// replace it.
+  /// Where the bytes are until commit(): for programs that write by name (a linker). They must
+  /// write into the file, not replace it.
   const std::string &temporaryPath() const { return temporary; }
   const std::string &path() const { return final; }
 

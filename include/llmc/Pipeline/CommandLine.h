@@ -20,10 +20,11 @@ enum ExitCode : int {
 
 /// What to print at the end of --help.
 inline constexpr const char kExitCodeHelp[] =
-    "\nEXIT CODES:\n  0 done, 1 wrong usage, 2 bad input, 3 out of memory or disk, 4 internal error\n";
+    "\nEXIT CODES:\n"
+    "  0 done, 1 wrong usage, 2 bad input, 3 out of memory or disk, 4 internal error\n";
 
-/// The shared library of LLVM brings hundreds of options of its own. Called first thing in main, this moves them to
-/// --help-hidden.
+/// The shared library of LLVM brings hundreds of options of its own. Called first thing in main,
+/// this moves them to `--help-hidden`.
 inline void hideForeignOptions() {
   for (auto [name, option] : llvm::cl::getRegisteredOptions())
     if (option->getOptionHiddenFlag() == llvm::cl::NotHidden && name != "help" && name != "version")

@@ -52,17 +52,19 @@ TEST_F(SchemesTest, IntCodesAreALittleEndianStream) {
                        "!llmc.compressed<1x4xf32, #llmc.int<4, group = 0, scale = f16>>"),
             (Values{-1.0f, 6.0f, 2.5f, -1.5f}));
   // 3 bits cross bytes: 7, 0, 5, 2 are 111 000 101 010 from the low end: 0x47, 0x05.
-  EXPECT_EQ(decompress("codes = dense<[[71, 5]]> : tensor<1x2xui8>, scales = dense<1.0> : "
-                       "tensor<1x1xf32>",
-                       "!llmc.compressed<1x4xf32, #llmc.int<3, group = 0, symmetric, scale = f32>>"),
-            (Values{3.0f, -4.0f, 1.0f, -2.0f}));
+  EXPECT_EQ(
+      decompress("codes = dense<[[71, 5]]> : tensor<1x2xui8>, scales = dense<1.0> : "
+                 "tensor<1x1xf32>",
+                 "!llmc.compressed<1x4xf32, #llmc.int<3, group = 0, symmetric, scale = f32>>"),
+      (Values{3.0f, -4.0f, 1.0f, -2.0f}));
 }
 
 TEST_F(SchemesTest, ShortLastGroupHasItsOwnScale) {
-  EXPECT_EQ(decompress("codes = dense<[[153, 9]]> : tensor<1x2xui8>, scales = dense<[[1.0, -2.0]]> "
-                       ": tensor<1x2xf16>",
-                       "!llmc.compressed<1x3xf32, #llmc.int<4, group = 2, symmetric, scale = f16>>"),
-            (Values{1.0f, 1.0f, -2.0f}));
+  EXPECT_EQ(
+      decompress("codes = dense<[[153, 9]]> : tensor<1x2xui8>, scales = dense<[[1.0, -2.0]]> "
+                 ": tensor<1x2xf16>",
+                 "!llmc.compressed<1x3xf32, #llmc.int<4, group = 2, symmetric, scale = f16>>"),
+      (Values{1.0f, 1.0f, -2.0f}));
 }
 
 TEST_F(SchemesTest, Ternary) {

@@ -1,4 +1,5 @@
-// A file appears whole or not at all; leftovers of dead writers go, temporaries of living ones stay.
+// A file appears whole or not at all; leftovers of dead writers go, temporaries of living ones
+// stay.
 #include "llmc/Pipeline/AtomicOutput.h"
 
 #include "gtest/gtest.h"
@@ -73,7 +74,8 @@ TEST_F(AtomicOutputTest, RemovesWhatADeadWriterLeft) {
   if (child == 0) {
     std::string childError;
     auto output = AtomicOutput::create(path, childError);
-    _exit(output && output->write("part", 4, childError) ? 0 : 1); // as if killed: no destructor runs
+    _exit(output && output->write("part", 4, childError) ? 0
+                                                         : 1); // as if killed: no destructor runs
   }
   int status = 0;
   ASSERT_EQ(waitpid(child, &status, 0), child);
