@@ -39,7 +39,8 @@ std::vector<float> llmc::denseValues(const EmittedWeight &emitted) {
     int64_t from = sourceRow(emitted, r);
     for (int64_t c = 0; c < columns; ++c) {
       double value = weight.values.at(weight.transposed ? c * rows + from : from * columns + c);
-      checkFinite(value, weight, from, c);
+      // The index is that of the file's tensor.
+      checkFinite(value, weight, weight.transposed ? c : from, weight.transposed ? from : c);
       if (emitted.addend)
         value += emitted.addend->values.at(c);
       values[r * columns + c] = static_cast<float>(value);

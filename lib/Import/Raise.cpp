@@ -139,26 +139,28 @@ static void snapFrequencies(RaisedRope &rope, const OnnxModel &model) {
 /// Evaluates each mask alone, for one new position behind longer and longer pasts, to see wide
 /// windows.
 static void lookFarBack(RaisedGraph &graph, const OnnxModel &model) {
-  std::map<std::string, std::pair<int64_t, int64_t>> seen; // mask: farthest seen, nearest hidden
+  std::map<std::string, std::pair<int64_t, int64_t>> seen; // masks: farthest seen, nearest hidden
   int64_t cacheElements = 1;
   for (const DeclaredValue &input : model.inputs())
     if (Raiser::isPast(input))
       cacheElements = std::max(cacheElements, input.dims[1].value * input.dims[3].value);
   Evaluator evaluator(model);
   for (RaisedNode &node : graph.nodes) {
-    if (node.kind != RaisedKind::Attention || node.maskValue.empty())
+    if (node.kind != RaisedKind::Attention || node.maskValues.empty())
       continue;
-    auto entry = seen.find(node.maskValue);
+    std::string key;
+    for (const std::string &name : node.maskValues)
+      key += name + "\n";
+    auto entry = seen.find(key);
     if (entry == seen.end()) {
-      entry = seen.emplace(node.maskValue,
-                           std::make_pair(node.mask.farthestSeen, node.mask.nearestHidden))
-                  .first;
+      entry =
+          seen.emplace(key, std::make_pair(node.mask.farthestSeen, node.mask.nearestHidden)).first;
       for (int64_t past = 32; past <= 65536 && past * cacheElements <= (int64_t(1) << 24);
            past *= 2) {
         Sizes sizes;
         sizes.past = past;
         ValueMap inputs = Raiser::knownInputs(model, sizes);
-        OnnxTensor mask;
+        ValueMap masks;
         try {
           for (const DeclaredValue &input : model.inputs()) {
             if (Raiser::isPast(input))
@@ -166,20 +168,28 @@ static void lookFarBack(RaisedGraph &graph, const OnnxModel &model) {
             else if (!inputs.count(input.name))
               inputs.emplace(input.name, OnnxTensor(input.type, {1, 1}));
           }
-          mask = evaluator.run(inputs, {node.maskValue}).at(node.maskValue);
+          masks = evaluator.run(inputs, node.maskValues);
         } catch (const ImportError &) {
           break; // past the model's longest sequence
         }
-        if (mask.rank() < 1 || mask.shape().back() != past + 1)
+        std::vector<bool> visible(past + 1, true);
+        bool fits = true;
+        for (const auto &named : masks) {
+          const OnnxTensor &mask = named.second;
+          fits &= mask.rank() >= 1 && mask.shape().back() == past + 1;
+          for (int64_t at = 0; fits && at <= past; ++at) {
+            double value = mask.at(mask.size() - 1 - past + at);
+            visible[at] =
+                visible[at] && (mask.type() == ElementType::Bool ? value != 0 : value == 0);
+          }
+        }
+        if (!fits)
           break;
-        for (int64_t key = 0; key <= past; ++key) {
-          double value = mask.at(mask.size() - 1 - past + key);
-          bool visible = mask.type() == ElementType::Bool ? value != 0 : value == 0;
-          int64_t distance = past - key;
-          if (visible)
-            entry->second.first = std::max(entry->second.first, distance);
+        for (int64_t at = 0; at <= past; ++at) {
+          if (visible[at])
+            entry->second.first = std::max(entry->second.first, past - at);
           else
-            entry->second.second = std::min(entry->second.second, distance);
+            entry->second.second = std::min(entry->second.second, past - at);
         }
         if (entry->second.second <= past)
           break;

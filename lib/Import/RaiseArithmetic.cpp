@@ -257,12 +257,10 @@ void Raiser::binary(const NodeProto &node, const Value &a, const Value &b) {
     bool scalar = known.tensor.size() == 1;
     bool tracked = data.kind == Kind::RowStat || data.kind == Kind::Pointwise ||
                    (data.kind == Kind::Scores && !data.masked);
-    if (op == "Add" && data.kind == Kind::Scores && !data.masked &&
-        (!scalar || known.tensor.at(0) == 0 || known.tensor.at(0) < -1e4)) {
+    bool isMask = !scalar || known.tensor.at(0) == 0 || known.tensor.at(0) < -9000;
+    if (op == "Add" && data.kind == Kind::Scores && isMask) {
       Value result = data;
-      result.masked = true;
-      result.mask = known.tensor;
-      result.maskName = node.input(knownA ? 0 : 1);
+      addMask(result, known.tensor, node.input(knownA ? 0 : 1));
       return set(node, 0, std::move(result));
     }
     // Products of data with a number stay views; everything else makes it a function.

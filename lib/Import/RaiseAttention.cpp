@@ -236,6 +236,32 @@ Raiser::HeadOperand Raiser::headOperand(const View &view, const char *what) {
   return out;
 }
 
+/// Masks scores, or masks them further: a key is visible where every mask shows it.
+void Raiser::addMask(Value &scores, const OnnxTensor &mask, const std::string &name) const {
+  auto additive = [](const OnnxTensor &m) {
+    if (m.type() != ElementType::Bool)
+      return castTo(m, ElementType::F64);
+    OnnxTensor result(ElementType::F64, m.shape());
+    for (int64_t i = 0; i < m.size(); ++i)
+      result.mutableDoubles()[i] = m.ints()[i] ? 0 : -std::numeric_limits<double>::infinity();
+    return result;
+  };
+  OnnxTensor added = additive(mask);
+  if (scores.masked) {
+    OnnxTensor before = scores.mask;
+    Shape shape = broadcastShapes(before.shape(), added.shape());
+    BroadcastIndex a(before.shape(), shape), b(added.shape(), shape);
+    OnnxTensor both(ElementType::F64, shape);
+    for (int64_t i = 0; i < both.size(); ++i)
+      both.mutableDoubles()[i] = before.doubles()[a[i]] + added.doubles()[b[i]];
+    added = both;
+  }
+  scores.masked = true;
+  scores.mask = added;
+  if (!name.empty())
+    scores.maskNames.push_back(name);
+}
+
 MaskFacts Raiser::maskFacts(const OnnxTensor &mask, int64_t heads) const {
   MaskFacts facts;
   Shape full = {sizes.batch, heads, sizes.length, sizes.total()};
@@ -318,7 +344,7 @@ Value Raiser::attention(const View &query, const View &key, const View &value,
       facts.seesFuture = false;
     facts.hidesFuture |= causal;
     node.mask = facts;
-    node.maskValue = mask->maskName;
+    node.maskValues = mask->maskNames;
   } else if (!causal) {
     node.mask.seesFuture = sizes.length > 1;
     node.mask.seesPadding = sizes.padding > 0;
@@ -344,7 +370,7 @@ void Raiser::scoresTimesValue(const NodeProto &node, const Value &probs, const V
        v = headView(dataOf(value), 0);
   Value mask;
   mask.tensor = probs.mask;
-  mask.maskName = probs.maskName;
+  mask.maskNames = probs.maskNames;
   if (probs.masked && probs.view.shape.size() == 3 && probs.mask.rank() == 3 &&
       probs.mask.shape()[0] > 1)
     mask.tensor = probs.mask.reshaped({sizes.batch, probs.mask.shape()[0] / sizes.batch,

@@ -142,7 +142,7 @@ void Raiser::attentionOp(const NodeProto &node, const Values &in) {
     if (in[3]->kind != Value::Kind::Known)
       notUnderstood("the mask depends on data");
     mask.tensor = in[3]->tensor;
-    mask.maskName = node.input(3);
+    mask.maskNames = {node.input(3)};
   }
   int64_t left = attributes.getInt("left_window_size", -1);
   bool causal = attributes.getInt("is_causal", 0) != 0;

@@ -89,7 +89,8 @@ struct RaisedNode {
   int64_t heads = 0, kvHeads = 0;
   double scale = 0, softcap = 0;
   RaisedRope queryRope, keyRope;
-  std::string pastKey, pastValue, maskValue;
+  std::string pastKey, pastValue;
+  std::vector<std::string> maskValues;
   bool causal = false, usesPadding = false;
   int64_t window = 0;
   MaskFacts mask;

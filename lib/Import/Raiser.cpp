@@ -371,13 +371,10 @@ void Raiser::visit(const NodeProto &node) {
     const Value *other = scoresFirst ? in[2] : in[1];
     if ((scoresFirst || scoresLast) && other->tensor.size() == 1 && other->tensor.at(0) < -9000) {
       Value masked = scoresFirst ? *in[1] : *in[2];
-      if (masked.masked)
-        notUnderstood("scores are masked twice");
-      masked.masked = true;
-      masked.mask = OnnxTensor(ElementType::Bool, in[0]->tensor.shape());
-      for (int64_t i = 0; i < masked.mask.size(); ++i)
-        masked.mask.mutableInts()[i] = (in[0]->tensor.ints()[i] != 0) == scoresFirst;
-      masked.maskName = scoresFirst ? node.input(0) : "";
+      OnnxTensor visible(ElementType::Bool, in[0]->tensor.shape());
+      for (int64_t i = 0; i < visible.size(); ++i)
+        visible.mutableInts()[i] = (in[0]->tensor.ints()[i] != 0) == scoresFirst;
+      addMask(masked, visible, scoresFirst ? node.input(0) : "");
       return set(node, 0, std::move(masked));
     }
   }

@@ -84,7 +84,7 @@ struct Value {
   View key;
   bool masked = false;
   OnnxTensor mask;
-  std::string maskName;
+  std::vector<std::string> maskNames; ///< Values that are masks, bool (visible) or additive.
 };
 
 /// The arguments where functions of one number are compared.
@@ -119,6 +119,7 @@ private:
   const Value *find(const std::string &name) const;
   [[noreturn]] void notUnderstood(const std::string &reason) const;
   bool evaluateKnown(const NodeProto &node, const Values &in);
+  void addMask(Value &scores, const OnnxTensor &mask, const std::string &name) const;
   void makeWhole(const NodeProto &node, Values &in);
   void finishOutputs();
   std::string scopeOf(const NodeProto &node) const;
