@@ -152,7 +152,8 @@ int main(int argc, char **argv) {
   mlirContext.printOpOnDiagnostic(false); // An operation may be a whole model.
   auto source = std::make_shared<llvm::SourceMgr>();
   std::string message;
-  auto file = openInputFile(input, &message);
+  // Files that are read, not mapped, must have the alignment that the blobs in bytecode were written with.
+  auto file = openInputFile(input, llvm::Align(64), &message);
   if (!file)
     return fail(kExitBadInput, message);
   source->AddNewSourceBuffer(std::move(file), llvm::SMLoc());

@@ -33,11 +33,13 @@ static int fail(ExitCode code, const llvm::Twine &message) {
 }
 
 // Maps the file. Only text needs the terminating zero, which costs a copy where the size is a
-// multiple of the page.
+// multiple of the page. Small files are read, not mapped; the blobs in bytecode want the alignment
+// that they were written with.
 static std::unique_ptr<llvm::MemoryBuffer> openInput(StringRef path, std::string &error) {
   bool isBytecode = path.ends_with(".mlirbc");
   auto buffer = isBytecode ? llvm::MemoryBuffer::getFile(path, /*IsText=*/false,
-                                                         /*RequiresNullTerminator=*/false)
+                                                         /*RequiresNullTerminator=*/false,
+                                                         /*IsVolatile=*/false, llvm::Align(64))
                            : llvm::MemoryBuffer::getFileOrSTDIN(path);
   if (!buffer)
     error = ("cannot open '" + path + "': " + buffer.getError().message()).str();
