@@ -41,27 +41,23 @@ Kernel llmc::getExpectKernel(KernelBuilder &builder, RowBuffer actual, RowBuffer
     Value right = viewRows(b, expectedInWeights ? frame.weights : frame.arena, frame.offsets[1]);
     Value flag = viewAs(b, frame.arena, frame.offsets[2], b.getI32Type());
     Value total = mulIndex(b, frame.rows, actual.width);
-    Value found = forLoop(b, zero, total, 1, ValueRange{zero},
-                          [&](Value item, ValueRange carried) -> SmallVector<Value> {
-                            Value row = divIndex(b, item, actual.width);
-                            Value column = remIndex(b, item, actual.width);
-                            Value x = memref::LoadOp::create(b, left,
-                                                             rowIndex(b, row, actual, column));
-                            Value y = memref::LoadOp::create(b, right,
-                                                             rowIndex(b, row, expected, column));
-                            Value none = arith::CmpIOp::create(b, arith::CmpIPredicate::eq,
-                                                               carried[0], zero);
-                            Value here = arith::SelectOp::create(b, none, addIndex(b, item, 1),
-                                                                 carried[0]);
-                            Value good = agree(b, x, y, atol, rtol, exact);
-                            return {arith::SelectOp::create(b, good, carried[0], here)};
-                          })[0];
+    Value found =
+        forLoop(b, zero, total, 1, ValueRange{zero},
+                [&](Value item, ValueRange carried) -> SmallVector<Value> {
+                  Value row = divIndex(b, item, actual.width);
+                  Value column = remIndex(b, item, actual.width);
+                  Value x = memref::LoadOp::create(b, left, rowIndex(b, row, actual, column));
+                  Value y = memref::LoadOp::create(b, right, rowIndex(b, row, expected, column));
+                  Value none = arith::CmpIOp::create(b, arith::CmpIPredicate::eq, carried[0], zero);
+                  Value here = arith::SelectOp::create(b, none, addIndex(b, item, 1), carried[0]);
+                  Value good = agree(b, x, y, atol, rtol, exact);
+                  return {arith::SelectOp::create(b, good, carried[0], here)};
+                })[0];
     Value narrow = arith::IndexCastOp::create(b, b.getI32Type(), found);
     memref::StoreOp::create(b, narrow, flag, zero);
   };
-  return builder.getOrCreate(kernelName(exact ? "expect_eq" : "expect_close",
-                                        {actual.width, actual.stride, expected.stride,
-                                         expectedInWeights},
-                                        {atol, rtol}),
-                             3, 0, body);
+  return builder.getOrCreate(
+      kernelName(exact ? "expect_eq" : "expect_close",
+                 {actual.width, actual.stride, expected.stride, expectedInWeights}, {atol, rtol}),
+      3, 0, body);
 }

@@ -1,6 +1,7 @@
 //===- LaneBuilder.cpp - rows of f32 in whole vectors and a tail ------------------------===//
 //
-// Tails are masked by constants: a width is known when its kernel is made, so no mask is ever computed.
+// Tails are masked by constants: a width is known when its kernel is made, so no mask is ever
+// computed.
 //
 #include "llmc/Lower/LaneBuilder.h"
 
@@ -25,8 +26,7 @@ Value LaneBuilder::constant(double value) {
 }
 
 Value LaneBuilder::splat(Value scalar) {
-  return vector::BroadcastOp::create(
-      b, VectorType::get({lanes}, scalar.getType()), scalar);
+  return vector::BroadcastOp::create(b, VectorType::get({lanes}, scalar.getType()), scalar);
 }
 
 Value LaneBuilder::load(Value memory, Value index, int64_t count, double fill) {
@@ -118,8 +118,8 @@ void LaneBuilder::forElements(const KernelFrame &frame, int64_t width,
     forLoop(b, start, stop, lanes, [&](Value column) { body(row, column, lanes); });
     if (whole == width)
       return;
-    Value last = arith::CmpIOp::create(b, arith::CmpIPredicate::eq, piece,
-                                       indexConstant(b, pieces - 1));
+    Value last =
+        arith::CmpIOp::create(b, arith::CmpIPredicate::eq, piece, indexConstant(b, pieces - 1));
     auto branch = scf::IfOp::create(b, last, /*withElseRegion=*/false);
     OpBuilder::InsertionGuard guard(b);
     b.setInsertionPointToStart(branch.thenBlock());
@@ -151,7 +151,8 @@ Value llmc::divIndex(ImplicitLocOpBuilder &b, Value x, int64_t y) {
   return y == 1 ? x : arith::DivUIOp::create(b, x, indexConstant(b, y)).getResult();
 }
 Value llmc::remIndex(ImplicitLocOpBuilder &b, Value x, int64_t y) {
-  return y == 1 ? indexConstant(b, 0) : arith::RemUIOp::create(b, x, indexConstant(b, y)).getResult();
+  return y == 1 ? indexConstant(b, 0)
+                : arith::RemUIOp::create(b, x, indexConstant(b, y)).getResult();
 }
 
 Value llmc::rowPosition(ImplicitLocOpBuilder &b, const KernelFrame &frame, Value row) {

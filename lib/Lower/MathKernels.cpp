@@ -1,7 +1,7 @@
 //===- MathKernels.cpp - elementary functions as arithmetic -----------------------------===//
 //
-// exp, tanh, erf and sigmoid in arith operations that every target does inline: no rounding instruction, no table, no
-// call.
+// exp, tanh, erf and sigmoid in arith operations that every target does inline: no rounding
+// instruction, no table, no call.
 //
 #include "llmc/Lower/MathKernels.h"
 
@@ -80,18 +80,15 @@ Value llmc::emitTanh(ImplicitLocOpBuilder &b, Value x) {
   Value magnitude = math::AbsFOp::create(b, x);
   Value power = emitExp(b, arith::AddFOp::create(b, magnitude, magnitude));
   Value one = constant(1.0);
-  Value quotient =
-      arith::DivFOp::create(b, constant(2.0), arith::AddFOp::create(b, power, one));
-  Value large =
-      math::CopySignOp::create(b, arith::SubFOp::create(b, one, quotient), x);
+  Value quotient = arith::DivFOp::create(b, constant(2.0), arith::AddFOp::create(b, power, one));
+  Value large = math::CopySignOp::create(b, arith::SubFOp::create(b, one, quotient), x);
   // 1 - 2 / (e^2x + 1) cancels near 0.
   Value squared = arith::MulFOp::create(b, x, x);
   Value p = polynomial(b, squared,
                        {-0.3333328068256378, 0.13331441581249237, -0.05373971536755562,
                         0.02063908986747265, -0.005704990588128567});
   Value small = fusedMultiplyAdd(b, arith::MulFOp::create(b, p, squared), x, x);
-  Value isSmall =
-      arith::CmpFOp::create(b, arith::CmpFPredicate::OLT, magnitude, constant(0.625));
+  Value isSmall = arith::CmpFOp::create(b, arith::CmpFPredicate::OLT, magnitude, constant(0.625));
   return arith::SelectOp::create(b, isSmall, small, large);
 }
 
@@ -114,8 +111,7 @@ Value llmc::emitErf(ImplicitLocOpBuilder &b, Value x) {
                        {0.12837915122509003, -0.37612488865852356, 0.1128176674246788,
                         -0.02676478400826454, 0.004990446846932173, -0.0005976732354611158});
   Value small = fusedMultiplyAdd(b, q, x, x);
-  Value isSmall =
-      arith::CmpFOp::create(b, arith::CmpFPredicate::OLT, magnitude, constant(0.925));
+  Value isSmall = arith::CmpFOp::create(b, arith::CmpFPredicate::OLT, magnitude, constant(0.925));
   return arith::SelectOp::create(b, isSmall, small, large);
 }
 

@@ -1,11 +1,10 @@
 //===- TileAttention.cpp - attention over blocks of keys --------------------------------===//
 //
-// One loop for both kernels: a tile of a few queries that share a key/value head runs over blocks of
-// 16 keys with a running maximum and sum. Where keys come from the cache, lanes are positions; where
-// they are rows of the arena, lanes are elements of the head, summed by a transpose of 16 keys.
+// One loop for both kernels: a tile of a few queries that share a key/value head runs over blocks
+// of 16 keys with a running maximum and sum.
 //
-#include "llmc/Lower/AttentionKernels.h"
-#include "llmc/Lower/LaneBuilder.h"
+#include "TileAttention.h"
+
 #include "llmc/Lower/MathKernels.h"
 
 #include "mlir/Dialect/MemRef/IR/MemRef.h"
@@ -13,72 +12,12 @@
 #include "mlir/Dialect/Vector/IR/VectorOps.h"
 
 #include <limits>
-#include <numeric>
 
 using namespace mlir;
 using namespace llmc;
 
 /// Below every score, yet finite: a difference of two of them is 0, not NaN.
 static constexpr double kLowest = -1.0e30;
-
-namespace {
-/// How many queries a tile holds: `full` ones, and where they do not cover the queries of a
-/// key/value head, `rest`. The choice never depends on the number of threads.
-struct TileSizes {
-  int64_t full, rest;
-  TileSizes(VectorShape vectors, int64_t group) {
-    // Scores of a tile take half of the registers.
-    int64_t parts = kCacheBlock / vectors.lanes;
-    int64_t most = std::clamp<int64_t>(vectors.registers / 2 / parts, 1, 4);
-    for (int64_t size : {4, 3})
-      if (size <= most && group % size == 0) {
-        full = rest = size;
-        return;
-      }
-    full = most;
-    rest = std::gcd(most, group);
-  }
-};
-
-/// The queries of one tile.
-struct Tile {
-  Value batch, kvHead;
-  SmallVector<Value> query, result, position; ///< first element in q and y; place in the sequence
-};
-
-/// Emits the attention loop; `scores` and values come from the cache or from rows.
-class AttentionEmitter {
-public:
-  AttentionEmitter(ImplicitLocOpBuilder &b, KernelFrame &frame, const AttentionShape &shape,
-                   VectorShape vectors, bool cached);
-  void emit();
-
-private:
-  int64_t paddedValues() const { return (shape.valueSize + l.lanes - 1) / l.lanes * l.lanes; }
-  void emitTiles(int64_t count, Value tiles, Value firstQuery);
-  void emitTile(const Tile &tile);
-  SmallVector<Value> cachedScores(const Tile &tile, Value block);
-  SmallVector<Value> rowScores(const Tile &tile, Value start);
-  /// `lanes` vectors to one: lane i holds the sum of vector i.
-  Value sumEach(SmallVector<Value> vectors);
-  SmallVector<Value> visibleLanes(const Tile &tile, Value start, int64_t part);
-  void accumulate(const Tile &tile, Value block, Value start, ArrayRef<Value> corrections);
-  void accumulatePart(ArrayRef<Value> corrections, Value column, int64_t vectors, int64_t last,
-                      Value values, Value pitch, Value count);
-  /// First float of one cache in a block.
-  Value cacheBlock(Value block);
-
-  ImplicitLocOpBuilder &b;
-  KernelFrame &frame;
-  const AttentionShape &shape;
-  LaneBuilder l;
-  VectorShape vectors;
-  bool cached;
-  int64_t group, parts;
-  Value q, k, v, mask, y, probabilities, sums; ///< memory; the last two are scratch
-  Value length, total;                         ///< queries and keys of a sequence
-};
-} // namespace
 
 AttentionEmitter::AttentionEmitter(ImplicitLocOpBuilder &b, KernelFrame &frame,
                                    const AttentionShape &shape, VectorShape vectors, bool cached)
@@ -115,7 +54,7 @@ void AttentionEmitter::emit() {
   emitTiles(sizes.rest, divIndex(b, rest, sizes.rest), first);
 }
 
-/// `tiles` tiles of `count` queries from `firstQuery` on, of every key/value head of every sequence.
+/// `tiles` tiles of `count` queries from `firstQuery` on, of every key/value head and sequence.
 void AttentionEmitter::emitTiles(int64_t count, Value tiles, Value firstQuery) {
   Value sequences = arith::DivUIOp::create(b, frame.rows, length);
   Value items = arith::MulIOp::create(b, mulIndex(b, sequences, shape.kvHeads), tiles);
@@ -214,123 +153,6 @@ void AttentionEmitter::emitTile(const Tile &tile) {
   }
 }
 
-/// Of each query, which lanes of a vector of keys it sees.
-SmallVector<Value> AttentionEmitter::visibleLanes(const Tile &tile, Value start, int64_t part) {
-  auto narrow = [&](Value index) {
-    return l.splat(arith::IndexCastOp::create(b, b.getI32Type(), index));
-  };
-  auto compare = [&](arith::CmpIPredicate predicate, Value x, Value y) -> Value {
-    return arith::CmpIOp::create(b, predicate, x, y);
-  };
-  SmallVector<int32_t> order(l.lanes);
-  std::iota(order.begin(), order.end(), 0);
-  auto type = VectorType::get({l.lanes}, b.getI32Type());
-  Value lanes = arith::ConstantOp::create(b, DenseElementsAttr::get(type, ArrayRef(order)));
-  Value first = addIndex(b, start, part * l.lanes);
-  Value keys = arith::AddIOp::create(b, narrow(first), lanes);
-  Value common;
-  if (!shape.causal || mask)
-    common = compare(arith::CmpIPredicate::slt, keys, narrow(total));
-  if (mask) {
-    Value at = addIndex(b, arith::MulIOp::create(b, tile.batch, total), first);
-    Value none = arith::ConstantOp::create(b, DenseElementsAttr::get(type, int32_t(0)));
-    Value word = vector::MaskedLoadOp::create(b, type, mask, at, common, none);
-    common = compare(arith::CmpIPredicate::ne, word, none);
-  }
-  SmallVector<Value> visible(tile.query.size(), common);
-  if (!shape.causal)
-    return visible;
-  for (auto [lane, position] : llvm::zip(visible, tile.position)) {
-    Value here = narrow(position);
-    Value seen = compare(arith::CmpIPredicate::sle, keys, here);
-    if (shape.window > 0) {
-      Value distance = arith::SubIOp::create(b, here, keys);
-      Value width = l.splat(arith::ConstantOp::create(b, b.getI32IntegerAttr(shape.window)));
-      seen = arith::AndIOp::create(b, seen, compare(arith::CmpIPredicate::slt, distance, width));
-    }
-    lane = lane ? arith::AndIOp::create(b, lane, seen).getResult() : seen;
-  }
-  return visible;
-}
-
-Value AttentionEmitter::cacheBlock(Value block) {
-  Value bytes = addIndex(b, arith::MulIOp::create(b, block, frame.offsets[3]), frame.offsets[2]);
-  return divIndex(b, bytes, sizeof(float));
-}
-
-SmallVector<Value> AttentionEmitter::cachedScores(const Tile &tile, Value block) {
-  Value keys = addIndex(b, cacheBlock(block), mulIndex(b, tile.kvHead, shape.headSize * kCacheBlock));
-  SmallVector<Value> init(tile.query.size() * parts, l.constant(0.0));
-  return forLoop(b, indexConstant(b, 0), indexConstant(b, shape.headSize), 1, init,
-                 [&](Value d, ValueRange carried) {
-                   SmallVector<Value> columns, next;
-                   Value at = addIndex(b, keys, mulIndex(b, d, kCacheBlock));
-                   for (int64_t part = 0; part < parts; ++part)
-                     columns.push_back(l.load(k, addIndex(b, at, part * l.lanes), l.lanes));
-                   for (auto [i, query] : llvm::enumerate(tile.query)) {
-                     Value element = l.loadSplat(q, addIndex(b, query, d));
-                     for (int64_t part = 0; part < parts; ++part)
-                       next.push_back(vector::FMAOp::create(b, element, columns[part],
-                                                            carried[i * parts + part]));
-                   }
-                   return next;
-                 });
-}
-
-SmallVector<Value> AttentionEmitter::rowScores(const Tile &tile, Value start) {
-  int64_t whole = shape.headSize / l.lanes * l.lanes;
-  Value last = arith::SubIOp::create(b, total, indexConstant(b, 1));
-  Value column = mulIndex(b, tile.kvHead, shape.headSize);
-  Value line = arith::MulIOp::create(b, tile.batch, total);
-  SmallVector<Value> keys, scores;
-  // Keys behind the last one repeat it; their scores are hidden.
-  for (int64_t i = 0; i < kCacheBlock; ++i) {
-    Value key = arith::MinUIOp::create(b, addIndex(b, start, i), last);
-    keys.push_back(rowIndex(b, addIndex(b, line, key), shape.k, column));
-  }
-  for (Value query : tile.query)
-    for (int64_t part = 0; part < parts; ++part) {
-      ArrayRef<Value> own = ArrayRef(keys).slice(part * l.lanes, l.lanes);
-      auto step = [&](Value d, int64_t count, ValueRange carried) {
-        SmallVector<Value> next;
-        Value element = l.load(q, addIndex(b, query, d), count);
-        for (auto [key, sum] : llvm::zip(own, carried))
-          next.push_back(
-              vector::FMAOp::create(b, element, l.load(k, addIndex(b, key, d), count), sum));
-        return next;
-      };
-      SmallVector<Value> products(l.lanes, l.constant(0.0));
-      if (whole > 0)
-        products = forLoop(b, indexConstant(b, 0), indexConstant(b, whole), l.lanes, products,
-                           [&](Value d, ValueRange carried) { return step(d, l.lanes, carried); });
-      if (whole < shape.headSize)
-        products = step(indexConstant(b, whole), shape.headSize - whole, products);
-      scores.push_back(sumEach(products));
-    }
-  return scores;
-}
-
-Value AttentionEmitter::sumEach(SmallVector<Value> vectors) {
-  // Each step halves the number of vectors and the lanes a sum is spread over.
-  for (int64_t span = l.lanes; span > 1; span /= 2) {
-    int64_t half = span / 2, pairs = vectors.size() / 2;
-    SmallVector<int64_t> low, high;
-    for (int64_t lane = 0; lane < l.lanes; ++lane) {
-      int64_t source = lane / span * span + lane % half + (lane % span < half ? 0 : l.lanes);
-      low.push_back(source);
-      high.push_back(source + half);
-    }
-    SmallVector<Value> next;
-    for (int64_t i = 0; i < pairs; ++i) {
-      Value x = vectors[i], z = vectors[i + pairs];
-      next.push_back(l.add(vector::ShuffleOp::create(b, x, z, low),
-                           vector::ShuffleOp::create(b, x, z, high)));
-    }
-    vectors = next;
-  }
-  return vectors[0];
-}
-
 /// Adds `count` values, weighted by the stored probabilities, to the sums.
 void AttentionEmitter::accumulate(const Tile &tile, Value block, Value count,
                                   ArrayRef<Value> corrections) {
@@ -342,8 +164,8 @@ void AttentionEmitter::accumulate(const Tile &tile, Value block, Value count,
     values = addIndex(b, cacheBlock(block), behind);
     pitch = indexConstant(b, shape.valueSize);
   } else {
-    Value line = addIndex(b, arith::MulIOp::create(b, tile.batch, total),
-                          mulIndex(b, block, kCacheBlock));
+    Value line =
+        addIndex(b, arith::MulIOp::create(b, tile.batch, total), mulIndex(b, block, kCacheBlock));
     values = rowIndex(b, line, shape.v, mulIndex(b, tile.kvHead, shape.valueSize));
     pitch = indexConstant(b, shape.v.stride);
   }
@@ -356,8 +178,8 @@ void AttentionEmitter::accumulate(const Tile &tile, Value block, Value count,
             [&](Value column) {
               accumulatePart(corrections, column, width, l.lanes, values, pitch, count);
             });
-  accumulatePart(corrections, indexConstant(b, groups * width * l.lanes),
-                 columns - groups * width, tail, values, pitch, count);
+  accumulatePart(corrections, indexConstant(b, groups * width * l.lanes), columns - groups * width,
+                 tail, values, pitch, count);
 }
 
 /// The same for `vectors` vectors from `column` on, the last of them `last` lanes wide.
@@ -372,19 +194,18 @@ void AttentionEmitter::accumulatePart(ArrayRef<Value> corrections, Value column,
       carried.push_back(arith::MulFOp::create(b, sum, corrections[i]));
     }
   Value first = addIndex(b, values, column);
-  carried = forLoop(
-      b, indexConstant(b, 0), count, 1, carried, [&](Value key, ValueRange before) {
-        Value at = addIndex(b, first, arith::MulIOp::create(b, key, pitch));
-        SmallVector<Value> next, row;
-        for (int64_t j = 0; j < vectors; ++j)
-          row.push_back(l.load(v, addIndex(b, at, j * l.lanes), j + 1 < vectors ? l.lanes : last));
-        for (int64_t i = 0; i < queries; ++i) {
-          Value weight = l.loadSplat(probabilities, addIndex(b, key, i * kCacheBlock));
-          for (int64_t j = 0; j < vectors; ++j)
-            next.push_back(vector::FMAOp::create(b, weight, row[j], before[i * vectors + j]));
-        }
-        return next;
-      });
+  carried = forLoop(b, indexConstant(b, 0), count, 1, carried, [&](Value key, ValueRange before) {
+    Value at = addIndex(b, first, arith::MulIOp::create(b, key, pitch));
+    SmallVector<Value> next, row;
+    for (int64_t j = 0; j < vectors; ++j)
+      row.push_back(l.load(v, addIndex(b, at, j * l.lanes), j + 1 < vectors ? l.lanes : last));
+    for (int64_t i = 0; i < queries; ++i) {
+      Value weight = l.loadSplat(probabilities, addIndex(b, key, i * kCacheBlock));
+      for (int64_t j = 0; j < vectors; ++j)
+        next.push_back(vector::FMAOp::create(b, weight, row[j], before[i * vectors + j]));
+    }
+    return next;
+  });
   for (auto [place, sum] : llvm::zip(places, carried))
     l.store(sum, sums, place, l.lanes);
 }
@@ -408,8 +229,8 @@ static Kernel makeAttention(KernelBuilder &builder, const AttentionShape &shape,
     AttentionEmitter(b, frame, shape, builder.shape(), cached).emit();
   };
   return builder.getOrCreate(attentionName(cached ? "attention_cached" : "attention", shape),
-                             cached || !shape.hasMask ? 4 : 5,
-                             scratchBytes(builder.shape(), shape), body);
+                             cached || !shape.hasMask ? 4 : 5, scratchBytes(builder.shape(), shape),
+                             body);
 }
 
 Kernel llmc::getCachedAttentionKernel(KernelBuilder &builder, const AttentionShape &shape) {

@@ -57,14 +57,14 @@ Kernel llmc::getCacheStoreKernel(KernelBuilder &builder, const AttentionShape &s
         Value from = rowIndex(b, row(position), shape.v, mulIndex(b, head, shape.valueSize));
         Value to = addIndex(b, valueBase, mulIndex(b, place(position), shape.valueSize));
         l.forColumns(shape.valueSize, [&](Value column, int64_t count) {
-          l.store(l.load(values, addIndex(b, from, column), count), cache,
-                  addIndex(b, to, column), count);
+          l.store(l.load(values, addIndex(b, from, column), count), cache, addIndex(b, to, column),
+                  count);
         });
       });
     });
   };
-  return builder.getOrCreate(kernelName("cache_store", {shape.kvHeads, shape.headSize,
-                                                        shape.valueSize, shape.k.stride,
-                                                        shape.v.stride}),
-                             4, 0, body);
+  return builder.getOrCreate(
+      kernelName("cache_store",
+                 {shape.kvHeads, shape.headSize, shape.valueSize, shape.k.stride, shape.v.stride}),
+      4, 0, body);
 }

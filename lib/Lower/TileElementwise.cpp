@@ -15,8 +15,7 @@ using namespace llmc;
 /// 0.5 * x * (1 + phi).
 static Value halfGate(ImplicitLocOpBuilder &b, Value x, Value phi) {
   Value half = arith::MulFOp::create(b, x, constantLike(b, x, 0.5));
-  return arith::MulFOp::create(b, half,
-                               arith::AddFOp::create(b, phi, constantLike(b, x, 1.0)));
+  return arith::MulFOp::create(b, half, arith::AddFOp::create(b, phi, constantLike(b, x, 1.0)));
 }
 
 /// x / (1 + e^(-slope * x)).
@@ -84,10 +83,9 @@ static Kernel makePointwise(KernelBuilder &builder, std::string name, ArrayRef<R
 
 Kernel llmc::getActivationKernel(KernelBuilder &builder, ActivationKind kind, RowBuffer x,
                                  RowBuffer y) {
-  return makePointwise(builder, stringifyActivationKind(kind).str(), {x}, y,
-                       [&](ImplicitLocOpBuilder &b, ArrayRef<Value> in) {
-                         return activate(b, kind, in[0]);
-                       });
+  return makePointwise(
+      builder, stringifyActivationKind(kind).str(), {x}, y,
+      [&](ImplicitLocOpBuilder &b, ArrayRef<Value> in) { return activate(b, kind, in[0]); });
 }
 
 Kernel llmc::getGatedActivationKernel(KernelBuilder &builder, ActivationKind kind, RowBuffer gate,

@@ -52,8 +52,8 @@ Kernel llmc::getRMSNormKernel(KernelBuilder &builder, RowBuffer x, RowBuffer y, 
       });
     });
   };
-  return builder.getOrCreate(
-      kernelName("rms_norm", {x.width, x.stride, y.stride, groups}, {eps}), 3, 0, body);
+  return builder.getOrCreate(kernelName("rms_norm", {x.width, x.stride, y.stride, groups}, {eps}),
+                             3, 0, body);
 }
 
 Kernel llmc::getLayerNormKernel(KernelBuilder &builder, RowBuffer x, RowBuffer y, double eps,
@@ -94,8 +94,9 @@ Kernel llmc::getLayerNormKernel(KernelBuilder &builder, RowBuffer x, RowBuffer y
         Value normal = arith::MulFOp::create(b, centred(column, count), factor);
         Value weight = l.load(scale, column, count);
         Value result =
-            hasBias ? vector::FMAOp::create(b, normal, weight, l.load(bias, column, count)).getResult()
-                    : arith::MulFOp::create(b, normal, weight).getResult();
+            hasBias
+                ? vector::FMAOp::create(b, normal, weight, l.load(bias, column, count)).getResult()
+                : arith::MulFOp::create(b, normal, weight).getResult();
         l.store(result, output, addIndex(b, to, column), count);
       });
     });

@@ -77,8 +77,7 @@ Kernel llmc::getRopeKernel(KernelBuilder &builder, RowBuffer x, RowBuffer y, int
         Value in = addIndex(b, from, mulIndex(b, i, 2)), out = addIndex(b, to, mulIndex(b, i, 2));
         int64_t low = std::min(2 * count, lanes), high = 2 * count - low;
         Value first = l.load(input, in, low);
-        Value second =
-            high > 0 ? l.load(input, addIndex(b, in, lanes), high) : l.constant(0.0);
+        Value second = high > 0 ? l.load(input, addIndex(b, in, lanes), high) : l.constant(0.0);
         auto [even, odd] = reorder(l, first, second, /*together=*/false);
         Rotation r(b, even, odd, cosine, sine);
         auto [one, two] = reorder(l, r.first, r.second, /*together=*/true);
@@ -97,14 +96,15 @@ Kernel llmc::getRopeKernel(KernelBuilder &builder, RowBuffer x, RowBuffer y, int
       });
       l.forColumns(size - 2 * pairs, [&](Value i, int64_t count) {
         Value column = addIndex(b, i, 2 * pairs);
-        l.store(l.load(input, addIndex(b, from, column), count), output,
-                addIndex(b, to, column), count);
+        l.store(l.load(input, addIndex(b, from, column), count), output, addIndex(b, to, column),
+                count);
       });
     });
   };
-  return builder.getOrCreate(kernelName(layout == RopeLayout::Half ? "rope_half" : "rope_interleaved",
-                                        {x.width, x.stride, y.stride, heads, pairs}),
-                             3, 0, body);
+  return builder.getOrCreate(
+      kernelName(layout == RopeLayout::Half ? "rope_half" : "rope_interleaved",
+                 {x.width, x.stride, y.stride, heads, pairs}),
+      3, 0, body);
 }
 
 Kernel llmc::getPositionsKernel(KernelBuilder &builder, int64_t offset) {

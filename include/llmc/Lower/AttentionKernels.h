@@ -4,9 +4,9 @@
 // 2205.14135): never more than a block of scores. Each result row of a head is computed by one
 // thread in a fixed order of keys.
 //
-// The cache of a sequence is a list of blocks of 16 positions; a block holds the parts of all caches
-// of the model, so what a call touches grows with the positions in use. The part of one cache, at
-// kv + block * blockStride + cacheOffset, is
+// The cache of a sequence is a list of blocks of 16 positions; a block holds the parts of all
+// caches of the model, so what a call touches grows with the positions in use. The part of one
+// cache, at kv + block * blockStride + cacheOffset, is
 //
 //   keys   f32 [kvHeads][headSize][16]     16 positions adjacent: a vector of scores needs no
 //   values f32 [kvHeads][16][valueSize]    horizontal sum

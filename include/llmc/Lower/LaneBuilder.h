@@ -1,7 +1,8 @@
 //===- LaneBuilder.h - rows of f32 in whole vectors and a tail --------------------------===//
 //
-// What row kernels share: loads and stores of vectors of exactly `lanes` f32, loops over the columns of a row with a
-// masked tail, reductions in a fixed order, and partitions of rows and columns over threads.
+// What row kernels share: loads and stores of vectors of exactly `lanes` f32, loops over the
+// columns of a row with a masked tail, reductions in a fixed order, and partitions of rows and
+// columns over threads.
 //
 #ifndef LLMC_LOWER_LANEBUILDER_H
 #define LLMC_LOWER_LANEBUILDER_H
@@ -30,7 +31,8 @@ public:
 
   /// body(column, count) for the vectors of a row of `width` columns.
   void forColumns(int64_t width, function_ref<void(Value, int64_t)> body);
-  /// Folds the vectors of a row with `step` into four accumulators that start at `init`, and those with `combine`.
+  /// Folds the vectors of a row with `step` into four accumulators that start at `init`, and those
+  /// with `combine`.
   Value reduceColumns(int64_t width, Value init,
                       function_ref<Value(Value column, int64_t count, Value accumulator)> step,
                       function_ref<Value(Value, Value)> combine);
@@ -42,8 +44,8 @@ public:
   /// x > y ? x : y.
   Value max(Value x, Value y);
 
-  /// body(row, column, count) for this thread's share of a rows x width buffer: pieces of 128 columns, so that single
-  /// rows are shared too.
+  /// body(row, column, count) for this thread's share of a rows x width buffer: pieces of 128
+  /// columns, so that single rows are shared too.
   void forElements(const KernelFrame &frame, int64_t width,
                    function_ref<void(Value, Value, int64_t)> body);
 

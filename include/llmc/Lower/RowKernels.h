@@ -24,9 +24,10 @@ Kernel getLayerNormKernel(KernelBuilder &builder, RowBuffer x, RowBuffer y, doub
 /// llmc.softmax over each row. Offsets {x, y}. In place allowed.
 Kernel getSoftmaxKernel(KernelBuilder &builder, RowBuffer x, RowBuffer y);
 
-/// llmc.rope. Offsets {x, table (weights), y}; the table is that of makeRopeTable. In place allowed.
-Kernel getRopeKernel(KernelBuilder &builder, RowBuffer x, RowBuffer y, int64_t heads,
-                     int64_t pairs, RopeLayout layout);
+/// llmc.rope. Offsets {x, table (weights), y}; the table is that of makeRopeTable. In place
+/// allowed.
+Kernel getRopeKernel(KernelBuilder &builder, RowBuffer x, RowBuffer y, int64_t heads, int64_t pairs,
+                     RopeLayout layout);
 
 /// f32 [context][2 * frequencies]: of each position the cosines, then the sines, of
 /// position * frequency (a product in f32, as exporters compute it), times `attentionFactor`.

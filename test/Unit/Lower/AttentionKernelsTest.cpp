@@ -1,7 +1,7 @@
 //===- AttentionKernelsTest.cpp - attention against a naive reference -------------------===//
 //
-// Shapes with grouped heads, windows, soft caps, odd head sizes and several blocks of keys, with and
-// without cache, all memory that no one wrote full of NaN.
+// Shapes with grouped heads, windows, soft caps, odd head sizes and several blocks of keys, with
+// and without cache, all memory that no one wrote full of NaN.
 //
 #include "KernelRunner.h"
 
@@ -110,8 +110,8 @@ void checkCached(int64_t lanes, const Case &c, const std::vector<int64_t> &calls
         std::function<const float *(int64_t)> value = [&](int64_t i) {
           return v.row(arena, i) + kvHead * c.valueSize;
         };
-        std::vector<double> expected = reference(c, q.row(arena, r) + h * c.headSize, key, value, r,
-                                                 past + rows, nullptr);
+        std::vector<double> expected =
+            reference(c, q.row(arena, r) + h * c.headSize, key, value, r, past + rows, nullptr);
         const float *actual = y.row(arena, r) + h * c.valueSize;
         expectClose({actual, actual + c.valueSize}, expected, kBound, "cached attention");
       }

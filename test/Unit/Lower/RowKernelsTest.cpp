@@ -1,7 +1,7 @@
 //===- RowKernelsTest.cpp - row kernels against double precision ------------------------===//
 //
-// Every kernel over widths around the number of lanes, from views and in place; one thread and three
-// must give the same bits.
+// Every kernel over widths around the number of lanes, from views and in place; one thread and
+// three must give the same bits.
 //
 #include "KernelRunner.h"
 
@@ -236,10 +236,13 @@ TEST_P(RowKernels, ActivationsFarOut) {
 }
 
 TEST_P(RowKernels, Binary) {
-  double (*const operations[])(double, double) = {
-      [](double a, double b) { return a + b; },        [](double a, double b) { return a - b; },
-      [](double a, double b) { return a * b; },        [](double a, double b) { return a / b; },
-      [](double a, double b) { return std::max(a, b); }, [](double a, double b) { return std::min(a, b); }};
+  double (*const operations[])(double,
+                               double) = {[](double a, double b) { return a + b; },
+                                          [](double a, double b) { return a - b; },
+                                          [](double a, double b) { return a * b; },
+                                          [](double a, double b) { return a / b; },
+                                          [](double a, double b) { return std::max(a, b); },
+                                          [](double a, double b) { return std::min(a, b); }};
   const char *const names[] = {"add", "sub", "mul", "div", "max", "min"};
   for (auto [name, operation] : llvm::zip(names, operations))
     for (auto [rows, width] : {std::pair(1, 300), {3, 13}}) {

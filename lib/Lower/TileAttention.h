@@ -1,0 +1,76 @@
+//===- TileAttention.h - the attention loop, in parts -------------------------------------===//
+//
+// Private to the room: what the loop over blocks of keys (TileAttention.cpp) and the scores of a
+// block (TileScores.cpp) share.
+//
+#ifndef LLMC_LIB_LOWER_TILEATTENTION_H
+#define LLMC_LIB_LOWER_TILEATTENTION_H
+
+#include "llmc/Lower/AttentionKernels.h"
+#include "llmc/Lower/LaneBuilder.h"
+
+#include <algorithm>
+#include <numeric>
+
+namespace llmc {
+
+/// How many queries a tile holds: `full` ones, and where they do not cover the queries of a
+/// key/value head, `rest`. The choice never depends on the number of threads.
+struct TileSizes {
+  int64_t full, rest;
+  TileSizes(VectorShape vectors, int64_t group) {
+    // Scores of a tile take half of the registers.
+    int64_t parts = kCacheBlock / vectors.lanes;
+    int64_t most = std::clamp<int64_t>(vectors.registers / 2 / parts, 1, 4);
+    for (int64_t size : {4, 3})
+      if (size <= most && group % size == 0) {
+        full = rest = size;
+        return;
+      }
+    full = most;
+    rest = std::gcd(most, group);
+  }
+};
+
+/// The queries of one tile.
+struct Tile {
+  Value batch, kvHead;
+  SmallVector<Value> query, result, position; ///< first element in q and y; place in the sequence
+};
+
+/// Emits the attention loop; `scores` and values come from the cache or from rows.
+class AttentionEmitter {
+public:
+  AttentionEmitter(ImplicitLocOpBuilder &b, KernelFrame &frame, const AttentionShape &shape,
+                   VectorShape vectors, bool cached);
+  void emit();
+
+private:
+  int64_t paddedValues() const { return (shape.valueSize + l.lanes - 1) / l.lanes * l.lanes; }
+  void emitTiles(int64_t count, Value tiles, Value firstQuery);
+  void emitTile(const Tile &tile);
+  SmallVector<Value> cachedScores(const Tile &tile, Value block);
+  SmallVector<Value> rowScores(const Tile &tile, Value start);
+  /// `lanes` vectors to one: lane i holds the sum of vector i.
+  Value sumEach(SmallVector<Value> vectors);
+  SmallVector<Value> visibleLanes(const Tile &tile, Value start, int64_t part);
+  void accumulate(const Tile &tile, Value block, Value start, ArrayRef<Value> corrections);
+  void accumulatePart(ArrayRef<Value> corrections, Value column, int64_t vectors, int64_t last,
+                      Value values, Value pitch, Value count);
+  /// First float of one cache in a block.
+  Value cacheBlock(Value block);
+
+  ImplicitLocOpBuilder &b;
+  KernelFrame &frame;
+  const AttentionShape &shape;
+  LaneBuilder l;
+  VectorShape vectors;
+  bool cached;
+  int64_t group, parts;
+  Value q, k, v, mask, y, probabilities, sums; ///< memory; the last two are scratch
+  Value length, total;                         ///< queries and keys of a sequence
+};
+
+} // namespace llmc
+
+#endif // LLMC_LIB_LOWER_TILEATTENTION_H

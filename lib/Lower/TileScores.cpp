@@ -1,0 +1,131 @@
+//===- TileScores.cpp - scores of a block of keys -----------------------------------------===//
+//
+// From the cache, lanes are positions: each element of a query times a vector of keys. From rows of
+// the arena, lanes are elements of the head, and 16 sums over lanes are taken at once.
+//
+#include "TileAttention.h"
+
+#include "mlir/Dialect/Vector/IR/VectorOps.h"
+
+#include <numeric>
+
+using namespace mlir;
+using namespace llmc;
+
+/// Of each query, which lanes of a vector of keys it sees.
+SmallVector<Value> AttentionEmitter::visibleLanes(const Tile &tile, Value start, int64_t part) {
+  auto narrow = [&](Value index) {
+    return l.splat(arith::IndexCastOp::create(b, b.getI32Type(), index));
+  };
+  auto compare = [&](arith::CmpIPredicate predicate, Value x, Value y) -> Value {
+    return arith::CmpIOp::create(b, predicate, x, y);
+  };
+  SmallVector<int32_t> order(l.lanes);
+  std::iota(order.begin(), order.end(), 0);
+  auto type = VectorType::get({l.lanes}, b.getI32Type());
+  Value lanes = arith::ConstantOp::create(b, DenseElementsAttr::get(type, ArrayRef(order)));
+  Value first = addIndex(b, start, part * l.lanes);
+  Value keys = arith::AddIOp::create(b, narrow(first), lanes);
+  Value common;
+  if (!shape.causal || mask)
+    common = compare(arith::CmpIPredicate::slt, keys, narrow(total));
+  if (mask) {
+    Value at = addIndex(b, arith::MulIOp::create(b, tile.batch, total), first);
+    Value none = arith::ConstantOp::create(b, DenseElementsAttr::get(type, int32_t(0)));
+    Value word = vector::MaskedLoadOp::create(b, type, mask, at, common, none);
+    common = compare(arith::CmpIPredicate::ne, word, none);
+  }
+  SmallVector<Value> visible(tile.query.size(), common);
+  if (!shape.causal)
+    return visible;
+  for (auto [lane, position] : llvm::zip(visible, tile.position)) {
+    Value here = narrow(position);
+    Value seen = compare(arith::CmpIPredicate::sle, keys, here);
+    if (shape.window > 0) {
+      Value distance = arith::SubIOp::create(b, here, keys);
+      Value width = l.splat(arith::ConstantOp::create(b, b.getI32IntegerAttr(shape.window)));
+      seen = arith::AndIOp::create(b, seen, compare(arith::CmpIPredicate::slt, distance, width));
+    }
+    lane = lane ? arith::AndIOp::create(b, lane, seen).getResult() : seen;
+  }
+  return visible;
+}
+
+Value AttentionEmitter::cacheBlock(Value block) {
+  Value bytes = addIndex(b, arith::MulIOp::create(b, block, frame.offsets[3]), frame.offsets[2]);
+  return divIndex(b, bytes, sizeof(float));
+}
+
+SmallVector<Value> AttentionEmitter::cachedScores(const Tile &tile, Value block) {
+  Value keys =
+      addIndex(b, cacheBlock(block), mulIndex(b, tile.kvHead, shape.headSize * kCacheBlock));
+  SmallVector<Value> init(tile.query.size() * parts, l.constant(0.0));
+  return forLoop(b, indexConstant(b, 0), indexConstant(b, shape.headSize), 1, init,
+                 [&](Value d, ValueRange carried) {
+                   SmallVector<Value> columns, next;
+                   Value at = addIndex(b, keys, mulIndex(b, d, kCacheBlock));
+                   for (int64_t part = 0; part < parts; ++part)
+                     columns.push_back(l.load(k, addIndex(b, at, part * l.lanes), l.lanes));
+                   for (auto [i, query] : llvm::enumerate(tile.query)) {
+                     Value element = l.loadSplat(q, addIndex(b, query, d));
+                     for (int64_t part = 0; part < parts; ++part)
+                       next.push_back(vector::FMAOp::create(b, element, columns[part],
+                                                            carried[i * parts + part]));
+                   }
+                   return next;
+                 });
+}
+
+SmallVector<Value> AttentionEmitter::rowScores(const Tile &tile, Value start) {
+  int64_t whole = shape.headSize / l.lanes * l.lanes;
+  Value last = arith::SubIOp::create(b, total, indexConstant(b, 1));
+  Value column = mulIndex(b, tile.kvHead, shape.headSize);
+  Value line = arith::MulIOp::create(b, tile.batch, total);
+  SmallVector<Value> keys, scores;
+  // Keys behind the last one repeat it; their scores are hidden.
+  for (int64_t i = 0; i < kCacheBlock; ++i) {
+    Value key = arith::MinUIOp::create(b, addIndex(b, start, i), last);
+    keys.push_back(rowIndex(b, addIndex(b, line, key), shape.k, column));
+  }
+  for (Value query : tile.query)
+    for (int64_t part = 0; part < parts; ++part) {
+      ArrayRef<Value> own = ArrayRef(keys).slice(part * l.lanes, l.lanes);
+      auto step = [&](Value d, int64_t count, ValueRange carried) {
+        SmallVector<Value> next;
+        Value element = l.load(q, addIndex(b, query, d), count);
+        for (auto [key, sum] : llvm::zip(own, carried))
+          next.push_back(
+              vector::FMAOp::create(b, element, l.load(k, addIndex(b, key, d), count), sum));
+        return next;
+      };
+      SmallVector<Value> products(l.lanes, l.constant(0.0));
+      if (whole > 0)
+        products = forLoop(b, indexConstant(b, 0), indexConstant(b, whole), l.lanes, products,
+                           [&](Value d, ValueRange carried) { return step(d, l.lanes, carried); });
+      if (whole < shape.headSize)
+        products = step(indexConstant(b, whole), shape.headSize - whole, products);
+      scores.push_back(sumEach(products));
+    }
+  return scores;
+}
+
+Value AttentionEmitter::sumEach(SmallVector<Value> vectors) {
+  // Each step halves the number of vectors and the lanes a sum is spread over.
+  for (int64_t span = l.lanes; span > 1; span /= 2) {
+    int64_t half = span / 2, pairs = vectors.size() / 2;
+    SmallVector<int64_t> low, high;
+    for (int64_t lane = 0; lane < l.lanes; ++lane) {
+      int64_t source = lane / span * span + lane % half + (lane % span < half ? 0 : l.lanes);
+      low.push_back(source);
+      high.push_back(source + half);
+    }
+    SmallVector<Value> next;
+    for (int64_t i = 0; i < pairs; ++i) {
+      Value x = vectors[i], z = vectors[i + pairs];
+      next.push_back(
+          l.add(vector::ShuffleOp::create(b, x, z, low), vector::ShuffleOp::create(b, x, z, high)));
+    }
+    vectors = next;
+  }
+  return vectors[0];
+}
