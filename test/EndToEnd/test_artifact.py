@@ -9,7 +9,7 @@ import subprocess
 import numpy as np
 import pytest
 
-from conftest import BUILD, FIXTURES, HOST, SOURCE, run_tool
+from whole_way import BUILD, FIXTURES, HOST, SOURCE, run_tool
 
 QWEN2 = FIXTURES / "qwen2-optimum" / "model.onnx"
 RUNTIME_IMPORTS = {"memcpy", "memmove", "memset"}
@@ -21,7 +21,6 @@ def vocabulary(base):
 
 def build_program(tmp_path, compiler, base, library, *flags):
     program = tmp_path / "generate"
-    shutil.copy(f"{base}.h", tmp_path / "model.h")
     subprocess.run([compiler, "-std=c99", "-Wall", "-Wextra", "-Werror", *flags, f"-I{SOURCE}/include", f"-I{tmp_path}",
                     SOURCE / "test/EndToEnd/Inputs/generate.c", f"{base}.o", library, "-pthread", "-o", program], check=True)
     return program

@@ -2,7 +2,7 @@
 import numpy as np
 import pytest
 
-from conftest import FIXTURES
+from whole_way import FIXTURES, run_tool
 
 STYLES = ["optimum", "dynamo-18", "dynamo-23", "genai"]
 OWN = sorted(path.parent.name for path in FIXTURES.glob("*/model.onnx"))
@@ -43,14 +43,12 @@ def test_genai_int4(way, architectures, name, oracle, options, bound):
 @pytest.mark.parametrize("style", STYLES)
 def test_stories_greedy(way, stories, style):
     base = way.compiled(way.imported(stories / style / "model.onnx"))
-    from conftest import run_tool
     expected = (stories / "expected.txt").read_text().split()
     assert run_tool("llmc-run", base, "--prompt-ids=1", "--generate=200").split() == expected
 
 
 def test_stories_greedy_int4(way, stories):
     base = way.compiled(way.imported(stories / "genai-int4" / "model.onnx", "--float-activations"))
-    from conftest import run_tool
     expected = (stories / "expected.int4.txt").read_text().split()[:30]
     assert run_tool("llmc-run", base, "--prompt-ids=1", "--generate=30").split() == expected
 
