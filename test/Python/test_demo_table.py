@@ -47,8 +47,10 @@ def test_bits_are_weighted_by_size_and_the_last_pass_counts():
 def test_variants_are_distinct_and_say_how_they_are_made():
     assert len({variant.file for variant in VARIANTS}) == len({variant.name for variant in VARIANTS}) == len(VARIANTS)
     commands = {variant.file: variant.command() for variant in VARIANTS}
-    assert commands["awq4_24"] == 'llmc-opt --awq-quantize="bits=4 group=32" --sparsify-2-4 calibrated.mlirbc'
-    assert commands["mag24"] == "llmc-opt --magnitude-prune=pattern=2:4 model.mlirbc"
+    assert commands["awq4_24"] == \
+        'llmc-opt --awq-quantize="bits=4 group=32" --sparsify-2-4 calibrated.mlirbc -o awq4_24.mlirbc'
+    assert commands["mag24"] == "llmc-opt --magnitude-prune=pattern=2:4 model.mlirbc -o mag24.mlirbc"
+    assert commands["full"] is None
 
 
 def test_rows_are_cut_as_numpy_reads_them(tmp_path, package):

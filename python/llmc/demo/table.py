@@ -16,7 +16,7 @@ COLUMNS = (
 LEGEND = """\
 bytes          the weights file of the compiled model
 bits/w linear  stored bits per weight of the compressed linears in the model, with scales and masks
-bits/w file    bits of the weights file per parameter; embedding, norms and unstructured zeros are dense
+bits/w file    bits of that file per parameter; embedding, norms, unstructured masks are dense
 ppl ratio      perplexity over that of the uncompressed model; stderr from paired differences per id
 KL             KL(uncompressed || variant), mean over the scored ids, in nats; 0 is the same
 same top-1     share of the scored ids where both find the same next id likeliest

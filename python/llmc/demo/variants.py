@@ -20,12 +20,15 @@ class Variant:
         return "calibrated" if self.calibrated else "model"
 
     def command(self):
-        """The passes as one would type them."""
+        """The passes as one would type them, None for the model as imported."""
+        if not self.passes:
+            return None
+
         def quoted(argument):
             return '{}="{}"'.format(*argument.split("=", 1)) if " " in argument else argument
 
         arguments = " ".join(quoted(pass_argument(entry)) for entry in self.passes)
-        return f"llmc-opt {arguments} {self.source()}.mlirbc" if self.passes else "(model.mlirbc as imported)"
+        return f"llmc-opt {arguments} {self.source()}.mlirbc -o {self.file}.mlirbc"
 
 
 INT4 = {"bits": 4, "group": 32}

@@ -40,7 +40,7 @@ def parse_arguments(arguments):
     parser = Parser(prog="llmc demo", description=__doc__)
     build = os.environ.get("LLMC_BUILD", "build")
     parser.add_argument("--work", default=os.path.join(build, "demo"), help="folder for all files (default: %(default)s)")
-    parser.add_argument("--rows", type=int, default=32, help="rows of held-out text to score (default: %(default)s)")
+    parser.add_argument("--rows", type=int, default=64, help="rows of held-out text to score (default: %(default)s)")
     parser.add_argument("--threads", type=int, default=min(os.cpu_count() or 1, 8),
                         help="threads for scoring; speed is always measured with one (default: %(default)s)")
     parser.add_argument("--only", default="", help="only variants with this in their name, and the uncompressed one")
@@ -142,10 +142,13 @@ def run_demo(options):
     print(format_table(rows) + "\n")
     print(LEGEND.format(prefill_ids=TIMED_IDS, decode_ids=TIMED_IDS // 2 - 1) + "\n")
     print(f"Scored {scored:,} ids of held-out text ({options.rows} rows); the uncompressed model's perplexity is "
-          f"{rows[0]['ppl']:.2f}.\nEach variant, in {work}, with calibrated.mlirbc from llmc-opt "
-          "--calibrate=tokens=calib.npy model.mlirbc:")
-    for row in rows:
-        print(f"  {row['name']:<20} {row['command']}")
+          f"{rows[0]['ppl']:.2f}.\nMade by these commands, in the order of the table:")
+    for command in ("llmc-import model.onnx -o model.mlirbc",
+                    "llmc-opt --calibrate=tokens=calib.npy model.mlirbc -o calibrated.mlirbc",
+                    *(row["command"] for row in rows if row["command"]),
+                    f"llmc-compile --target={host_target()} --cpu=native NAME.mlirbc -o NAME    # each",
+                    "llmc-run NAME --perplexity=heldout.npy --baseline=full --json              # each"):
+        print(f"  {command}")
     if options.json:
         content = {"rows": rows, "scored_ids": scored, "seconds": round(time.monotonic() - begun, 1)}
         pathlib.Path(options.json).write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
