@@ -20,6 +20,8 @@ CompileConfig CompileConfig::get(ModuleOp module) {
     config.prefix = prefix.str();
   read("lanes", config.vectors.lanes);
   read("registers", config.vectors.registers);
+  if (auto half = dictionary.getAs<BoolAttr>("half"))
+    config.vectors.half = half.getValue();
   read("context", config.context);
   read("chunk", config.chunk);
   read("max_tokens", config.maxTokens);
@@ -32,6 +34,7 @@ void CompileConfig::set(ModuleOp module) const {
       b.getNamedAttr("prefix", b.getStringAttr(prefix)),
       b.getNamedAttr("lanes", b.getI64IntegerAttr(vectors.lanes)),
       b.getNamedAttr("registers", b.getI64IntegerAttr(vectors.registers)),
+      b.getNamedAttr("half", b.getBoolAttr(vectors.half)),
       b.getNamedAttr("context", b.getI64IntegerAttr(context)),
       b.getNamedAttr("chunk", b.getI64IntegerAttr(chunk)),
       b.getNamedAttr("max_tokens", b.getI64IntegerAttr(maxTokens)),

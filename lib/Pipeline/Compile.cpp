@@ -70,7 +70,7 @@ FailureOr<std::unique_ptr<Compilation>> Compilation::create(ModuleOp module,
     return failure();
   CompileConfig &config = result->settings;
   config.prefix = options.prefix;
-  config.vectors = {result->machine.lanes, result->machine.registers};
+  config.vectors = {result->machine.lanes, result->machine.registers, result->machine.half};
   int64_t tables = tableLimit(module);
   auto stated = module->getAttrOfType<IntegerAttr>("llmc.context");
   int64_t natural = stated ? stated.getInt() : tables ? tables : 2048;

@@ -112,6 +112,7 @@ Expected<TargetInfo> llmc::resolveTarget(const TargetOptions &options) {
   if (triple.getArch() == Triple::x86_64) {
     info.lanes = has("avx512f") ? 16 : has("avx") ? 8 : 4;
     info.registers = has("avx512f") ? 32 : 16;
+    info.half = has("f16c");
     info.strategy = has("avx512vnni") ? "avx512vnni"
                     : has("avx512f")  ? "avx512"
                     : has("avxvnni")  ? "avxvnni"

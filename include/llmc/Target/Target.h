@@ -33,6 +33,7 @@ struct TargetInfo {
   std::vector<std::string> features; ///< Sorted names of the features the code may use.
   int64_t lanes = 4;                 ///< f32 in one vector register.
   int64_t registers = 16;            ///< Vector registers.
+  bool half = true;                  ///< f16 is widened by an instruction.
   std::string strategy;              ///< avx512vnni, avxvnni, avx2, neon ...: what --explain prints.
 };
 

@@ -23,8 +23,7 @@ CodeFormat formatOf(const std::string &scheme, DynamicQuantAttr activations = nu
 std::vector<std::string> assembly(const CodeFormat &format, const TargetOptions &options) {
   llvm::Expected<TargetInfo> target = resolveTarget(options);
   EXPECT_TRUE(static_cast<bool>(target)) << llvm::toString(target.takeError());
-  bool half = options.cpu != "x86-64";
-  VectorShape shape{target->lanes, target->registers, half};
+  VectorShape shape{target->lanes, target->registers, target->half};
   OwningOpRef<ModuleOp> module = ModuleOp::create(UnknownLoc::get(&context()));
   KernelBuilder builder(*module, shape);
   getLinearKernel(builder, format, 512, 1024, {1024, 1024}, {512, 512}, true, RowBuffer{512, 512})
