@@ -162,8 +162,8 @@ private:
     if (inputs.empty())
       return fail() << "the model has no llmc.linear";
     Collector collector;
-    collector.threads = threads ? static_cast<int>(threads)
-                                : static_cast<int>(std::thread::hardware_concurrency());
+    collector.threads =
+        threads ? static_cast<int>(threads) : static_cast<int>(std::thread::hardware_concurrency());
     if (failed(reserve(inputs, collector)) || failed(observe(module, *file, inputs, collector)))
       return failure();
     return attach(inputs, collector);
@@ -179,7 +179,8 @@ private:
     };
     if (mebibytes(hessian) > maxMemory) {
       auto error = fail() << "the statistics of " << inputs.size() << " inputs take "
-                          << mebibytes(hessian) << " MiB, more than max-memory=" << maxMemory;
+                          << mebibytes(hessian)
+                          << " MiB, more than max-memory=" << int64_t(maxMemory);
       if (hessian)
         error << "; with hessian=false they take " << mebibytes(false) << " MiB";
       return error;
@@ -205,15 +206,17 @@ private:
     FailureOr<std::unique_ptr<ExecutableModel>> model = executor->compile(*copy, options);
     if (failed(model))
       return failure();
-    (*model)->setObserver([&](StringRef name, const float *values, int64_t rows, int64_t width,
-                              int64_t stride) { collector.add(name, values, rows, width, stride); });
+    (*model)->setObserver(
+        [&](StringRef name, const float *values, int64_t rows, int64_t width, int64_t stride) {
+          collector.add(name, values, rows, width, stride);
+        });
 
     int64_t known = countIds(module, **model), context = (*model)->context();
     for (size_t i = 0; known && i < file.ids.size(); ++i)
       if (file.ids[i] < 0 || file.ids[i] >= known)
-        return fail() << "'" << tokens << "': id " << file.ids[i] << " at row "
-                      << i / file.length << ", column " << i % file.length
-                      << " is outside the vocabulary of " << known;
+        return fail() << "'" << tokens << "': id " << file.ids[i] << " at row " << i / file.length
+                      << ", column " << i % file.length << " is outside the vocabulary of "
+                      << known;
     bool step = (*model)->vocabulary() != 0;
     if (!file.flat && context > 0 && file.length > context)
       return fail() << "'" << tokens << "': rows of " << file.length

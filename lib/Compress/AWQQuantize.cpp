@@ -4,10 +4,10 @@
 // by layer. A weight may lose rows at one site and gain columns at another; both are applied before
 // it is rounded.
 //
+#include "llmc/Calibrate/StatisticsAttr.h"
 #include "llmc/Compress/FoldScales.h"
 #include "llmc/Compress/Passes.h"
 #include "llmc/Compress/QuantizeLayer.h"
-#include "llmc/Calibrate/StatisticsAttr.h"
 
 #include <limits>
 

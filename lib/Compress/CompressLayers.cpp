@@ -15,8 +15,7 @@ using namespace llmc;
 LogicalResult llmc::runInParallel(ModuleOp module, PassRun run, ArrayRef<WeightUse> selection,
                                   std::function<std::optional<std::string>(size_t)> fn) {
   std::vector<std::optional<std::string>> errors(selection.size());
-  mlir::parallelFor(module.getContext(), 0, selection.size(),
-                    [&](size_t i) { errors[i] = fn(i); });
+  mlir::parallelFor(module.getContext(), 0, selection.size(), [&](size_t i) { errors[i] = fn(i); });
   for (auto [use, error] : llvm::zip(selection, errors))
     if (error)
       return mlir::emitError(use.op().getLoc())

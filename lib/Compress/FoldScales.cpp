@@ -77,15 +77,14 @@ static LogicalResult divideVector(ModuleOp module, ArrayRef<Operation *> readers
   }
   for (Operation *reader : readers) {
     OpBuilder builder(reader);
-    auto copy = WeightOp::create(builder, weight.getLoc(), type, builder.getStringAttr(name),
-                                 components);
+    auto copy =
+        WeightOp::create(builder, weight.getLoc(), type, builder.getStringAttr(name), components);
     reader->setOperand(index, copy.getResult());
   }
   return success();
 }
 
-static LogicalResult rescaleStatistics(FoldSite &site, Span<const float> scales,
-                                       StringRef suffix) {
+static LogicalResult rescaleStatistics(FoldSite &site, Span<const float> scales, StringRef suffix) {
   std::vector<float> inverse(scales.size());
   for (size_t i = 0; i < scales.size(); ++i)
     inverse[i] = 1.0f / scales[i];
@@ -100,8 +99,8 @@ static LogicalResult rescaleStatistics(FoldSite &site, Span<const float> scales,
     if (Status ok = statistics->scaleChannels(inverse); !ok)
       return linears[0].emitError() << ok.message();
     StringRef key = linears[0].getWeight().getDefiningOp<WeightOp>().getWeightName();
-    DictionaryAttr scaled = makeStatisticsAttr(linears[0].getContext(), *statistics,
-                                               (key + ".input").str(), suffix);
+    DictionaryAttr scaled =
+        makeStatisticsAttr(linears[0].getContext(), *statistics, (key + ".input").str(), suffix);
     for (LinearOp linear : linears)
       linear->setAttr(kStatisticsAttr, scaled);
   }

@@ -131,8 +131,8 @@ static std::optional<std::string> checkOwnership(const FoldSite &site, const Wei
   if (site.producers.empty())
     return std::nullopt;
   const WeightUse &use = index[site.producer];
-  bool inside = llvm::all_of(
-      use.linears, [&](LinearOp op) { return llvm::is_contained(site.producers, op); });
+  bool inside = llvm::all_of(use.linears,
+                             [&](LinearOp op) { return llvm::is_contained(site.producers, op); });
   if (!inside || !use.embeddings.empty() || use.isOpaque)
     return "the weight of the projection before it is used elsewhere too";
   return std::nullopt;
@@ -166,9 +166,8 @@ std::vector<FoldSite> llmc::findFoldSites(ModuleOp module, ArrayRef<WeightUse> w
     }
     if (!wanted)
       continue;
-    if (!known || llvm::any_of(input.getUsers(), [](Operation *user) {
-          return !isa<LinearOp, ObserveOp>(user);
-        })) {
+    if (!known || llvm::any_of(input.getUsers(),
+                               [](Operation *user) { return !isa<LinearOp, ObserveOp>(user); })) {
       refuse(site, "its input is read by more than linears");
       continue;
     }

@@ -2,9 +2,9 @@
 //
 // Whitened by the Hessian where there is one, plain otherwise.
 //
+#include "llmc/Calibrate/StatisticsAttr.h"
 #include "llmc/Compress/Passes.h"
 #include "llmc/Compress/QuantizeLayer.h"
-#include "llmc/Calibrate/StatisticsAttr.h"
 #include "llmc/IR/WeightData.h"
 #include "llmc/Numerics/LowRank.h"
 #include "llvm/Support/Format.h"
@@ -118,10 +118,10 @@ static void replaceLinears(WeightUse &use, const Factors &factors, StringRef suf
   DictionaryAttr dataA = components(nameA, factors.a), dataB = components(nameB, factors.b);
   for (WeightOp op : use.ops) {
     OpBuilder builder(op);
-    auto b = WeightOp::create(builder, op.getLoc(), factors.b.type, builder.getStringAttr(nameB),
-                              dataB);
-    auto a = WeightOp::create(builder, op.getLoc(), factors.a.type, builder.getStringAttr(nameA),
-                              dataA);
+    auto b =
+        WeightOp::create(builder, op.getLoc(), factors.b.type, builder.getStringAttr(nameB), dataB);
+    auto a =
+        WeightOp::create(builder, op.getLoc(), factors.a.type, builder.getStringAttr(nameA), dataA);
     for (LinearOp linear : use.linears) {
       if (linear.getWeight() != op.getResult())
         continue;
@@ -156,8 +156,7 @@ struct LowRankDecompose : public llmc::impl::LowRankDecomposeBase<LowRankDecompo
     if (rank < 0)
       return fail("expected a rank of 1 or more, found " + llvm::Twine(rank));
     if (!rank && !(ratio > 0 && ratio < 1))
-      return fail("expected a ratio between 0 and 1, found " +
-                  llvm::Twine(std::to_string(ratio)));
+      return fail("expected a ratio between 0 and 1, found " + llvm::Twine(std::to_string(ratio)));
     auto selection = selectWeights(module, getArgument(), include, exclude);
     if (failed(selection))
       return failure();

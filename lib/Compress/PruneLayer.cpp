@@ -20,9 +20,8 @@ Result<PrunePattern> llmc::parsePattern(StringRef text) {
 
 /// The mask of `scores`. Weights pruned before score lowest; unstructured masks also keep to it,
 /// while N:M stores exactly N and may keep a weight that is 0.
-static Result<std::vector<uint8_t>> makeMask(const StoredWeight &weight,
-                                             const PrunePattern &pattern,
-                                             std::vector<float> scores) {
+static Result<std::vector<uint8_t>>
+makeMask(const StoredWeight &weight, const PrunePattern &pattern, std::vector<float> scores) {
   if (weight.isSparse())
     for (size_t i = 0; i < scores.size(); ++i)
       if (!weight.keep[i])
@@ -56,16 +55,16 @@ Result<LayerResult> llmc::pruneLayer(Layer &layer, const PrunePattern &pattern,
   Result<std::vector<uint8_t>> mask = makeMask(weight, pattern, std::move(scores));
   if (!mask)
     return mask.failure();
-  Result<std::vector<uint8_t>> baseline =
-      makeMask(weight, pattern, magnitudeScores(weight.values));
+  Result<std::vector<uint8_t>> baseline = makeMask(weight, pattern, magnitudeScores(weight.values));
   if (!baseline)
     return baseline.failure();
   result.baseline = "magnitude";
   result.baselineValues = weight.values;
   applyMask(result.baselineValues, *baseline);
   if (weight.coding != StoredWeight::Coding::Float)
-    result.notes.push_back("quantized before it is pruned: surviving codes and scales stay; pruning "
-                           "first would fit the scales to the weights that stay");
+    result.notes.push_back(
+        "quantized before it is pruned: surviving codes and scales stay; pruning "
+        "first would fit the scales to the weights that stay");
 
   applyMask(weight.values, *mask);
   if (weight.coding == StoredWeight::Coding::Int) {

@@ -20,7 +20,8 @@ static bool isElementwise(Operation *op) {
   unsigned inputs = 0;
   for (Value operand : op->getOperands()) {
     Operation *producer = operand.getDefiningOp();
-    inputs += !producer || !(isa<WeightOp>(producer) || producer->hasTrait<OpTrait::ConstantLike>());
+    inputs +=
+        !producer || !(isa<WeightOp>(producer) || producer->hasTrait<OpTrait::ConstantLike>());
   }
   return inputs == 1;
 }
@@ -82,8 +83,8 @@ FailureOr<std::vector<WeightUse>> llmc::collectWeights(ModuleOp module) {
 static LogicalResult checkPattern(ModuleOp module, StringRef option, StringRef pattern) {
   std::string why;
   if (!pattern.empty() && !llvm::Regex(pattern).isValid(why))
-    return mlir::emitError(module.getLoc()) << option << "=" << pattern
-                                            << " is no regular expression: " << why;
+    return mlir::emitError(module.getLoc())
+           << option << "=" << pattern << " is no regular expression: " << why;
   return success();
 }
 
@@ -102,7 +103,8 @@ FailureOr<std::vector<WeightUse>> llmc::selectWeights(ModuleOp module, StringRef
   for (WeightUse &use : *all) {
     if (use.isOpaque)
       continue;
-    bool wanted = include.empty() ? !use.isHead && use.embeddings.empty() : included.match(use.name);
+    bool wanted =
+        include.empty() ? !use.isHead && use.embeddings.empty() : included.match(use.name);
     if (include.empty() && !wanted)
       left += (left.empty() ? "\"" : ", \"") + use.name + "\"";
     matched += wanted;

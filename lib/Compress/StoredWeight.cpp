@@ -65,8 +65,8 @@ int64_t llmc::storedBytes(WeightOp weight) {
   int64_t sum = 0;
   for (NamedAttribute component : weight.getComponents())
     if (auto elements = dyn_cast<ElementsAttr>(component.getValue()))
-      sum += elements.getNumElements() *
-             ((elements.getElementType().getIntOrFloatBitWidth() + 7) / 8);
+      sum +=
+          elements.getNumElements() * ((elements.getElementType().getIntOrFloatBitWidth() + 7) / 8);
   return sum;
 }
 

@@ -81,15 +81,13 @@ def case_rtn():
     weight = normal(6, 44)
     weight[2, 32:] = np.abs(weight[2, 32:])  # a short group of one sign
     weight[3, :32] = 0
-    for bits in (2, 3, 4, 5, 8):
-        for group in (0, 8, 32):
-            for symmetric in (False, True):
-                for scale, type_ in (("f16", np.float16), ("f32", np.float32)):
-                    text, _ = run(one_linear(weight), f"--rtn-quantize=bits={bits} group={group} scale={scale} "
-                                  f"symmetric={str(symmetric).lower()}")
-                    got = Module(text).values("w.weight")
-                    want = rtn(weight, bits, group, symmetric, type_)
-                    assert np.allclose(got, want, rtol=1e-6, atol=0), (bits, group, symmetric, scale, np.abs(got - want).max())
+    for bits, group, symmetric, scale in [(2, 8, False, "f16"), (3, 0, True, "f32"), (4, 32, False, "f16"),
+                                          (4, 32, True, "f16"), (5, 8, True, "f16"), (8, 0, False, "f32")]:
+        text, _ = run(one_linear(weight), f"--rtn-quantize=bits={bits} group={group} scale={scale} "
+                      f"symmetric={str(symmetric).lower()}")
+        got = Module(text).values("w.weight")
+        want = rtn(weight, bits, group, symmetric, np.float16 if scale == "f16" else np.float32)
+        assert np.allclose(got, want, rtol=1e-6, atol=0), (bits, group, symmetric, scale, np.abs(got - want).max())
 
 
 def case_orders():

@@ -1,7 +1,8 @@
 //===- TokenFile.h - sequences of ids from a .npy file ------------------------------------===//
 //
-// The format is that of numpy: https://numpy.org/doc/stable/reference/generated/numpy.lib.format.html
-// (versions 1 to 3). The file is untrusted: its header must agree with its size.
+// The format is that of numpy:
+// https://numpy.org/doc/stable/reference/generated/numpy.lib.format.html (versions 1 to 3). The
+// file is untrusted: its header must agree with its size.
 //
 //===----------------------------------------------------------------------------------------===//
 #ifndef LLMC_CALIBRATE_TOKENFILE_H

@@ -1,8 +1,8 @@
 //===- Passes.h - the compression passes --------------------------------------------------===//
 //
-// See docs/Reference/CompressPasses.md for what each does and docs/Rationale/Compression.md for why.
-// Every pass runs on the module, over all its entry points; changes only how weights are stored and
-// what their linears say; and records what it did in `llmc.provenance`.
+// See docs/Reference/CompressPasses.md for what each does and docs/Rationale/Compression.md for
+// why. Every pass runs on the module, over all its entry points; changes only how weights are
+// stored and what their linears say; and records what it did in `llmc.provenance`.
 //
 //===----------------------------------------------------------------------------------------===//
 #ifndef LLMC_COMPRESS_PASSES_H

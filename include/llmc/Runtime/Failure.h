@@ -7,6 +7,8 @@
 #include <string>
 
 namespace llmc {
+// A name of its own for the linker: Numerics has a Failure too, and tools link both.
+inline namespace runner {
 
 /// Exit codes, the same for all tools.
 enum class ExitCode { Ok = 0, Usage = 1, BadInput = 2, Limit = 3, Internal = 4 };
@@ -30,6 +32,7 @@ public:
   throw Failure(ExitCode::Internal, message);
 }
 
+} // namespace runner
 } // namespace llmc
 
 #endif // LLMC_RUNTIME_FAILURE_H
