@@ -9,9 +9,10 @@
 #include <algorithm>
 #include <chrono>
 #include <cstdio>
+#include <fstream>
 #include <nlohmann/json.hpp>
 #include <optional>
-#include <sys/resource.h>
+#include <string>
 
 using namespace llmc;
 using Json = nlohmann::ordered_json;
@@ -28,11 +29,15 @@ Json perSecond(int64_t tokens, double seconds) {
   return tokens > 0 && seconds > 0 ? Json(static_cast<double>(tokens) / seconds) : Json(nullptr);
 }
 
-/// The largest resident memory of this process so far, in bytes (the kernel counts in KiB).
+/// The largest resident memory of this program so far, in bytes (the kernel counts in KiB). Not from getrusage, whose
+/// maximum includes the process that started this one.
 int64_t peakResident() {
-  struct rusage usage = {};
-  getrusage(RUSAGE_SELF, &usage);
-  return static_cast<int64_t>(usage.ru_maxrss) * 1024;
+  std::ifstream status("/proc/self/status");
+  int64_t kibibytes = 0;
+  for (std::string word; status >> word;)
+    if (word == "VmHWM:" && status >> kibibytes)
+      break;
+  return kibibytes * 1024;
 }
 
 void addMemory(Json &report, const Session &session) {
