@@ -40,6 +40,8 @@ void Session::check(int32_t code, const char *function) const {
     failInput(what + ": more ids than the context holds");
   case LLMC_UNSUPPORTED:
     failInput(what + ": not supported by this artifact");
+  case LLMC_CHECK_FAILED:
+    failInput(what + ": a check in the model did not hold");
   case LLMC_BAD_ARGUMENT:
     failInput(what + ": refused its arguments (sizes over what was compiled?)");
   default:

@@ -33,7 +33,8 @@ enum {
   LLMC_BAD_ARGUMENT = 1,  /* NULL, misaligned, n < 1, context or chunk over what was compiled */
   LLMC_BAD_TOKEN = 2,     /* a token id outside [0, vocab) */
   LLMC_CONTEXT_FULL = 3,  /* the ids do not fit behind what the state holds */
-  LLMC_UNSUPPORTED = 4    /* valid by signature, not by this artifact (batched decode, another role) */
+  LLMC_UNSUPPORTED = 4,   /* valid by signature, not by this artifact (batched decode, another role) */
+  LLMC_CHECK_FAILED = 5   /* an expect_close or expect_eq of the model did not hold (tests) */
 };
 
 /* A pool of threads lent to the model. NULL instead of a pointer to it means serial. */
