@@ -14,7 +14,6 @@
 #include "llvm/ADT/TypeSwitch.h"
 #include "llvm/Support/FormatVariadic.h"
 #include "llvm/Support/JSON.h"
-#include "llvm/Support/MemoryBuffer.h"
 #include "llvm/Support/Path.h"
 
 #include <cstring>
@@ -238,18 +237,10 @@ static LogicalResult writeShared(ModuleOp module, const std::string &object,
   std::unique_ptr<AtomicOutput> file = AtomicOutput::create(path, error);
   if (!file)
     return module.emitError(error);
-  // The linker replaces its output, and the output's own descriptor would still be the old file: link beside, then copy.
-  std::string linked = file->temporaryPath() + ".so";
-  if (llvm::Error failed = linkShared(object, linked, llvm::sys::path::filename(path))) {
-    unlink(linked.c_str());
+  if (llvm::Error failed =
+          linkShared(object, file->temporaryPath(), llvm::sys::path::filename(path)))
     return module.emitError(llvm::toString(std::move(failed)));
-  }
-  auto bytes = llvm::MemoryBuffer::getFile(linked);
-  unlink(linked.c_str());
-  if (!bytes)
-    return module.emitError("'" + linked + "' cannot be read: " + bytes.getError().message());
-  if (!file->write((*bytes)->getBufferStart(), (*bytes)->getBufferSize(), error) ||
-      !file->commit(error))
+  if (!file->commit(error))
     return module.emitError(error);
   return success();
 }

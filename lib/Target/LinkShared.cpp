@@ -20,6 +20,8 @@ static std::string findLinker() {
   return "";
 }
 
+// The linker writes to its standard output, which is the file itself: a killed run leaves no file of a name only the
+// linker knows.
 Error llmc::linkShared(StringRef object, StringRef output, StringRef soname) {
   std::string linker = findLinker();
   if (linker.empty())
@@ -29,10 +31,10 @@ Error llmc::linkShared(StringRef object, StringRef output, StringRef soname) {
   if (std::error_code error = sys::fs::createTemporaryFile("llmc-link", "log", log))
     return createStringError(error, "cannot make a temporary file for the linker's messages");
   StringRef arguments[] = {linker,         "-shared", "--build-id=none", "-z", "noexecstack",
-                           "--no-undefined-version", "-soname", soname, "-o", output, object};
+                           "--no-undefined-version", "-soname", soname, "-o", "-", object};
   std::string message;
   int code = sys::ExecuteAndWait(linker, arguments, std::nullopt,
-                                 {std::nullopt, StringRef(log), StringRef(log)}, 0, 0, &message);
+                                 {std::nullopt, output, StringRef(log)}, 0, 0, &message);
   if (code != 0) {
     if (auto text = MemoryBuffer::getFile(log))
       message += (*text)->getBuffer().str();

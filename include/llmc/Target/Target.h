@@ -54,7 +54,7 @@ std::unique_ptr<llvm::Module> translateToLLVM(mlir::ModuleOp module, llvm::LLVMC
 llvm::Expected<std::string> emitCode(llvm::Module &module, llvm::TargetMachine &machine,
                                      bool assembly);
 
-/// Links `object` to the shared object `output` with lld (no sysroot, no libraries); both are paths.
+/// Links `object` to the shared object `output` with lld (no sysroot, no libraries); `output` exists and is empty.
 llvm::Error linkShared(llvm::StringRef object, llvm::StringRef output, llvm::StringRef soname);
 
 } // namespace llmc
