@@ -26,8 +26,8 @@ inline void registerAllDialects(DialectRegistry &registry) {
                   vector::VectorDialect>();
 }
 
-/// Passes by flag: MLIR's own of general use (canonicalize, cse, ...) and those of the rooms. `executor` runs the model
-/// for the passes that need to.
+/// Passes by flag: MLIR's own of general use (canonicalize, cse, ...) and those of the rooms.
+/// `executor` runs the model for the passes that need to.
 inline void registerAllPasses(std::shared_ptr<Executor> executor) {
   registerTransformsPasses();
   registerCalibratePasses(std::move(executor));

@@ -53,8 +53,8 @@ LogicalResult WeightOp::verify() {
   SmallVector<SchemeComponent> expected;
   auto compressed = dyn_cast<CompressedType>(getType());
   if (compressed) {
-    expected = compressed.getSchemeInterface().components(compressed.getRows(),
-                                                          compressed.getColumns());
+    expected =
+        compressed.getSchemeInterface().components(compressed.getRows(), compressed.getColumns());
   } else {
     auto type = cast<RankedTensorType>(getType());
     if (!type.hasStaticShape())
@@ -197,9 +197,8 @@ LogicalResult RopeOp::verify() {
     return emitOpError("expects heads to divide the row, got ") << heads << " and " << width;
   int64_t rotated = 2 * static_cast<int64_t>(getFrequencies().size());
   if (rotated == 0 || rotated > width / heads) // C2
-    return emitOpError("expects 1 to ")
-           << width / heads / 2 << " frequencies for heads of " << width / heads << ", got "
-           << getFrequencies().size();
+    return emitOpError("expects 1 to ") << width / heads / 2 << " frequencies for heads of "
+                                        << width / heads << ", got " << getFrequencies().size();
   for (double frequency : getFrequencies())
     if (!std::isfinite(frequency))
       return emitOpError("expects finite frequencies");

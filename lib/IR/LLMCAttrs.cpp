@@ -1,6 +1,7 @@
 //===- LLMCAttrs.cpp - enumerations and activation quantization -------------------------===//
 //
-// Syntax and verifiers of the attributes that are no schemes; the generated code of all attributes lives here.
+// Syntax and verifiers of the attributes that are no schemes; the generated code of all attributes
+// lives here.
 //
 #include "llmc/IR/LLMCDialect.h"
 

@@ -1,6 +1,7 @@
 //===- LLMCDialect.cpp - registration, version, attributes on other operations ----------===//
 //
-// The version goes into bytecode, so that a file written by a newer llmc is refused by message instead of misread.
+// The version goes into bytecode, so that a file written by a newer llmc is refused by message
+// instead of misread.
 //
 #include "llmc/IR/LLMCDialect.h"
 

@@ -1,7 +1,8 @@
 //===- Schemes.cpp - what each compression scheme stores and means ----------------------===//
 //
-// Syntax, components, checks and decompression of the schemes. nm and mask hand the kept weights of a row to their inner
-// scheme, so the decoders below read kept weights one after the other, each with the input it belongs to.
+// Syntax, components, checks and decompression of the schemes. nm and mask hand the kept weights of
+// a row to their inner scheme, so the decoders below read kept weights one after the other, each
+// with the input it belongs to.
 //
 #include "llmc/IR/LLMCDialect.h"
 #include "llmc/IR/WeightData.h"
@@ -43,9 +44,7 @@ static std::vector<uint8_t> readCodes(Bytes stream, int64_t rows, int64_t perRow
   return codes ? std::move(*codes) : std::vector<uint8_t>(rows * perRow);
 }
 
-static bool isFloatStorage(Type type) {
-  return isa<Float32Type, Float16Type, BFloat16Type>(type);
-}
+static bool isFloatStorage(Type type) { return isa<Float32Type, Float16Type, BFloat16Type>(type); }
 
 static Type getByteType(MLIRContext *context) {
   return IntegerType::get(context, 8, IntegerType::Unsigned);
@@ -80,8 +79,8 @@ SmallVector<SchemeComponent> innerComponents(Attribute inner, const KeptLayout &
     if (layout.joined)
       result.push_back({name.str(), type, {dynamic}});
     else
-      result.push_back({name.str(), type,
-                        {layout.rows, bits ? (layout.perRow * bits + 7) / 8 : layout.perRow}});
+      result.push_back(
+          {name.str(), type, {layout.rows, bits ? (layout.perRow * bits + 7) / 8 : layout.perRow}});
   };
   TypeSwitch<Attribute>(inner)
       .Case<DenseSchemeAttr>([&](auto dense) { stream("values", dense.getElementType(), 0); })
@@ -141,7 +140,8 @@ public:
   }
 
   /// The weights of one row: calls put(column, value) for those whose column `next` yields.
-  template <typename Columns, typename Put> void readRow(int64_t row, Columns &&columns, Put &&put) {
+  template <typename Columns, typename Put>
+  void readRow(int64_t row, Columns &&columns, Put &&put) {
     int64_t index = perRow ? row * perRow : joinedIndex;
     int64_t scaleIndex = -1;
     float scale = 0;

@@ -1,7 +1,7 @@
 //===- WeightData.cpp - reading and making the stored data of weights -------------------===//
 //
-// New blobs live in unlinked, mapped temporary files, so that the kernel can page them out (a model may be larger than
-// memory); where no file can be mapped, anonymous memory serves.
+// New blobs live in unlinked, mapped temporary files, so that the kernel can page them out (a model
+// may be larger than memory); where no file can be mapped, anonymous memory serves.
 //
 #include "llmc/IR/WeightData.h"
 #include "llmc/Numerics/F16.h"

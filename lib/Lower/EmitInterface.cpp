@@ -1,7 +1,8 @@
 //===- EmitInterface.cpp - the C interface around the step ------------------------------===//
 //
-// The functions of include/llmc/Runtime/llmc.h, written as MLIR text with the model's numbers filled in: argument checks, the loop over
-// chunks, the worker every thread runs, and the barrier. Struct layouts are those of llmc.h on a 64-bit target.
+// The functions of include/llmc/Runtime/llmc.h, written as MLIR text with the model's numbers
+// filled in: argument checks, the loop over chunks, the worker every thread runs, and the barrier.
+// Struct layouts are those of llmc.h on a 64-bit target.
 //
 #include "StepEmitter.h"
 
@@ -12,7 +13,8 @@ using namespace mlir;
 using namespace llmc;
 
 // A job: arena, weights, kv, threads, rows, sequence, past, wanted, logits.
-// A model: arena, weights, threads. A state: kv, length, context. A tensor: data, bytes, type, rank, shape.
+// A model: arena, weights, threads. A state: kv, length, context. A tensor: data, bytes, type,
+// rank, shape.
 static constexpr const char *kAliases = R"mlir(
 !ptr = !llvm.ptr
 !memory = memref<?xi8>
@@ -553,8 +555,9 @@ static std::string runFunction(const InterfaceFacts &facts) {
   };
   openIf("%good0");
   if (facts.inputs.empty()) {
-    o << indent << "%s0 = arith.constant " << facts.fixedRows / std::max<int64_t>(1, facts.fixedSequence)
-      << " : i64\n" << indent << "%s1 = arith.constant " << facts.fixedSequence << " : i64\n";
+    o << indent << "%s0 = arith.constant "
+      << facts.fixedRows / std::max<int64_t>(1, facts.fixedSequence) << " : i64\n"
+      << indent << "%s1 = arith.constant " << facts.fixedSequence << " : i64\n";
   } else {
     o << indent << "%in = llvm.icmp \"ne\" %inputs, %none : !ptr\n";
     openIf("%in");
@@ -620,11 +623,11 @@ static std::string runFunction(const InterfaceFacts &facts) {
       << "] : (!ptr) -> !ptr, i8\n"
       << indent << "  %rw" << n << " = arith.constant " << facts.outputs[i].width << " : i64\n"
       << indent << "  %rs" << n << " = arith.constant " << facts.outputs[i].stride << " : i64\n"
-      << indent << "  func.call @{P}_copy_out(%ra" << n << ", %rows, %o" << n
-      << ", %s0, %s1, %rw" << n << ", %rs" << n
-      << ") : (!ptr, i64, !ptr, i64, i64, i64, i64) -> ()\n";
+      << indent << "  func.call @{P}_copy_out(%ra" << n << ", %rows, %o" << n << ", %s0, %s1, %rw"
+      << n << ", %rs" << n << ") : (!ptr, i64, !ptr, i64, i64, i64, i64) -> ()\n";
   }
-  o << indent << "  %ok = arith.constant 0 : i32\n" << indent << "  %failed = arith.constant 5 : i32\n"
+  o << indent << "  %ok = arith.constant 0 : i32\n"
+    << indent << "  %failed = arith.constant 5 : i32\n"
     << indent << "  %no = arith.constant 0 : i32\n";
   std::string sum = "%no";
   for (size_t i = 0; i < facts.flags.size(); ++i) {
@@ -637,9 +640,12 @@ static std::string runFunction(const InterfaceFacts &facts) {
   }
   o << indent << "  %any = arith.cmpi ne, " << sum << ", %no : i32\n"
     << indent << "  %result = arith.select %any, %failed, %ok : i32\n"
-    << indent << "  scf.yield %result : i32\n" << indent << "} else {\n"
-    << indent << "  %token = arith.constant 2 : i32\n" << indent << "  scf.yield %token : i32\n"
-    << indent << "}\n" << indent << "scf.yield %code : i32\n";
+    << indent << "  scf.yield %result : i32\n"
+    << indent << "} else {\n"
+    << indent << "  %token = arith.constant 2 : i32\n"
+    << indent << "  scf.yield %token : i32\n"
+    << indent << "}\n"
+    << indent << "scf.yield %code : i32\n";
   while (nesting--) {
     indent.resize(indent.size() - 2);
     o << indent << "} else {\n" << indent << "  scf.yield %argument : i32\n" << indent << "}\n";

@@ -1,7 +1,7 @@
 //===- FuseStages.cpp - order the graph into stages -------------------------------------===//
 //
-// Fewer barriers: independent operations share a stage, a residual is added by the linear that produces it, and what only feeds
-// logits is kept apart so that it runs for wanted rows only.
+// Fewer barriers: independent operations share a stage, a residual is added by the linear that
+// produces it, and what only feeds logits is kept apart so that it runs for wanted rows only.
 //
 #include "llmc/Lower/CompileConfig.h"
 #include "llmc/Lower/Passes.h"
@@ -30,9 +30,8 @@ struct JoinGate : public OpRewritePattern<arith::MulFOp> {
       auto activation = op.getOperand(i).getDefiningOp<ActivationOp>();
       if (!activation || !activation->hasOneUse())
         continue;
-      rewriter.replaceOpWithNewOp<GatedActivationOp>(op, op.getType(), activation.getInput(),
-                                                     op.getOperand(1 - i),
-                                                     activation.getKindAttr());
+      rewriter.replaceOpWithNewOp<GatedActivationOp>(
+          op, op.getType(), activation.getInput(), op.getOperand(1 - i), activation.getKindAttr());
       return success();
     }
     return rewriter.notifyMatchFailure(op, "no factor is an activation used once");
@@ -52,7 +51,8 @@ void markResiduals(func::FuncOp entry) {
   });
 }
 
-/// Operations that must see every row: attention (its keys), observers and checks; and what feeds them.
+/// Operations that must see every row: attention (its keys), observers and checks; and what feeds
+/// them.
 DenseSet<Operation *> findBody(func::FuncOp entry) {
   DenseSet<Operation *> body;
   SmallVector<Operation *> work;
@@ -110,8 +110,8 @@ void FuseStagesPass::number(func::FuncOp entry) {
     place(op, lastBody + 1);
     op->setAttr("llmc.tail", b.getUnitAttr());
   }
-  // Stable order by stage; operands stay in front of their users because stages only grow along an edge, or stay equal
-  // for views and fused linears, whose program order is kept.
+  // Stable order by stage; operands stay in front of their users because stages only grow along an
+  // edge, or stay equal for views and fused linears, whose program order is kept.
   std::map<int64_t, SmallVector<Operation *>> order;
   for (auto [op, stage] : stages)
     order[stage].push_back(op);

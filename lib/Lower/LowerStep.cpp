@@ -1,7 +1,7 @@
 //===- LowerStep.cpp - the graph to one step function -----------------------------------===//
 //
-// Each operation becomes a call of a kernel that all threads make together; stages are separated by barriers; what only feeds logits
-// runs in blocks of rows at the end.
+// Each operation becomes a call of a kernel that all threads make together; stages are separated by
+// barriers; what only feeds logits runs in blocks of rows at the end.
 //
 #include "StepEmitter.h"
 
@@ -35,7 +35,8 @@ bool hasPackedForm(Operation *op, StringRef form) {
   return packed && packed.contains(form);
 }
 
-/// Where a value lies: byte offset of its first row in the arena, shape of a row, and whether it holds tail rows only.
+/// Where a value lies: byte offset of its first row in the arena, shape of a row, and whether it
+/// holds tail rows only.
 struct Place {
   int64_t offset = 0;
   RowBuffer buffer; ///< stride 0: i32 ids, one for each row.
@@ -78,8 +79,8 @@ private:
 
   // Values of the step function.
   Value arena, weights, kv, rows, sequence, past, wanted, thread, threads, job, logitsOut, scratch;
-  Value tailStart;            ///< First row of the running tail block; null in the body.
-  Value currentRows;          ///< Rows of the kernels being called.
+  Value tailStart;   ///< First row of the running tail block; null in the body.
+  Value currentRows; ///< Rows of the kernels being called.
 };
 
 Place StepEmitter::placeOf(Value value) {
@@ -125,7 +126,8 @@ Value StepEmitter::weightOffset(Value value, StringRef form) {
 void StepEmitter::call(const Kernel &kernel, ArrayRef<Value> offsets) {
   func::FuncOp function = kernel.function;
   if (!function->hasAttr("llvm.linkage")) {
-    function->setAttr("llvm.linkage", LLVM::LinkageAttr::get(b.getContext(), LLVM::Linkage::Internal));
+    function->setAttr("llvm.linkage",
+                      LLVM::LinkageAttr::get(b.getContext(), LLVM::Linkage::Internal));
     // One body for all layers: inlining would copy it for each of them.
     function->setAttr("passthrough", b.getStrArrayAttr({"noinline"}));
   }
@@ -149,9 +151,9 @@ LogicalResult StepEmitter::emitLinear(LinearOp linear, Value residual, Value res
   std::optional<RowBuffer> residualBuffer;
   if (residual)
     residualBuffer = placeOf(residual).buffer;
-  Kernel kernel = getLinearKernel(kernels, format, shape[0], shape[1],
-                                  placeOf(linear.getInput()).buffer, placeOf(result).buffer,
-                                  linear.getBias() != nullptr, residualBuffer);
+  Kernel kernel =
+      getLinearKernel(kernels, format, shape[0], shape[1], placeOf(linear.getInput()).buffer,
+                      placeOf(result).buffer, linear.getBias() != nullptr, residualBuffer);
   SmallVector<Value> offsets = {offsetOf(linear.getInput()), weightOffset(weight, "linear")};
   if (linear.getBias()) {
     if (!linear.getBias().getDefiningOp<WeightOp>())
@@ -310,8 +312,7 @@ LogicalResult StepEmitter::emitOp(Operation &op) {
         return success();
       })
       .Case<SoftmaxOp>([&](auto) {
-        return unary(
-            getSoftmaxKernel(kernels, buffer(op.getOperand(0)), buffer(op.getResult(0))));
+        return unary(getSoftmaxKernel(kernels, buffer(op.getOperand(0)), buffer(op.getResult(0))));
       })
       .Case<ScaleOp>([&](ScaleOp scale) {
         return unary(getScaleKernel(kernels, scale.getFactor().convertToDouble(),
@@ -357,11 +358,10 @@ void StepEmitter::copyWeightRows(WeightOp weight) {
     auto [begin, end] = threadRange(kb, f, indexConstant(kb, count));
     forLoop(kb, begin, end, 1, [&](Value row) {
       forLoop(kb, indexConstant(kb, 0), indexConstant(kb, width), 1, [&](Value column) {
-        Value value = memref::LoadOp::create(
-            kb, source, ValueRange{rowIndex(kb, row, {width, width}, column)});
+        Value value = memref::LoadOp::create(kb, source,
+                                             ValueRange{rowIndex(kb, row, {width, width}, column)});
         memref::StoreOp::create(
-            kb, value, target,
-            ValueRange{rowIndex(kb, row, {width, paddedStride(width)}, column)});
+            kb, value, target, ValueRange{rowIndex(kb, row, {width, paddedStride(width)}, column)});
       });
     });
   });
@@ -383,8 +383,8 @@ void StepEmitter::copyLogits(Value logits, Value outRow, Value count) {
   forLoop(b, begin, end, 1, [&](Value row) {
     Value target = arith::MulIOp::create(b, arith::AddIOp::create(b, outRow, row), all);
     forLoop(b, zero, whole, lanes, [&](Value column) {
-      Value value = vector::LoadOp::create(
-          b, vector, source, ValueRange{rowIndex(b, row, place.buffer, column)});
+      Value value = vector::LoadOp::create(b, vector, source,
+                                           ValueRange{rowIndex(b, row, place.buffer, column)});
       vector::StoreOp::create(b, value, logitsOut,
                               ValueRange{arith::AddIOp::create(b, target, column)});
     });
@@ -431,16 +431,16 @@ LogicalResult StepEmitter::emit(InterfaceFacts &facts) {
   types.append(6, index);
   types.append({pointer, logitsType});
   b.setInsertionPointToEnd(module.getBody());
-  auto barrierFunction = func::FuncOp::create(
-      b, config.prefix + "_barrier", b.getFunctionType({pointer, index}, {}));
+  auto barrierFunction =
+      func::FuncOp::create(b, config.prefix + "_barrier", b.getFunctionType({pointer, index}, {}));
   barrierFunction.setPrivate(); // Defined by the interface.
   auto step = func::FuncOp::create(b, config.prefix + "_step", b.getFunctionType(types, {}));
   step.setPrivate();
   step->setAttr("llvm.linkage", LLVM::LinkageAttr::get(b.getContext(), LLVM::Linkage::Internal));
   Block *body = step.addEntryBlock();
   b.setInsertionPointToStart(body);
-  Value *targets[] = {&arena, &weights, &kv,      &rows, &sequence, &past,
-                      &wanted, &thread, &threads, &job,  &logitsOut};
+  Value *targets[] = {&arena,  &weights, &kv,      &rows, &sequence, &past,
+                      &wanted, &thread,  &threads, &job,  &logitsOut};
   for (auto [target, argument] : llvm::zip(targets, body->getArguments()))
     *target = argument;
   currentRows = rows;
@@ -515,9 +515,9 @@ LogicalResult collectInputs(func::FuncOp entry, const CompileConfig &config,
     auto embedding = dyn_cast<EmbeddingOp>(op);
     auto positions = embedding ? embedding.getIds().getDefiningOp<PositionsOp>() : PositionsOp();
     if (positions)
-      facts.sequenceLimit =
-          std::min<int64_t>(facts.sequenceLimit, getWeightShape(embedding.getWeight().getType())[0] -
-                                                     positions.getOffset());
+      facts.sequenceLimit = std::min<int64_t>(facts.sequenceLimit,
+                                              getWeightShape(embedding.getWeight().getType())[0] -
+                                                  positions.getOffset());
     if (auto weight = dyn_cast<WeightOp>(op); weight && weight->hasAttr("llmc.buffer")) {
       auto type = cast<RankedTensorType>(weight.getType());
       facts.fixedRows = type.getNumElements() / type.getShape().back();
@@ -537,11 +537,11 @@ void listObservations(ModuleOp module, func::FuncOp entry) {
     if (!buffer)
       return;
     int64_t width = cast<RankedTensorType>(op.getInput().getType()).getShape().back();
-    list.push_back(b.getDictionaryAttr(
-        {b.getNamedAttr("name", op.getObserverAttr()),
-         b.getNamedAttr("offset", b.getI64IntegerAttr(buffer[0])),
-         b.getNamedAttr("width", b.getI64IntegerAttr(width)),
-         b.getNamedAttr("stride", b.getI64IntegerAttr(paddedStride(width)))}));
+    list.push_back(
+        b.getDictionaryAttr({b.getNamedAttr("name", op.getObserverAttr()),
+                             b.getNamedAttr("offset", b.getI64IntegerAttr(buffer[0])),
+                             b.getNamedAttr("width", b.getI64IntegerAttr(width)),
+                             b.getNamedAttr("stride", b.getI64IntegerAttr(paddedStride(width)))}));
   });
   module->setAttr("llmc.observations", b.getArrayAttr(list));
 }
@@ -577,8 +577,7 @@ void LowerStepPass::runOnOperation() {
   module->setAttr("llmc.arena_bytes", b.getI64IntegerAttr(facts.arenaBytes));
   module->setAttr("llmc.scratch_bytes", b.getI64IntegerAttr(facts.scratchBytes));
   module->setAttr("llmc.kv_block_bytes", b.getI64IntegerAttr(facts.kvBlockBytes));
-  module->setAttr("llmc.vocabulary",
-                  b.getI64IntegerAttr(facts.isStep ? facts.vocabulary : 0));
+  module->setAttr("llmc.vocabulary", b.getI64IntegerAttr(facts.isStep ? facts.vocabulary : 0));
   if (failed(emitInterface(module, facts)))
     return signalPassFailure();
   entry->erase();

@@ -1,15 +1,15 @@
 //===- PackWeights.cpp - lay out the weight file ----------------------------------------===//
 //
-// Offsets only: the data is written by writePackedEntry straight into the mapped output file, so that no second copy of a large model
-// is ever in memory.
+// Offsets only: the data is written by writePackedEntry straight into the mapped output file, so
+// that no second copy of a large model is ever in memory.
 //
+#include "llmc/IR/WeightData.h"
 #include "llmc/Lower/CodeFormat.h"
 #include "llmc/Lower/CompileConfig.h"
 #include "llmc/Lower/LinearKernels.h"
 #include "llmc/Lower/PackedLinear.h"
 #include "llmc/Lower/Passes.h"
 #include "llmc/Lower/RowKernels.h"
-#include "llmc/IR/WeightData.h"
 
 #include "llvm/ADT/StringSet.h"
 
@@ -122,7 +122,8 @@ SmallVector<PackedEntry> llmc::getPackedEntries(func::FuncOp entry) {
       entries.push_back({name, form, range[0], range[1], op});
     }
   });
-  llvm::sort(entries, [](const PackedEntry &a, const PackedEntry &b) { return a.offset < b.offset; });
+  llvm::sort(entries,
+             [](const PackedEntry &a, const PackedEntry &b) { return a.offset < b.offset; });
   return entries;
 }
 

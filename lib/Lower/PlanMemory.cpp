@@ -1,7 +1,7 @@
 //===- PlanMemory.cpp - give every value an offset in the arena -------------------------===//
 //
-// Static and stage by stage: a buffer is free again only in the stage after its last reader, so that threads of one stage can never
-// meet in memory.
+// Static and stage by stage: a buffer is free again only in the stage after its last reader, so
+// that threads of one stage can never meet in memory.
 //
 #include "llmc/Lower/CompileConfig.h"
 #include "llmc/Lower/Passes.h"
@@ -36,7 +36,8 @@ int64_t rowBytes(Value value) {
   return paddedStride(type.getShape().back()) * 4;
 }
 
-/// The last stage that reads a value, through the views of it and the sums that read it for a fused linear.
+/// The last stage that reads a value, through the views of it and the sums that read it for a fused
+/// linear.
 int64_t lastUse(Value value, bool fromBody) {
   int64_t last = 0;
   for (OpOperand &use : value.getUses()) {

@@ -26,18 +26,20 @@ struct InterfaceFacts {
   bool isStep = true;
   int64_t context = 0, chunk = 0, maxTokens = 0;
   int64_t vocabulary = 0;
-  int64_t idsBuffer = 0;   ///< Step: offset of the ids in the arena.
-  int64_t arenaBytes = 0;  ///< Without scratch.
-  int64_t scratchBytes = 0; ///< For each thread.
-  int64_t kvBlockBytes = 0; ///< 16 positions of all caches.
+  int64_t idsBuffer = 0;     ///< Step: offset of the ids in the arena.
+  int64_t arenaBytes = 0;    ///< Without scratch.
+  int64_t scratchBytes = 0;  ///< For each thread.
+  int64_t kvBlockBytes = 0;  ///< 16 positions of all caches.
   int64_t sequenceLimit = 0; ///< Run: longest sequence the position tables allow.
-  int64_t fixedRows = 0, fixedSequence = 0; ///< Run without inputs (tests): rows of the weights it starts from.
+  int64_t fixedRows = 0,
+          fixedSequence = 0; ///< Run without inputs (tests): rows of the weights it starts from.
   SmallVector<InterfaceInput> inputs;
   SmallVector<InterfaceOutput> outputs;
   SmallVector<int64_t> flags; ///< Offsets of the i32 results of checks.
 };
 
-/// Adds the worker, the barrier and the public functions to the module, which has @<prefix>_step already.
+/// Adds the worker, the barrier and the public functions to the module, which has @<prefix>_step
+/// already.
 LogicalResult emitInterface(ModuleOp module, const InterfaceFacts &facts);
 
 } // namespace llmc

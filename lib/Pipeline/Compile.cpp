@@ -48,8 +48,8 @@ static int64_t tableLimit(ModuleOp module) {
     auto positions = op.getIds().getDefiningOp<PositionsOp>();
     if (!positions)
       return;
-    int64_t rows = getWeightShape(op.getWeight().getType())[0] -
-                   static_cast<int64_t>(positions.getOffset());
+    int64_t rows =
+        getWeightShape(op.getWeight().getType())[0] - static_cast<int64_t>(positions.getOffset());
     limit = limit ? std::min(limit, rows) : rows;
   });
   return limit;
@@ -85,7 +85,8 @@ FailureOr<std::unique_ptr<Compilation>> Compilation::create(ModuleOp module,
   config.chunk = std::min(options.chunk, config.context);
   config.maxTokens = options.maxTokens ? options.maxTokens : config.context;
   if (config.maxTokens < 1)
-    return module.emitError("max-tokens of ") << options.maxTokens << " asked for, expected at least 1";
+    return module.emitError("max-tokens of ")
+           << options.maxTokens << " asked for, expected at least 1";
   config.set(module);
   result->interfaceJson = describeInterface(module, *entry);
   return result;
@@ -153,11 +154,11 @@ int64_t Compilation::kvBytesPerPosition() const {
 }
 
 std::string Compilation::explain() {
-  std::string text = llvm::formatv("target {0}, cpu {1}, strategy {2}, {3} f32 per vector, {4} "
-                                   "registers\n",
-                                   machine.triple, machine.cpu, machine.strategy, machine.lanes,
-                                   machine.registers)
-                         .str();
+  std::string text =
+      llvm::formatv("target {0}, cpu {1}, strategy {2}, {3} f32 per vector, {4} "
+                    "registers\n",
+                    machine.triple, machine.cpu, machine.strategy, machine.lanes, machine.registers)
+          .str();
   module.walk([&](LinearOp op) {
     auto weight = op.getWeight().getDefiningOp<WeightOp>();
     if (!weight)

@@ -9,7 +9,8 @@
 
 namespace llmc {
 
-/// JSON of what must be read before the entry function is lowered: role, inputs, outputs, provenance.
+/// JSON of what must be read before the entry function is lowered: role, inputs, outputs,
+/// provenance.
 std::string describeInterface(ModuleOp module, func::FuncOp entry);
 
 } // namespace llmc

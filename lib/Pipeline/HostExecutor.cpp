@@ -1,6 +1,7 @@
 //===- HostExecutor.cpp - compile a module for this machine and run it ------------------===//
 //
-// What runs is exactly what an artifact would hold: the same passes, object and loader, in a temporary folder.
+// What runs is exactly what an artifact would hold: the same passes, object and loader, in a
+// temporary folder.
 //
 #include "llmc/Pipeline/HostExecutor.h"
 
@@ -110,8 +111,7 @@ FailureOr<std::vector<HostTensor>> HostModel::run(ArrayRef<HostTensor> inputs) {
       if (input.name == wanted.name)
         given = &input;
     if (!given || given->isFloat || given->shape.size() != 2)
-      return emitError(loc) << "input '" << wanted.name
-                            << "' is missing or no matrix of integers";
+      return emitError(loc) << "input '" << wanted.name << "' is missing or no matrix of integers";
     batch = given->shape[0];
     sequence = given->shape[1];
     llmc_tensor tensor = {};
@@ -171,8 +171,8 @@ public:
                                 entry.getAs<IntegerAttr>("stride").getInt()});
     try {
       // Code and weights stay mapped after the folder is gone.
-      return std::unique_ptr<ExecutableModel>(std::make_unique<HostModel>(
-          module.getLoc(), base, std::move(observations), options));
+      return std::unique_ptr<ExecutableModel>(
+          std::make_unique<HostModel>(module.getLoc(), base, std::move(observations), options));
     } catch (const std::exception &error) {
       return module.emitError(error.what());
     }

@@ -1,7 +1,7 @@
 //===- WriteArtifact.cpp - the files of an artifact -------------------------------------===//
 //
-// Weights are packed straight into the mapped output file; every file appears whole or not at all, the JSON last, so that an artifact
-// with a JSON is complete.
+// Weights are packed straight into the mapped output file; every file appears whole or not at all,
+// the JSON last, so that an artifact with a JSON is complete.
 //
 #include "DescribeInterface.h"
 
@@ -36,9 +36,10 @@ static std::string weightHeader(ArrayRef<PackedEntry> entries) {
   for (const PackedEntry &entry : entries) {
     bool floats = entry.form != "linear" && entry.form != "embedding";
     int64_t count = floats ? entry.bytes / 4 : entry.bytes;
-    root[entry.name] = json::Object{{"dtype", floats ? "F32" : "U8"},
-                                    {"shape", json::Array{count}},
-                                    {"data_offsets", json::Array{entry.offset, entry.offset + entry.bytes}}};
+    root[entry.name] =
+        json::Object{{"dtype", floats ? "F32" : "U8"},
+                     {"shape", json::Array{count}},
+                     {"data_offsets", json::Array{entry.offset, entry.offset + entry.bytes}}};
     metadata[entry.name] = entry.form;
   }
   root["__metadata__"] = std::move(metadata);
@@ -64,8 +65,9 @@ LogicalResult Compilation::writeWeights(const std::string &path) {
            << total << " bytes: " << std::strerror(code);
   // Mapped through a second descriptor: the output's own is for writing only.
   int descriptor = open(file->temporaryPath().c_str(), O_RDWR | O_CLOEXEC);
-  void *map = descriptor < 0 ? MAP_FAILED
-                             : mmap(nullptr, total, PROT_READ | PROT_WRITE, MAP_SHARED, descriptor, 0);
+  void *map = descriptor < 0
+                  ? MAP_FAILED
+                  : mmap(nullptr, total, PROT_READ | PROT_WRITE, MAP_SHARED, descriptor, 0);
   if (descriptor >= 0)
     close(descriptor);
   if (map == MAP_FAILED)
@@ -75,8 +77,8 @@ LogicalResult Compilation::writeWeights(const std::string &path) {
   std::memcpy(bytes + 8, header.data(), header.size());
   LogicalResult result = success();
   for (const PackedEntry &packed : entries) {
-    result = writePackedEntry(packed, settings,
-                              MutableArrayRef<char>(bytes + dataStart + packed.offset, packed.bytes));
+    result = writePackedEntry(
+        packed, settings, MutableArrayRef<char>(bytes + dataStart + packed.offset, packed.bytes));
     if (failed(result))
       break;
   }
@@ -174,8 +176,8 @@ std::string Compilation::finishInfo(const std::string &weightsFile) {
   root["max_tokens"] = settings.maxTokens;
   if (int64_t vocabulary = number("llmc.vocabulary"))
     root["vocab"] = vocabulary;
-  root["weights"] = json::Object{
-      {"file", weightsFile}, {"bytes", totalWeightBytes}, {"hash", weightHash}};
+  root["weights"] =
+      json::Object{{"file", weightsFile}, {"bytes", totalWeightBytes}, {"hash", weightHash}};
   root["arena_bytes"] = arenaBytes(1);
   root["kv_bytes_per_position"] = kvBytesPerPosition();
   std::string text = llvm::formatv("{0:2}\n", json::Value(std::move(root))).str();
@@ -192,25 +194,29 @@ std::string Compilation::finishInfo(const std::string &weightsFile) {
 std::string Compilation::header() const {
   const std::string &p = settings.prefix;
   std::string guard = StringRef(p).upper() + "_H";
-  std::string text = "/* " + p + ": a model compiled by llmc for " + machine.triple + ", cpu " +
-                     machine.cpu +
-                     ". See llmc/Runtime/llmc.h for what the functions mean. */\n#ifndef " + guard +
-                     "\n#define " + guard +
-                     "\n\n#include \"llmc/Runtime/llmc.h\"\n\n#ifdef __cplusplus\nextern \"C\" {\n#endif\n\n";
+  std::string text =
+      "/* " + p + ": a model compiled by llmc for " + machine.triple + ", cpu " + machine.cpu +
+      ". See llmc/Runtime/llmc.h for what the functions mean. */\n#ifndef " + guard + "\n#define " +
+      guard +
+      "\n\n#include \"llmc/Runtime/llmc.h\"\n\n#ifdef __cplusplus\nextern \"C\" {\n#endif\n\n";
   text += "int32_t " + p + "_abi(void);\nconst char *" + p + "_info_json(void);\n";
-  text += "int32_t " + p +
-          "_sizes(int64_t context, int64_t chunk, int32_t threads, uint64_t *arena, uint64_t *kv);\n";
-  text += "int32_t " + p +
-          "_init(llmc_model *model, void *arena, const void *weights, const llmc_threads *threads);\n";
+  text +=
+      "int32_t " + p +
+      "_sizes(int64_t context, int64_t chunk, int32_t threads, uint64_t *arena, uint64_t *kv);\n";
+  text +=
+      "int32_t " + p +
+      "_init(llmc_model *model, void *arena, const void *weights, const llmc_threads *threads);\n";
   bool isStep = json::parse(interfaceJson)->getAsObject()->getString("role") == StringRef("step");
   if (isStep) {
     text += "int32_t " + p + "_state_init(llmc_state *state, void *kv);\n";
     for (const char *name : {"_prefill", "_prefill_all"})
-      text += "int32_t " + p + name +
-              "(llmc_model *model, llmc_state *state, const int32_t *ids, int64_t n, float *logits);\n";
-    text += "int32_t " + p +
-            "_decode(llmc_model *model, llmc_state *const states[], const int32_t ids[], int64_t n,\n"
-            "    float *logits);\n";
+      text +=
+          "int32_t " + p + name +
+          "(llmc_model *model, llmc_state *state, const int32_t *ids, int64_t n, float *logits);\n";
+    text +=
+        "int32_t " + p +
+        "_decode(llmc_model *model, llmc_state *const states[], const int32_t ids[], int64_t n,\n"
+        "    float *logits);\n";
   } else {
     text += "int32_t " + p +
             "_run(llmc_model *model, const llmc_tensor inputs[], llmc_tensor outputs[]);\n";

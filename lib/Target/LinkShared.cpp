@@ -1,6 +1,7 @@
 //===- LinkShared.cpp - object to shared object -----------------------------------------===//
 //
-// lld as a process: the object needs no library and no start files, so nothing of the target system has to be installed.
+// lld as a process: the object needs no library and no start files, so nothing of the target system
+// has to be installed.
 //
 #include "llmc/Target/Target.h"
 
@@ -20,8 +21,8 @@ static std::string findLinker() {
   return "";
 }
 
-// The linker writes to its standard output, which is the file itself: a killed run leaves no file of a name only the
-// linker knows.
+// The linker writes to its standard output, which is the file itself: a killed run leaves no file
+// of a name only the linker knows.
 Error llmc::linkShared(StringRef object, StringRef output, StringRef soname) {
   std::string linker = findLinker();
   if (linker.empty())
@@ -30,8 +31,10 @@ Error llmc::linkShared(StringRef object, StringRef output, StringRef soname) {
   SmallString<128> log;
   if (std::error_code error = sys::fs::createTemporaryFile("llmc-link", "log", log))
     return createStringError(error, "cannot make a temporary file for the linker's messages");
-  StringRef arguments[] = {linker,         "-shared", "--build-id=none", "-z", "noexecstack",
-                           "--no-undefined-version", "-soname", soname, "-o", "-", object};
+  StringRef arguments[] = {linker,    "-shared",     "--build-id=none",
+                           "-z",      "noexecstack", "--no-undefined-version",
+                           "-soname", soname,        "-o",
+                           "-",       object};
   std::string message;
   int code = sys::ExecuteAndWait(linker, arguments, std::nullopt,
                                  {std::nullopt, output, StringRef(log)}, 0, 0, &message);

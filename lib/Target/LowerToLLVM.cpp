@@ -1,6 +1,7 @@
 //===- LowerToLLVM.cpp - upstream dialects to the LLVM dialect and LLVM IR --------------===//
 //
-// A fixed list of upstream conversions; what they leave is an internal error, never a silent fallback.
+// A fixed list of upstream conversions; what they leave is an internal error, never a silent
+// fallback.
 //
 #include "llmc/Target/Target.h"
 
@@ -43,8 +44,7 @@ LogicalResult llmc::lowerToLLVMDialect(ModuleOp module) {
     return failure();
   bool clean = true;
   module.walk([&](Operation *op) {
-    if (op != module && op->getDialect() &&
-        !isa<LLVM::LLVMDialect>(op->getDialect())) {
+    if (op != module && op->getDialect() && !isa<LLVM::LLVMDialect>(op->getDialect())) {
       op->emitError("has no lowering to LLVM");
       clean = false;
     }
@@ -71,7 +71,8 @@ std::unique_ptr<llvm::Module> llmc::translateToLLVM(ModuleOp module, llvm::LLVMC
     function.addFnAttr(llvm::Attribute::NoUnwind);
   }
   llvm::PipelineTuningOptions tuning;
-  tuning.LoopVectorization = false; // Already vectorised; a second opinion only adds versions of the same loop.
+  tuning.LoopVectorization =
+      false; // Already vectorised; a second opinion only adds versions of the same loop.
   tuning.SLPVectorization = false;
   tuning.LoopInterleaving = false;
   llvm::PassBuilder builder(&machine, tuning);

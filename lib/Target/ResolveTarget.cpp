@@ -1,7 +1,7 @@
 //===- ResolveTarget.cpp - triple, CPU and features to what code may use ----------------===//
 //
-// The target is named by the user; features come from LLVM's own tables, so that the artifact can say what it needs and the
-// loader can refuse instead of running into an illegal instruction.
+// The target is named by the user; features come from LLVM's own tables, so that the artifact can
+// say what it needs and the loader can refuse instead of running into an illegal instruction.
 //
 #include "llmc/Target/Target.h"
 
@@ -47,7 +47,8 @@ static const Target *lookup(const Triple &triple, std::string &message) {
   return TargetRegistry::lookupTarget(triple, message);
 }
 
-// Features that exist in this subtarget and change which instructions are legal; tuning flags say nothing about a machine.
+// Features that exist in this subtarget and change which instructions are legal; tuning flags say
+// nothing about a machine.
 static std::vector<std::string> enabledFeatures(const MCSubtargetInfo &subtarget) {
   std::set<std::string> result;
   for (const SubtargetFeatureKV &feature : subtarget.getEnabledProcessorFeatures()) {
@@ -88,17 +89,15 @@ Expected<TargetInfo> llmc::resolveTarget(const TargetOptions &options) {
   } else if (options.cpu.empty()) {
     info.cpu = triple.getArch() == Triple::x86_64 ? "x86-64" : "generic";
   }
-  std::unique_ptr<MCSubtargetInfo> probe(
-      target->createMCSubtargetInfo(triple, info.cpu, ""));
+  std::unique_ptr<MCSubtargetInfo> probe(target->createMCSubtargetInfo(triple, info.cpu, ""));
   if (!probe || !probe->isCPUStringValid(info.cpu))
     return fail("unknown cpu '" + info.cpu + "' for " + triple.str());
   SmallVector<StringRef> asked;
   StringRef(options.features).split(asked, ',', -1, /*KeepEmpty=*/false);
   for (StringRef feature : asked) {
     StringRef name = feature.ltrim("+-");
-    bool known = llvm::any_of(probe->getAllProcessorFeatures(), [&](const SubtargetFeatureKV &kv) {
-      return name == kv.Key;
-    });
+    bool known = llvm::any_of(probe->getAllProcessorFeatures(),
+                              [&](const SubtargetFeatureKV &kv) { return name == kv.Key; });
     if (!known || name.size() + 1 != feature.size())
       return fail("unknown feature '" + feature + "' for " + triple.str() +
                   " (spell it +name or -name)");
@@ -133,7 +132,8 @@ Expected<std::unique_ptr<TargetMachine>> llmc::makeTargetMachine(const TargetInf
   if (!target)
     return fail("unknown target '" + info.triple + "': " + message);
   llvm::TargetOptions options;
-  // Only what the code says is one operation (vector.fma) is fused; products and sums of their own never are.
+  // Only what the code says is one operation (vector.fma) is fused; products and sums of their own
+  // never are.
   options.AllowFPOpFusion = FPOpFusion::Standard;
   std::unique_ptr<TargetMachine> machine(
       target->createTargetMachine(triple, info.cpu, info.featureString, options, Reloc::PIC_,

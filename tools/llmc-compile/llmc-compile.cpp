@@ -24,32 +24,63 @@ namespace cl = llvm::cl;
 
 static constexpr char kOverview[] =
     "llmc-compile: compile a model to native code\n\n"
-    "  Reads a model (.mlirbc or .mlir) and writes OUTPUT.o, OUTPUT.so, OUTPUT.h, OUTPUT.safetensors and OUTPUT.json, each\n"
-    "  whole or not at all. The object imports nothing but memcpy, memmove and memset; the header is C99 and C++17.\n"
-    "  The target is what you name: nothing is taken from this machine unless --cpu=native says so.\n";
+    "  Reads a model (.mlirbc or .mlir) and writes OUTPUT.o, OUTPUT.so, OUTPUT.h, "
+    "OUTPUT.safetensors and OUTPUT.json, each\n"
+    "  whole or not at all. The object imports nothing but memcpy, memmove and memset; the header "
+    "is C99 and C++17.\n"
+    "  The target is what you name: nothing is taken from this machine unless --cpu=native says "
+    "so.\n";
 
 static constexpr char kExamples[] =
     "\nEXAMPLES:\n"
     "  llmc-compile --target=x86_64-linux-gnu --cpu=native small.mlirbc -o build/small\n"
     "  llmc-compile --target=aarch64-linux-gnu --cpu=cortex-a76 small.mlirbc -o build/small-arm\n"
     "  llmc-compile --target=x86_64-linux-gnu --cpu=znver4 --explain --dry-run small.mlirbc\n"
-    "  llmc-compile --target=x86_64-linux-gnu --cpu=znver4 --until=lower small.mlirbc -o -     # to read\n";
+    "  llmc-compile --target=x86_64-linux-gnu --cpu=znver4 --until=lower small.mlirbc -o -     # "
+    "to read\n";
 
 static cl::OptionCategory category("Options of llmc-compile");
-static cl::opt<std::string> input(cl::Positional, cl::desc("<model.mlirbc>"), cl::Required, cl::cat(category));
-static cl::opt<std::string> output("o", cl::desc("Base name of the artifact; with --until, the file to write (- is standard output)"),
-                                   cl::value_desc("output"), cl::cat(category));
-static cl::opt<std::string> target("target", cl::desc("Target triple: x86_64-linux-gnu or aarch64-linux-gnu"), cl::value_desc("triple"), cl::cat(category));
-static cl::opt<std::string> cpu("cpu", cl::desc("CPU as LLVM names it (znver4, haswell, cortex-a76), or native for this machine"), cl::cat(category));
-static cl::opt<std::string> features("features", cl::desc("Features added or removed: +avx512vnni,-avx512bf16"), cl::value_desc("list"), cl::cat(category));
-static cl::opt<int64_t> context("context", cl::desc("Positions of a sequence; default: what the model's tables cover, else 2048"), cl::init(0), cl::cat(category));
-static cl::opt<int64_t> chunk("chunk", cl::desc("Rows of one pass of prefill (512)"), cl::init(512), cl::cat(category));
-static cl::opt<int64_t> maxTokens("max-tokens", cl::desc("Models without cache: batch x length the arena is planned for; default: the context"), cl::init(0), cl::cat(category));
-static cl::opt<std::string> prefix("symbol-prefix", cl::desc("Prefix of every symbol; default: the base name of -o made a C identifier"), cl::value_desc("P"), cl::cat(category));
-static cl::opt<std::string> until("until", cl::desc("Stop after a stage and write what is there: import, fuse, pack, lower, target, llvm, object"), cl::value_desc("stage"), cl::cat(category));
-static cl::opt<bool> assembly("assembly", cl::desc("With --until=object: assembly text"), cl::cat(category));
-static cl::opt<bool> explain("explain", cl::desc("Print, for each linear, format, tile and the path taken, and why"), cl::cat(category));
-static cl::opt<bool> dryRun("dry-run", cl::desc("Write nothing; print sizes and memory per layer"), cl::cat(category));
+static cl::opt<std::string> input(cl::Positional, cl::desc("<model.mlirbc>"), cl::Required,
+                                  cl::cat(category));
+static cl::opt<std::string> output(
+    "o",
+    cl::desc("Base name of the artifact; with --until, the file to write (- is standard output)"),
+    cl::value_desc("output"), cl::cat(category));
+static cl::opt<std::string> target("target",
+                                   cl::desc("Target triple: x86_64-linux-gnu or aarch64-linux-gnu"),
+                                   cl::value_desc("triple"), cl::cat(category));
+static cl::opt<std::string>
+    cpu("cpu",
+        cl::desc("CPU as LLVM names it (znver4, haswell, cortex-a76), or native for this machine"),
+        cl::cat(category));
+static cl::opt<std::string> features("features",
+                                     cl::desc("Features added or removed: +avx512vnni,-avx512bf16"),
+                                     cl::value_desc("list"), cl::cat(category));
+static cl::opt<int64_t>
+    context("context",
+            cl::desc("Positions of a sequence; default: what the model's tables cover, else 2048"),
+            cl::init(0), cl::cat(category));
+static cl::opt<int64_t> chunk("chunk", cl::desc("Rows of one pass of prefill (512)"), cl::init(512),
+                              cl::cat(category));
+static cl::opt<int64_t> maxTokens(
+    "max-tokens",
+    cl::desc("Models without cache: batch x length the arena is planned for; default: the context"),
+    cl::init(0), cl::cat(category));
+static cl::opt<std::string>
+    prefix("symbol-prefix",
+           cl::desc("Prefix of every symbol; default: the base name of -o made a C identifier"),
+           cl::value_desc("P"), cl::cat(category));
+static cl::opt<std::string> until("until",
+                                  cl::desc("Stop after a stage and write what is there: import, "
+                                           "fuse, pack, lower, target, llvm, object"),
+                                  cl::value_desc("stage"), cl::cat(category));
+static cl::opt<bool> assembly("assembly", cl::desc("With --until=object: assembly text"),
+                              cl::cat(category));
+static cl::opt<bool>
+    explain("explain", cl::desc("Print, for each linear, format, tile and the path taken, and why"),
+            cl::cat(category));
+static cl::opt<bool> dryRun("dry-run", cl::desc("Write nothing; print sizes and memory per layer"),
+                            cl::cat(category));
 
 static int fail(ExitCode code, const llvm::Twine &message) {
   llvm::errs() << "llmc-compile: error: " << message << "\n";
@@ -62,16 +93,22 @@ static void progress(const llvm::Twine &what) {
 }
 
 // Bytes of the weight file by layer, then the totals.
-static void printSizes(Compilation &compilation, ModuleOp module, ArrayRef<std::pair<std::string, int64_t>> layers) {
+static void printSizes(Compilation &compilation, ModuleOp module,
+                       ArrayRef<std::pair<std::string, int64_t>> layers) {
   for (const auto &[name, bytes] : layers)
     llvm::outs() << llvm::format("%12lld  %s\n", static_cast<long long>(bytes), name.c_str());
-  llvm::outs() << llvm::format("%12lld  weights in all\n", static_cast<long long>(compilation.weightBytes()))
-               << llvm::format("%12lld  arena, one thread\n", static_cast<long long>(compilation.arenaBytes(1)))
-               << llvm::format("%12lld  cache per position\n", static_cast<long long>(compilation.kvBytesPerPosition()))
-               << llvm::format("%12lld  context\n", static_cast<long long>(compilation.config().context));
+  llvm::outs() << llvm::format("%12lld  weights in all\n",
+                               static_cast<long long>(compilation.weightBytes()))
+               << llvm::format("%12lld  arena, one thread\n",
+                               static_cast<long long>(compilation.arenaBytes(1)))
+               << llvm::format("%12lld  cache per position\n",
+                               static_cast<long long>(compilation.kvBytesPerPosition()))
+               << llvm::format("%12lld  context\n",
+                               static_cast<long long>(compilation.config().context));
 }
 
-// model.layers.0.mlp.up_proj.weight belongs to model.layers.0; what has no number stands for itself.
+// model.layers.0.mlp.up_proj.weight belongs to model.layers.0; what has no number stands for
+// itself.
 static std::string layerOf(StringRef name) {
   SmallVector<StringRef> parts;
   name.split(parts, '.');
@@ -141,7 +178,8 @@ int main(int argc, char **argv) {
     return fail(kExitUsage, "no output: give -o, --until or --dry-run");
   std::optional<Stage> stage = parseStage(until);
   if (!until.empty() && !stage)
-    return fail(kExitUsage, "unknown stage '" + until + "': import, fuse, pack, lower, target, llvm or object");
+    return fail(kExitUsage,
+                "unknown stage '" + until + "': import, fuse, pack, lower, target, llvm or object");
   for (const char *suffix : {"", ".o", ".so", ".h", ".safetensors", ".json"})
     if (output != "-" && isSameFile(input, output + suffix))
       return fail(kExitUsage, "output '" + output + suffix + "' is the input");
@@ -152,7 +190,8 @@ int main(int argc, char **argv) {
   mlirContext.printOpOnDiagnostic(false); // An operation may be a whole model.
   auto source = std::make_shared<llvm::SourceMgr>();
   std::string message;
-  // Files that are read, not mapped, must have the alignment that the blobs in bytecode were written with.
+  // Files that are read, not mapped, must have the alignment that the blobs in bytecode were
+  // written with.
   auto file = openInputFile(input, llvm::Align(64), &message);
   if (!file)
     return fail(kExitBadInput, message);
@@ -168,7 +207,10 @@ int main(int argc, char **argv) {
   options.context = context;
   options.chunk = chunk;
   options.maxTokens = maxTokens;
-  options.prefix = !prefix.empty() ? prefix : makePrefix(llvm::sys::path::filename(output.empty() || output == "-" ? input : output));
+  options.prefix =
+      !prefix.empty()
+          ? prefix
+          : makePrefix(llvm::sys::path::filename(output.empty() || output == "-" ? input : output));
   if (options.prefix != makePrefix(options.prefix))
     return fail(kExitUsage, "symbol prefix '" + options.prefix + "' is no C identifier");
   if (dryRun)

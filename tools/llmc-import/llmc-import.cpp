@@ -19,18 +19,24 @@ namespace cl = llvm::cl;
 static constexpr char kOverview[] =
     "llmc-import: read an ONNX transformer\n\n"
     "  Reads model.onnx and its external data, finds out what it computes, and writes a model for\n"
-    "  llmc-opt and llmc-compile: .mlirbc is bytecode, any other suffix is text. Key/value caches become\n"
-    "  state (one is added where a causal model has none), rotary tables and masks become attributes,\n"
-    "  weights get the names of their modules, packed integer weights stay as they are. Opsets 11 to 25\n"
-    "  and com.microsoft 1, in the styles of torch.onnx, optimum and ONNX Runtime GenAI. Model files may\n"
+    "  llmc-opt and llmc-compile: .mlirbc is bytecode, any other suffix is text. Key/value caches "
+    "become\n"
+    "  state (one is added where a causal model has none), rotary tables and masks become "
+    "attributes,\n"
+    "  weights get the names of their modules, packed integer weights stay as they are. Opsets 11 "
+    "to 25\n"
+    "  and com.microsoft 1, in the styles of torch.onnx, optimum and ONNX Runtime GenAI. Model "
+    "files may\n"
     "  be untrusted: everything is checked before it is used.\n\n"
-    "  The result is compared with the original on a few tokens; where they differ, the node is named.\n"
+    "  The result is compared with the original on a few tokens; where they differ, the node is "
+    "named.\n"
     "  What cannot be imported is listed whole.\n";
 
 static constexpr char kExamples[] =
     "\nEXAMPLES:\n"
     "  llmc-import model.onnx -o model.mlirbc\n"
-    "  llmc-import --check model.onnx                          # only list what cannot be imported\n"
+    "  llmc-import --check model.onnx                          # only list what cannot be "
+    "imported\n"
     "  llmc-import --no-verify big.onnx -o big.mlirbc          # do not run both side by side\n"
     "  llmc-import --float-activations int4.onnx -o int4.mlir  # MatMulNBits, float activations\n";
 

@@ -29,8 +29,8 @@ Json perSecond(int64_t tokens, double seconds) {
   return tokens > 0 && seconds > 0 ? Json(static_cast<double>(tokens) / seconds) : Json(nullptr);
 }
 
-/// The largest resident memory of this program so far, in bytes (the kernel counts in KiB). Not from getrusage, whose
-/// maximum includes the process that started this one.
+/// The largest resident memory of this program so far, in bytes (the kernel counts in KiB). Not
+/// from getrusage, whose maximum includes the process that started this one.
 int64_t peakResident() {
   std::ifstream status("/proc/self/status");
   int64_t kibibytes = 0;

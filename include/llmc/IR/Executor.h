@@ -1,7 +1,7 @@
 //===- Executor.h - compile a module for the host and run it ----------------------------===//
 //
-// Calibration, sequential compression and the import check run compiled code without knowing who compiles: Pipeline
-// implements this interface and the tools hand it in.
+// Calibration, sequential compression and the import check run compiled code without knowing who
+// compiles: Pipeline implements this interface and the tools hand it in.
 //
 #ifndef LLMC_IR_EXECUTOR_H
 #define LLMC_IR_EXECUTOR_H
@@ -27,10 +27,10 @@ class ExecutableModel {
 public:
   virtual ~ExecutableModel();
 
-  /// Called after each prefill, decode or run, once for each llmc.observe: name, rows x width values with `stride`
-  /// floats between rows.
-  using Observer =
-      std::function<void(StringRef name, const float *values, int64_t rows, int64_t width, int64_t stride)>;
+  /// Called after each prefill, decode or run, once for each llmc.observe: name, rows x width
+  /// values with `stride` floats between rows.
+  using Observer = std::function<void(StringRef name, const float *values, int64_t rows,
+                                      int64_t width, int64_t stride)>;
   void setObserver(Observer callback) { observer = std::move(callback); }
 
   /// Forgets the sequence (role step).

@@ -1,6 +1,7 @@
 //===- LLMCDialect.h - the llmc dialect: attributes, types and operations ---------------===//
 //
-// See docs/Reference/Dialect.md for the operations and docs/Rationale/Dialect.md for why they are these.
+// See docs/Reference/Dialect.md for the operations and docs/Rationale/Dialect.md for why they are
+// these.
 //
 #ifndef LLMC_IR_LLMCDIALECT_H
 #define LLMC_IR_LLMCDIALECT_H
@@ -29,9 +30,9 @@ constexpr uint64_t kDialectVersion = 1;
 
 /// One stored array of a compressed weight.
 struct SchemeComponent {
-  std::string name;               ///< Key in the weight's dictionary: codes, scales, zeros, mask, values.
-  Type elementType;               ///< ui8 for bit streams.
-  SmallVector<int64_t, 2> shape;  ///< kDynamic where the data decides.
+  std::string name; ///< Key in the weight's dictionary: codes, scales, zeros, mask, values.
+  Type elementType; ///< ui8 for bit streams.
+  SmallVector<int64_t, 2> shape; ///< kDynamic where the data decides.
 };
 } // namespace llmc
 

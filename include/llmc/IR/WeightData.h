@@ -1,7 +1,7 @@
 //===- WeightData.h - reading and making the stored data of weights ----------------------===//
 //
-// Weights may be larger than memory: data is read in place where it lies in a mapped file, and new data lives in unlinked, mapped
-// temporary files so that the kernel can page it out.
+// Weights may be larger than memory: data is read in place where it lies in a mapped file, and new
+// data lives in unlinked, mapped temporary files so that the kernel can page it out.
 //
 #ifndef LLMC_IR_WEIGHTDATA_H
 #define LLMC_IR_WEIGHTDATA_H
@@ -15,7 +15,8 @@ namespace llmc {
 /// Bytes of one component: a view into the module, or an own copy where the module holds a splat.
 class ComponentData {
 public:
-  /// Row-major bytes of `elements`; empty for a resource whose blob is missing or has not the size its type asks for.
+  /// Row-major bytes of `elements`; empty for a resource whose blob is missing or has not the size
+  /// its type asks for.
   explicit ComponentData(ElementsAttr elements);
   ArrayRef<char> bytes() const { return view; }
   /// True if the bytes are exactly what type and shape ask for.
@@ -27,7 +28,8 @@ private:
   bool isValid = false;
 };
 
-/// The dense values of a weight, row-major, whatever it is stored as (f32, f16, bf16, f64 or a scheme).
+/// The dense values of a weight, row-major, whatever it is stored as (f32, f16, bf16, f64 or a
+/// scheme).
 FailureOr<std::vector<float>> readWeight(WeightOp weight);
 
 /// Memory for `bytes` of new weight data, zero-filled, in an unlinked mapped temporary file.
@@ -44,12 +46,14 @@ std::vector<float> readFloats(ArrayRef<char> bytes, Type type);
 /// The inverse for f32, f16 and bf16, rounded half to even.
 std::vector<char> storeFloats(ArrayRef<float> values, Type type);
 
-/// The component dictionary of a weight of `type`; `components` as below. Blob keys are `name`, the component, and
-/// `suffix`, which passes choose so that no key of an earlier state of the same weight is met again.
+/// The component dictionary of a weight of `type`; `components` as below. Blob keys are `name`, the
+/// component, and `suffix`, which passes choose so that no key of an earlier state of the same
+/// weight is met again.
 DictionaryAttr makeComponents(MLIRContext *context, StringRef name, Type type,
                               ArrayRef<ArrayRef<char>> components, StringRef suffix = {});
 
-/// Builds an llmc.weight called `name` of `type`; `components` are in the order of the scheme (one, `values`, for a tensor).
+/// Builds an llmc.weight called `name` of `type`; `components` are in the order of the scheme (one,
+/// `values`, for a tensor).
 WeightOp createWeight(OpBuilder &builder, Location loc, StringRef name, Type type,
                       ArrayRef<ArrayRef<char>> components);
 

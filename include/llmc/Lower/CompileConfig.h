@@ -2,7 +2,8 @@
 //
 // Lives on the module as `llmc.compile`, so that each pass can be run alone on text:
 //
-//   module attributes {llmc.compile = {prefix = "small", lanes = 8, registers = 16, context = 512, chunk = 512}}
+//   module attributes {llmc.compile = {prefix = "small", lanes = 8, registers = 16, context = 512,
+//   chunk = 512}}
 //
 #ifndef LLMC_LOWER_COMPILECONFIG_H
 #define LLMC_LOWER_COMPILECONFIG_H
@@ -25,7 +26,8 @@ struct CompileConfig {
 /// Rows that are computed at a time behind the last attention.
 constexpr int64_t kTailRows = 64;
 
-/// The entry function of a module; emits an error unless there is exactly one function with a role that can be compiled.
+/// The entry function of a module; emits an error unless there is exactly one function with a role
+/// that can be compiled.
 FailureOr<func::FuncOp> getEntry(ModuleOp module);
 
 /// One array of the weight file: a weight in one form, or the table of a rotation.

@@ -1,16 +1,17 @@
 //===- KernelBuilder.h - kernels of the lowered step ------------------------------------===//
 //
-// The lowered step is a list of calls of kernels: private functions over the arena, the weight file and the cache, in
-// upstream dialects (scf, vector, arith, math, memref), target-neutral but for the vector shape. A kernel is made once for
-// each signature (its name spells operation, shapes and format), so layers of the same shape share code. Every thread
-// calls every kernel; a kernel computes the part of its result that belongs to `thread`, with a partition that never
-// changes the order of a reduction, so results do not depend on the number of threads. The step puts barriers between
-// kernels that need each other.
+// The lowered step is a list of calls of kernels: private functions over the arena, the weight file
+// and the cache, in upstream dialects (scf, vector, arith, math, memref), target-neutral but for
+// the vector shape. A kernel is made once for each signature (its name spells operation, shapes and
+// format), so layers of the same shape share code. Every thread calls every kernel; a kernel
+// computes the part of its result that belongs to `thread`, with a partition that never changes the
+// order of a reduction, so results do not depend on the number of threads. The step puts barriers
+// between kernels that need each other.
 //
-// Values between kernels are row buffers: f32, rows x width, `stride` floats between rows (a multiple of 16, start
-// 64-byte aligned in the arena; columns from width to stride may hold anything and may be overwritten by their owner).
-// A result of llmc.split is a view: stride of the parent, start inside it, possibly not 64-byte aligned; views are only
-// read, never written.
+// Values between kernels are row buffers: f32, rows x width, `stride` floats between rows (a
+// multiple of 16, start 64-byte aligned in the arena; columns from width to stride may hold
+// anything and may be overwritten by their owner). A result of llmc.split is a view: stride of the
+// parent, start inside it, possibly not 64-byte aligned; views are only read, never written.
 //
 #ifndef LLMC_LOWER_KERNELBUILDER_H
 #define LLMC_LOWER_KERNELBUILDER_H
@@ -34,7 +35,8 @@ struct RowBuffer {
   int64_t stride = 0;
 };
 
-/// Floats between rows of a buffer that owns its memory: whole tiles of 64, so that a tile may store its padding.
+/// Floats between rows of a buffer that owns its memory: whole tiles of 64, so that a tile may
+/// store its padding.
 inline int64_t paddedStride(int64_t width) { return (width + 63) / 64 * 64; }
 
 /// A kernel and the scratch memory it wants for each thread.
@@ -54,7 +56,8 @@ struct KernelFrame {
   Value thread;   ///< index: this thread, in [0, threads).
   Value threads;  ///< index.
   Value scratch;  ///< index: byte offset in the arena of this thread's scratch (64-byte aligned).
-  SmallVector<Value> offsets; ///< index: the kernel's own byte offsets (arena, weights or kv, as the kernel says).
+  SmallVector<Value>
+      offsets; ///< index: the kernel's own byte offsets (arena, weights or kv, as the kernel says).
 };
 
 class KernelBuilder {
@@ -64,8 +67,8 @@ public:
   VectorShape shape() const { return vectors; }
   MLIRContext *context() const { return module->getContext(); }
 
-  /// The kernel called `name`, made by `body` on first use. `offsets` is the number of its own offsets. The body need
-  /// not emit a terminator.
+  /// The kernel called `name`, made by `body` on first use. `offsets` is the number of its own
+  /// offsets. The body need not emit a terminator.
   Kernel getOrCreate(StringRef name, unsigned offsets, int64_t scratchBytes,
                      function_ref<void(ImplicitLocOpBuilder &, KernelFrame &)> body);
 
@@ -85,7 +88,8 @@ Value viewAs(ImplicitLocOpBuilder &b, Value memory, Value offset, Type element);
 /// memref<?xf32> over a row buffer, and the index of (row, column) in it.
 Value viewRows(ImplicitLocOpBuilder &b, Value arena, Value offset);
 Value rowIndex(ImplicitLocOpBuilder &b, Value row, RowBuffer buffer, Value column);
-/// Finite f32, f16 or bf16 (scalar or vector) as f32, without a call into a runtime library on any target.
+/// Finite f32, f16 or bf16 (scalar or vector) as f32, without a call into a runtime library on any
+/// target.
 Value widenFloat(ImplicitLocOpBuilder &b, Value value, VectorShape shape);
 /// The half-open part of [0, count) that belongs to this thread: contiguous, static.
 std::pair<Value, Value> threadRange(ImplicitLocOpBuilder &b, const KernelFrame &frame, Value count);
@@ -94,7 +98,8 @@ void forLoop(ImplicitLocOpBuilder &b, Value begin, Value end, int64_t step,
              function_ref<void(Value)> body);
 /// The same with loop-carried values.
 SmallVector<Value> forLoop(ImplicitLocOpBuilder &b, Value begin, Value end, int64_t step,
-                           ValueRange init, function_ref<SmallVector<Value>(Value, ValueRange)> body);
+                           ValueRange init,
+                           function_ref<SmallVector<Value>(Value, ValueRange)> body);
 
 } // namespace llmc
 

@@ -1,6 +1,7 @@
 //===- Compile.h - a model to an artifact, stage by stage -------------------------------===//
 //
-// The stages are the stops of `llmc-compile --until=`. What an artifact is: docs/Rationale/Artifact.md.
+// The stages are the stops of `llmc-compile --until=`. What an artifact is:
+// docs/Rationale/Artifact.md.
 //
 #ifndef LLMC_PIPELINE_COMPILE_H
 #define LLMC_PIPELINE_COMPILE_H
@@ -34,7 +35,8 @@ struct CompileOptions {
   int64_t maxTokens = 0; ///< Role run: batch x length; 0: the context.
 };
 
-/// A C identifier from a file's base name: other characters become _, a leading digit gets one in front.
+/// A C identifier from a file's base name: other characters become _, a leading digit gets one in
+/// front.
 std::string makePrefix(llvm::StringRef baseName);
 
 /// One model on its way. The module is changed in place.
@@ -50,7 +52,8 @@ public:
   /// Optimised LLVM IR as text, assembly, or an object; after Target.
   FailureOr<std::string> emit(Stage stage, bool assembly = false);
 
-  /// After Pack: writes the weight file (safetensors) whole or not at all; keeps its size and hash for the JSON.
+  /// After Pack: writes the weight file (safetensors) whole or not at all; keeps its size and hash
+  /// for the JSON.
   LogicalResult writeWeights(const std::string &path);
   /// After Lower: the text of the artifact's JSON, also put into the module for P_info_json.
   std::string finishInfo(const std::string &weightsFile);
@@ -59,7 +62,8 @@ public:
 
   const CompileConfig &config() const { return settings; }
   const TargetInfo &target() const { return machine; }
-  /// Bytes: data section of the weights (after Pack), arena for `threads` and cache per position (after Lower).
+  /// Bytes: data section of the weights (after Pack), arena for `threads` and cache per position
+  /// (after Lower).
   int64_t weightBytes() const { return totalWeightBytes; }
   int64_t arenaBytes(int threads) const;
   int64_t kvBytesPerPosition() const;
@@ -74,7 +78,8 @@ private:
   Stage reached = Stage::Import;
   int64_t totalWeightBytes = 0;
   std::string weightHash;
-  std::string interfaceJson; ///< role, inputs, outputs, layers: read from the entry before it is lowered.
+  std::string
+      interfaceJson; ///< role, inputs, outputs, layers: read from the entry before it is lowered.
 };
 
 /// The whole way: <output>.safetensors .o .so .h .json, each whole or not at all.

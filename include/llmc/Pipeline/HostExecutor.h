@@ -1,6 +1,7 @@
 //===- HostExecutor.h - the executor of this machine ------------------------------------===//
 //
-// Compiles through the same pipeline as an artifact, into a temporary folder that is gone when the model is.
+// Compiles through the same pipeline as an artifact, into a temporary folder that is gone when the
+// model is.
 //
 #ifndef LLMC_PIPELINE_HOSTEXECUTOR_H
 #define LLMC_PIPELINE_HOSTEXECUTOR_H

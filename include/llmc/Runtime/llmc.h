@@ -1,20 +1,23 @@
 /* The C ABI of a compiled model: the types every generated header shares.
  *
- * C99, valid C++17, self-contained. A generated header <P>.h (P is the symbol prefix) includes this text and declares
+ * C99, valid C++17, self-contained. A generated header <P>.h (P is the symbol prefix) includes this
+ * text and declares
  *
  *   int32_t     P_abi(void);                       LLMC_ABI of the compiler that made the object
- *   const char *P_info_json(void);                 what is in the artifact: roles, shapes, target, features, provenance
- *   int32_t     P_sizes(int64_t context, int64_t chunk, int32_t threads, uint64_t *arena, uint64_t *kv);
- *   int32_t     P_init(llmc_model *, void *arena, const void *weights, const llmc_threads *threads);
- *   int32_t     P_state_init(llmc_state *, void *kv);
- *   int32_t     P_prefill(llmc_model *, llmc_state *, const int32_t *ids, int64_t n, float *logits);
- *   int32_t     P_prefill_all(llmc_model *, llmc_state *, const int32_t *ids, int64_t n, float *logits);
- *   int32_t     P_decode(llmc_model *, llmc_state *const states[], const int32_t ids[], int64_t n, float *logits);
- *   int32_t     P_run(llmc_model *, const llmc_tensor inputs[], llmc_tensor outputs[]);      (plain graphs)
+ *   const char *P_info_json(void);                 what is in the artifact: roles, shapes, target,
+ * features, provenance int32_t     P_sizes(int64_t context, int64_t chunk, int32_t threads,
+ * uint64_t *arena, uint64_t *kv); int32_t     P_init(llmc_model *, void *arena, const void
+ * *weights, const llmc_threads *threads); int32_t     P_state_init(llmc_state *, void *kv); int32_t
+ * P_prefill(llmc_model *, llmc_state *, const int32_t *ids, int64_t n, float *logits); int32_t
+ * P_prefill_all(llmc_model *, llmc_state *, const int32_t *ids, int64_t n, float *logits); int32_t
+ * P_decode(llmc_model *, llmc_state *const states[], const int32_t ids[], int64_t n, float
+ * *logits); int32_t     P_run(llmc_model *, const llmc_tensor inputs[], llmc_tensor outputs[]);
+ * (plain graphs)
  *
- * All buffers belong to the caller, are 64-byte aligned, and must outlive the model (arena, weights) or the state (kv).
- * Nothing is allocated after init and no function aborts: every error is a code below, and the state is unchanged then.
- * One model may be used by one call at a time; different models and states are independent.
+ * All buffers belong to the caller, are 64-byte aligned, and must outlive the model (arena,
+ * weights) or the state (kv). Nothing is allocated after init and no function aborts: every error
+ * is a code below, and the state is unchanged then. One model may be used by one call at a time;
+ * different models and states are independent.
  */
 #ifndef LLMC_RUNTIME_LLMC_H
 #define LLMC_RUNTIME_LLMC_H
@@ -30,20 +33,22 @@ extern "C" {
 /* Result codes of every int32_t function. */
 enum {
   LLMC_OK = 0,
-  LLMC_BAD_ARGUMENT = 1,  /* NULL, misaligned, n < 1, context or chunk over what was compiled */
-  LLMC_BAD_TOKEN = 2,     /* a token id outside [0, vocab) */
-  LLMC_CONTEXT_FULL = 3,  /* the ids do not fit behind what the state holds */
-  LLMC_UNSUPPORTED = 4,   /* valid by signature, not by this artifact (batched decode, another role) */
-  LLMC_CHECK_FAILED = 5   /* an expect_close or expect_eq of the model did not hold (tests) */
+  LLMC_BAD_ARGUMENT = 1, /* NULL, misaligned, n < 1, context or chunk over what was compiled */
+  LLMC_BAD_TOKEN = 2,    /* a token id outside [0, vocab) */
+  LLMC_CONTEXT_FULL = 3, /* the ids do not fit behind what the state holds */
+  LLMC_UNSUPPORTED =
+      4, /* valid by signature, not by this artifact (batched decode, another role) */
+  LLMC_CHECK_FAILED = 5 /* an expect_close or expect_eq of the model did not hold (tests) */
 };
 
 /* A pool of threads lent to the model. NULL instead of a pointer to it means serial. */
 typedef struct llmc_threads {
   int32_t count; /* how many indices parallel() runs, >= 1 */
   void *context; /* handed back to both callbacks */
-  /* Runs body(argument, index, count) once for each index in [0, count), index 0 on the calling thread; returns when
-   * all have returned. */
-  void (*parallel)(void *context, void (*body)(void *argument, int32_t index, int32_t count), void *argument);
+  /* Runs body(argument, index, count) once for each index in [0, count), index 0 on the calling
+   * thread; returns when all have returned. */
+  void (*parallel)(void *context, void (*body)(void *argument, int32_t index, int32_t count),
+                   void *argument);
   /* Called by every index from inside body: returns when all indices have called it. */
   void (*barrier)(void *context, int32_t index);
 } llmc_threads;
@@ -56,8 +61,9 @@ typedef struct llmc_model {
   int64_t reserved[5];
 } llmc_model;
 
-/* One sequence and its cache. P_state_init sets length 0 and context to what was compiled; the caller may lower
- * context to what its kv buffer holds (see P_sizes). Setting length back truncates the sequence. */
+/* One sequence and its cache. P_state_init sets length 0 and context to what was compiled; the
+ * caller may lower context to what its kv buffer holds (see P_sizes). Setting length back truncates
+ * the sequence. */
 typedef struct llmc_state {
   void *kv;
   int64_t length;  /* positions held */
@@ -67,7 +73,8 @@ typedef struct llmc_state {
 
 enum { LLMC_F32 = 0, LLMC_I32 = 1, LLMC_I64 = 2 };
 
-/* A dense row-major tensor of P_run. For outputs the caller gives data and its capacity in bytes; shape is written. */
+/* A dense row-major tensor of P_run. For outputs the caller gives data and its capacity in bytes;
+ * shape is written. */
 typedef struct llmc_tensor {
   void *data;
   uint64_t bytes; /* size of data */

@@ -1,7 +1,7 @@
 //===- Target.h - the machine code is made for ------------------------------------------===//
 //
-// The only room that names an instruction set. Takes a lowered module (func, scf, vector, memref, arith, math) to an object file
-// and a shared object; nothing here knows transformers.
+// The only room that names an instruction set. Takes a lowered module (func, scf, vector, memref,
+// arith, math) to an object file and a shared object; nothing here knows transformers.
 //
 #ifndef LLMC_TARGET_TARGET_H
 #define LLMC_TARGET_TARGET_H
@@ -34,19 +34,21 @@ struct TargetInfo {
   int64_t lanes = 4;                 ///< f32 in one vector register.
   int64_t registers = 16;            ///< Vector registers.
   bool half = true;                  ///< f16 is widened by an instruction.
-  std::string strategy;              ///< avx512vnni, avxvnni, avx2, neon ...: what --explain prints.
+  std::string strategy; ///< avx512vnni, avxvnni, avx2, neon ...: what --explain prints.
 };
 
 /// Checks triple, CPU and features against what LLVM knows. The error names the part at fault.
 llvm::Expected<TargetInfo> resolveTarget(const TargetOptions &options);
 
-/// The LLVM target machine for `target`: position-independent, no fused multiply-add but the explicit ones.
+/// The LLVM target machine for `target`: position-independent, no fused multiply-add but the
+/// explicit ones.
 llvm::Expected<std::unique_ptr<llvm::TargetMachine>> makeTargetMachine(const TargetInfo &target);
 
 /// Lowers upstream dialects to the LLVM dialect; fails if anything else is left.
 mlir::LogicalResult lowerToLLVMDialect(mlir::ModuleOp module);
 
-/// Translates the LLVM dialect to LLVM IR and optimises it for the target. Null on failure, with diagnostics emitted.
+/// Translates the LLVM dialect to LLVM IR and optimises it for the target. Null on failure, with
+/// diagnostics emitted.
 std::unique_ptr<llvm::Module> translateToLLVM(mlir::ModuleOp module, llvm::LLVMContext &context,
                                               llvm::TargetMachine &machine);
 
@@ -54,7 +56,8 @@ std::unique_ptr<llvm::Module> translateToLLVM(mlir::ModuleOp module, llvm::LLVMC
 llvm::Expected<std::string> emitCode(llvm::Module &module, llvm::TargetMachine &machine,
                                      bool assembly);
 
-/// Links `object` to the shared object `output` with lld (no sysroot, no libraries); `output` exists and is empty.
+/// Links `object` to the shared object `output` with lld (no sysroot, no libraries); `output`
+/// exists and is empty.
 llvm::Error linkShared(llvm::StringRef object, llvm::StringRef output, llvm::StringRef soname);
 
 } // namespace llmc

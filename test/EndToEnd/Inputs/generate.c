@@ -1,4 +1,5 @@
-/* generate.c WEIGHTS THREADS FEATURE...: links a compiled model (prefix model) and prints 24 greedy ids behind 1, 42, 7. */
+/* generate.c WEIGHTS THREADS FEATURE...: links a compiled model (prefix model) and prints 24 greedy
+ * ids behind 1, 42, 7. */
 #define _POSIX_C_SOURCE 200112L
 #include "llmc/Runtime/llmcrt.h"
 #include "model.h"
@@ -21,7 +22,8 @@ int main(int argc, char **argv) {
       llmcrt_weights_open(argv[1], &weights, why))
     return fprintf(stderr, "%s\n", why), 2;
   llmcrt_pool *pool = llmcrt_pool_create(atoi(argv[2]), &threads);
-  if (!pool || model_abi() != LLMC_ABI || model_sizes(64, 16, threads.count, &arena_bytes, &kv_bytes) ||
+  if (!pool || model_abi() != LLMC_ABI ||
+      model_sizes(64, 16, threads.count, &arena_bytes, &kv_bytes) ||
       posix_memalign(&arena, 64, arena_bytes) || posix_memalign(&kv, 64, kv_bytes) ||
       model_init(&model, arena, weights.data, &threads) || model_state_init(&state, kv) ||
       model_prefill(&model, &state, prompt, 3, logits))
