@@ -5,6 +5,7 @@
 //
 #include "DescribeInterface.h"
 
+#include "llmc/Lower/CodeFormat.h"
 #include "llmc/Lower/Passes.h"
 #include "llmc/Pipeline/AtomicOutput.h"
 #include "llmc/Pipeline/Compile.h"
@@ -140,6 +141,36 @@ static json::Object describeTensor(Type type, DictionaryAttr attributes, StringR
                       {"shape", std::move(shape)}};
 }
 
+// Multiply-adds of the linears for one position, by the arithmetic they need: float activations,
+// quantized ones, and those with codes of at most 4 bits.
+static json::Object describeProducts(ArrayRef<LinearOp> linears) {
+  int64_t floats = 0, wide = 0, narrow = 0;
+  for (LinearOp op : linears) {
+    ArrayRef<int64_t> shape = getWeightShape(op.getWeight().getType());
+    CodeFormat format = getCodeFormat(op.getWeight().getType(), op.getActivationsAttr());
+    bool small = format.kind != CodeFormat::Kind::Dense && format.bits <= 4;
+    (!format.quantizedActivations() ? floats : small ? narrow : wide) += shape[0] * shape[1];
+  }
+  return json::Object{{"float", floats}, {"i8", wide}, {"i8_narrow", narrow}};
+}
+
+// The linear whose rows are the logits: behind it only operations of one input.
+static LinearOp findHead(func::FuncOp entry) {
+  Operation *end = entry.getBody().front().getTerminator();
+  Operation *op = end->getNumOperands() ? end->getOperand(0).getDefiningOp() : nullptr;
+  while (op && !isa<LinearOp>(op))
+    op = op->getNumOperands() ? op->getOperand(0).getDefiningOp() : nullptr;
+  return dyn_cast_or_null<LinearOp>(op);
+}
+
+static json::Object describeProducts(func::FuncOp entry) {
+  LinearOp head = findHead(entry);
+  SmallVector<LinearOp> body, logits;
+  entry.walk([&](LinearOp op) { (op == head ? logits : body).push_back(op); });
+  return json::Object{{"body", describeProducts(ArrayRef<LinearOp>(body))},
+                      {"logits", describeProducts(ArrayRef<LinearOp>(logits))}};
+}
+
 std::string llmc::describeInterface(ModuleOp module, func::FuncOp entry) {
   json::Array inputs, outputs;
   for (auto [i, type] : llvm::enumerate(entry.getArgumentTypes()))
@@ -151,6 +182,7 @@ std::string llmc::describeInterface(ModuleOp module, func::FuncOp entry) {
                       {"inputs", std::move(inputs)},
                       {"outputs", std::move(outputs)}};
   auto provenance = module->getAttrOfType<ArrayAttr>("llmc.provenance");
+  object["products_per_position"] = describeProducts(entry);
   object["layers"] = provenance ? toJson(provenance) : json::Value(json::Array());
   return llvm::formatv("{0}", json::Value(std::move(object))).str();
 }

@@ -3,13 +3,13 @@
 #include "llmc/Runtime/Failure.h"
 #include "llmc/Runtime/Generate.h"
 #include "llmc/Runtime/Perplexity.h"
+#include "llmc/Runtime/ProcessMemory.h"
 #include "llmc/Runtime/RunGraph.h"
 #include "llmc/Runtime/RunnerOptions.h"
 
 #include <algorithm>
 #include <chrono>
 #include <cstdio>
-#include <fstream>
 #include <nlohmann/json.hpp>
 #include <optional>
 #include <string>
@@ -27,17 +27,6 @@ double median(std::vector<double> values) {
 
 Json perSecond(int64_t tokens, double seconds) {
   return tokens > 0 && seconds > 0 ? Json(static_cast<double>(tokens) / seconds) : Json(nullptr);
-}
-
-/// The largest resident memory of this program so far, in bytes (the kernel counts in KiB). Not
-/// from getrusage, whose maximum includes the process that started this one.
-int64_t peakResident() {
-  std::ifstream status("/proc/self/status");
-  int64_t kibibytes = 0;
-  for (std::string word; status >> word;)
-    if (word == "VmHWM:" && status >> kibibytes)
-      break;
-  return kibibytes * 1024;
 }
 
 void addMemory(Json &report, const Session &session) {

@@ -1,0 +1,216 @@
+//===- BenchOptions.cpp - the command line of llmc-bench --------------------------------===//
+//
+// Help and parsing.
+//
+#include "BenchOptions.h"
+
+#include "llmc/Runtime/Failure.h"
+#include "llmc/Runtime/llmcrt.h"
+
+#include <charconv>
+#include <set>
+
+using namespace llmc;
+using namespace llmc::bench;
+
+const char llmc::bench::benchHelp[] = R"(llmc-bench: how close compiled models come to the machine
+
+usage: llmc-bench machine [options]
+       llmc-bench model BASE [options]
+
+machine: the limits
+  read      bytes per second that the threads read from memory, each its part of a large buffer
+  fma       f32 multiply-adds in registers, two operations each
+  dot       8-bit products summed exactly in 32 bits, with the instructions at hand
+  dot4      4-bit by 8-bit; more than dot where 8 products can be summed in 16 bits first (avx2)
+  barrier   one barrier of the runtime's pool; stage: work handed to the pool and back
+  clock     of one core, by a chain of additions
+
+model: what a compiled model makes of them
+  BASE is what was given to llmc-compile -o. Ids are pseudo-random, the same each time.
+  load      opening the artifact (weights are hashed), memory, one id through prefill
+  pp512     prefill of 512 ids from an empty cache; logits of the last one only
+  tg128     128 ids decoded one by one from an empty cache
+  tg128@1024  the same behind 1024 ids; likewise any number
+  The shares compare with read bandwidth and peaks measured just before and just after each
+  repetition, with the same threads. The peak is that of the arithmetic the model was compiled to:
+  multiply-adds for float activations, dot products for quantized ones. Small models live in the
+  cache and read faster than memory.
+
+Options
+  --threads=1,2         numbers of threads, one row each. Default: 1 and all processors
+  --tests=pp512,tg128   model: default load,pp128,pp512,tg128,tg128@1024,tg128@4096, without those
+                        that the context does not hold
+  --repetitions=N       default: 5. The table has the median and the spread (largest - least) / median
+  --min-time=SECONDS    a repetition runs the test so long, at least twice, and counts the fastest.
+                        Default: 0.5
+  --read-size=MIB       buffer that the read bandwidth is measured with. Default: eight times the
+                        last level of cache, from 256 to 1024
+  --json                Google Benchmark's JSON, each column a counter; times in seconds
+  --help                this text
+
+Warnings on stderr say when a figure cannot be trusted: other processes took processor time, the
+repetitions spread too far, the clock changed.
+
+Examples
+  llmc-bench machine
+  llmc-bench machine --threads=1,2 --json
+  llmc-bench model build/small --threads=1,2
+  llmc-bench model build/small --tests=pp512,tg128 --repetitions=10 --json
+
+Exit codes
+  0  done
+  1  wrong usage
+  2  bad input: an artifact that is missing, malformed, or made for another machine
+  3  not enough memory or threads
+  4  a fault in llmc itself
+)";
+
+namespace {
+
+class OptionParser {
+public:
+  BenchOptions parse(int argc, const char *const *argv) {
+    std::vector<std::string> words;
+    for (int i = 1; i < argc; ++i) {
+      const std::string argument = argv[i];
+      if (argument == "--help" || argument == "-h")
+        return {};
+      if (argument.empty() || argument[0] != '-') {
+        words.push_back(argument);
+        continue;
+      }
+      const size_t equals = argument.find('=');
+      name = argument.substr(0, equals);
+      hasValue = equals != std::string::npos;
+      value = hasValue ? argument.substr(equals + 1) : "";
+      if (!seen.insert(name).second)
+        failUsage(name + " is given twice");
+      takeOption();
+    }
+    finish(words);
+    return std::move(options);
+  }
+
+private:
+  /// The parts of the value between commas.
+  std::vector<std::string> list() const {
+    std::vector<std::string> parts;
+    size_t at = 0;
+    while (true) {
+      const size_t comma = value.find(',', at);
+      parts.push_back(value.substr(at, comma - at));
+      if (parts.back().empty())
+        failUsage(name + ": expected " + name + "=A,B,..., found '" + value + "'");
+      if (comma == std::string::npos)
+        return parts;
+      at = comma + 1;
+    }
+  }
+
+  int64_t number(const std::string &text, int64_t low, int64_t high) const {
+    int64_t result = 0;
+    const char *end = text.data() + text.size();
+    const auto [next, error] = std::from_chars(text.data(), end, result);
+    if (error != std::errc() || next != end || result < low || result > high)
+      failUsage(name + ": expected a whole number from " + std::to_string(low) + " to " +
+                std::to_string(high) + ", found '" + text + "'");
+    return result;
+  }
+
+  double seconds() const {
+    char *end = nullptr;
+    const double result = std::strtod(value.c_str(), &end);
+    if (value.empty() || *end || !(result > 0 && result <= 3600))
+      failUsage(name + ": expected seconds, above 0 and up to 3600, found '" + value + "'");
+    return result;
+  }
+
+  ModelTest test(const std::string &text) const {
+    constexpr int64_t most = int64_t(1) << 40;
+    ModelTest result;
+    result.name = text;
+    if (text == "load")
+      return result;
+    const size_t at = text.find('@');
+    const std::string kind = text.substr(0, 2);
+    if ((kind != "pp" && kind != "tg") || (kind == "pp" && at != std::string::npos))
+      failUsage(name + ": expected load, ppN, tgN or tgN@DEPTH, found '" + text + "'");
+    result.prefill = kind == "pp";
+    result.count = number(text.substr(2, at == std::string::npos ? at : at - 2), 1, most);
+    if (at != std::string::npos)
+      result.depth = number(text.substr(at + 1), 1, most);
+    return result;
+  }
+
+  void takeOption() {
+    if (name == "--threads") {
+      for (const std::string &part : list())
+        options.threads.push_back(static_cast<int32_t>(number(part, 1, LLMCRT_MAX_THREADS)));
+    } else if (name == "--tests") {
+      for (const std::string &part : list())
+        options.tests.push_back(test(part));
+      options.testsGiven = true;
+    } else if (name == "--repetitions") {
+      options.repetitions = number(value, 1, 10000);
+    } else if (name == "--min-time") {
+      options.minTime = seconds();
+    } else if (name == "--read-size") {
+      options.readBytes = static_cast<uint64_t>(number(value, 1, 1 << 20)) << 20;
+    } else if (name == "--json") {
+      if (hasValue)
+        failUsage(name + " takes no value");
+      options.json = true;
+    } else {
+      failUsage("unknown option '" + name + "'; see --help");
+    }
+  }
+
+  void allow(const std::set<std::string> &more) const {
+    static const std::set<std::string> always = {"--threads", "--repetitions", "--min-time",
+                                                 "--read-size", "--json"};
+    for (const std::string &option : seen)
+      if (!always.count(option) && !more.count(option))
+        failUsage(option + " does not belong to this command; see --help");
+  }
+
+  void finish(const std::vector<std::string> &words) {
+    if (words.empty())
+      failUsage("expected a command, machine or model; see --help");
+    const bool wantsBase = words[0] == "model";
+    if (words.size() > (wantsBase ? 2 : 1))
+      failUsage("unexpected argument '" + words.back() + "'");
+    if (words[0] == "machine") {
+      options.command = BenchOptions::Command::Machine;
+      allow({});
+    } else if (words[0] == "model") {
+      options.command = BenchOptions::Command::Model;
+      allow({"--tests"});
+      if (words.size() < 2)
+        failUsage("model: expected the base name of a compiled model; see --help");
+      options.base = words[1];
+    } else {
+      failUsage("unknown command '" + words[0] + "': expected machine or model");
+    }
+    if (options.threads.empty()) {
+      options.threads = {1};
+      if (llmcrt_cpu_count() > 1)
+        options.threads.push_back(llmcrt_cpu_count());
+    }
+    if (options.tests.empty())
+      for (const char *text : {"load", "pp128", "pp512", "tg128", "tg128@1024", "tg128@4096"})
+        options.tests.push_back(test(text));
+  }
+
+  BenchOptions options;
+  std::set<std::string> seen;
+  std::string name;
+  std::string value;
+  bool hasValue = false;
+};
+
+} // namespace
+
+BenchOptions llmc::bench::parseBenchOptions(int argc, const char *const *argv) {
+  return OptionParser().parse(argc, argv);
+}

@@ -1,0 +1,179 @@
+//===- ModelBench.cpp - llmc-bench model ------------------------------------------------===//
+//
+// Prefill and decode of an artifact over the C ABI, beside the limits of the machine around each
+// repetition.
+//
+#include "Commands.h"
+#include "ModelWork.h"
+#include "Report.h"
+
+#include "llmc/Runtime/Failure.h"
+#include "llmc/Runtime/ProcessMemory.h"
+
+#include <memory>
+
+using namespace llmc;
+using namespace llmc::bench;
+
+namespace {
+
+constexpr double kProbeSeconds = 0.05; ///< at most, of each limit, before and after
+
+/// The same ids each time, none of them twice in a row.
+std::vector<int32_t> makeIds(int64_t count, int64_t vocab) {
+  std::vector<int32_t> ids(static_cast<size_t>(count));
+  uint64_t state = 1;
+  for (int32_t &id : ids) {
+    state = state * 6364136223846793005u + 1442695040888963407u;
+    id = static_cast<int32_t>((state >> 33) % static_cast<uint64_t>(vocab));
+  }
+  return ids;
+}
+
+class ModelRunner {
+public:
+  ModelRunner(const Artifact &artifact, const ThreadPool &threads, int64_t positions)
+      : session(artifact, threads, positions), ids(makeIds(positions, artifact.info().vocab)),
+        logits(static_cast<size_t>(artifact.info().vocab)) {}
+
+  /// Seconds of one test.
+  double run(const ModelTest &test) {
+    session.reset();
+    if (test.prefill)
+      return prefill(test.count);
+    if (test.depth)
+      prefill(test.depth);
+    const double begin = now();
+    for (int64_t i = 0; i < test.count; ++i)
+      session.decode(ids[static_cast<size_t>(test.depth + i)], logits.data());
+    return now() - begin;
+  }
+
+private:
+  double prefill(int64_t count) {
+    const double begin = now();
+    for (int64_t at = 0, chunk = session.info().chunk; at < count; at += chunk)
+      session.prefill(ids.data() + at, std::min(chunk, count - at), logits.data(), /*all=*/false);
+    return now() - begin;
+  }
+
+  Session session;
+  std::vector<int32_t> ids;
+  std::vector<float> logits;
+};
+
+/// What the measurements of one number of threads share.
+struct Setup {
+  Setup(const std::string &base, int32_t count)
+      : artifact(base), threads(count), work(readModelWork(artifact)) {
+    if (!artifact.info().isStep)
+      failInput(base + ": has no cache (role 'run'); llmc-bench model measures role 'step'");
+  }
+  Artifact artifact;
+  ThreadPool threads;
+  ModelWork work;
+};
+
+int64_t positionsOf(const ModelTest &test) { return test.depth + test.count; }
+
+/// Products of the whole test: prefill computes the logits of each chunk's last position.
+Products productsOf(const ModelTest &test, const ModelWork &work, int64_t chunk) {
+  const double count = static_cast<double>(test.count);
+  const double logits =
+      test.prefill ? static_cast<double>((test.count + chunk - 1) / chunk) : count;
+  return work.body.times(count).plus(work.logits.times(logits));
+}
+
+void fillCounters(benchmark::UserCounters &counters, const ModelTest &test, const Setup &setup,
+                  const Limits &limits, double seconds) {
+  const double count = static_cast<double>(test.count);
+  counters["tokens_per_s"] = count / seconds;
+  counters["read_limit_bytes_per_s"] = limits.bytesPerSecond;
+  if (!test.prefill) {
+    // The cache grows by one position for each token.
+    const double bytes = setup.work.bytesPerToken(static_cast<double>(test.depth) + count / 2);
+    counters["bytes_per_token"] = bytes;
+    counters["bytes_per_s"] = bytes * count / seconds;
+    counters["share_of_read"] = bytes * count / seconds / limits.bytesPerSecond;
+  }
+  const Products products = productsOf(test, setup.work, setup.artifact.info().chunk);
+  if (products.operations() == 0)
+    return;
+  counters["operations_per_s"] = products.operations() / seconds;
+  if (const double ideal = products.seconds(limits))
+    counters["share_of_peak"] = ideal / seconds;
+}
+
+void addTest(const BenchOptions &options, const std::shared_ptr<Setup> &setup,
+             const ModelTest &test) {
+  const std::string name =
+      "model/" + test.name + "/threads:" + std::to_string(setup->threads.count());
+  addMeasurement(options, name, [=](benchmark::UserCounters &counters) {
+    const double probe = std::min(kProbeSeconds, options.minTime);
+    const Limits before = Limits::measure(setup->threads, options.readBytes, probe);
+    resetPeakResident();
+    ModelRunner runner(setup->artifact, setup->threads, positionsOf(test));
+    static_cast<void>(runner.run(test)); // The first one touches the memory.
+    // The best, as with the limits: what disturbs only ever slows down.
+    double seconds = 0;
+    const double begin = now();
+    do {
+      const double one = runner.run(test);
+      seconds = seconds > 0 ? std::min(seconds, one) : one;
+    } while (now() - begin < options.minTime);
+    counters["peak_resident_bytes"] = static_cast<double>(peakResident());
+    const Limits after = Limits::measure(setup->threads, options.readBytes, probe);
+    fillCounters(counters, test, *setup, Limits::between(before, after), seconds);
+    return seconds;
+  });
+}
+
+void addLoad(const BenchOptions &options, int32_t count) {
+  addMeasurement(options, "model/load/threads:" + std::to_string(count),
+                 [=](benchmark::UserCounters &counters) {
+                   const double begin = now();
+                   const Artifact artifact(options.base);
+                   const ThreadPool threads(count);
+                   Session session(artifact, threads, artifact.info().context);
+                   std::vector<float> logits(static_cast<size_t>(artifact.info().vocab));
+                   const int32_t id = 0;
+                   session.prefill(&id, 1, logits.data(), /*all=*/false);
+                   const double seconds = now() - begin;
+                   counters["load_seconds"] = seconds;
+                   return seconds;
+                 });
+}
+
+} // namespace
+
+void llmc::bench::benchModel(const BenchOptions &options) {
+  for (const int32_t count : options.threads) {
+    const auto setup = std::make_shared<Setup>(options.base, count);
+    for (const ModelTest &test : options.tests) {
+      if (test.count == 0) {
+        addLoad(options, count);
+        continue;
+      }
+      const int64_t context = setup->artifact.info().context;
+      if (positionsOf(test) <= context) {
+        addTest(options, setup, test);
+        continue;
+      }
+      const std::string why = test.name + " needs " + std::to_string(positionsOf(test)) +
+                              " positions, but the context of " + options.base + " has " +
+                              std::to_string(context);
+      if (options.testsGiven)
+        failInput(why + " (llmc-compile --context=)");
+      if (count == options.threads.front())
+        std::fprintf(stderr, "llmc-bench: note: %s: left out\n", why.c_str());
+    }
+  }
+  runMeasurements(options, {{"tokens_per_s", "tokens/s", 1, 1, true},
+                            {"bytes_per_token", "MB/token", 1e-6, 2},
+                            {"bytes_per_s", "GB/s", 1e-9, 1},
+                            {"share_of_read", "% of read", 100, 1},
+                            {"operations_per_s", "GOPS", 1e-9, 1},
+                            {"share_of_peak", "% of peak", 100, 1},
+                            {"peak_resident_bytes", "peak MB", 1e-6, 1},
+                            {"load_seconds", "load ms", 1e3, 1}});
+}

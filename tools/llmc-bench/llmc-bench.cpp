@@ -1,0 +1,45 @@
+//===- llmc-bench.cpp - how close compiled models come to the machine -------------------===//
+//
+// Chooses the subcommand and turns failures into exit codes.
+//
+#include "Commands.h"
+
+#include "llmc/Runtime/Failure.h"
+
+#include <cstdio>
+#include <new>
+
+using namespace llmc;
+using namespace llmc::bench;
+
+static int run(int argc, char **argv) {
+  const BenchOptions options = parseBenchOptions(argc, argv);
+  switch (options.command) {
+  case BenchOptions::Command::Help:
+    std::fputs(benchHelp, stdout);
+    break;
+  case BenchOptions::Command::Machine:
+    benchMachine(options);
+    break;
+  default:
+    benchModel(options);
+  }
+  if (std::fflush(stdout) || std::ferror(stdout))
+    failInput("cannot write to standard output");
+  return 0;
+}
+
+int main(int argc, char **argv) {
+  try {
+    return run(argc, argv);
+  } catch (const Failure &failure) {
+    std::fprintf(stderr, "llmc-bench: error: %s\n", failure.what());
+    return static_cast<int>(failure.code);
+  } catch (const std::bad_alloc &) {
+    std::fprintf(stderr, "llmc-bench: error: not enough memory\n");
+    return static_cast<int>(ExitCode::Limit);
+  } catch (const std::exception &error) {
+    std::fprintf(stderr, "llmc-bench: error: internal: %s\n", error.what());
+    return static_cast<int>(ExitCode::Internal);
+  }
+}
