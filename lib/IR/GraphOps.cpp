@@ -290,6 +290,25 @@ void AttentionOp::getEffects(
   effects.emplace_back(MemoryEffects::Write::get(), getCacheAttr());
 }
 
+LogicalResult CacheStoreOp::verify() {
+  int64_t heads = getHeads(), width = lastDim(getInput());
+  if (heads < 1 || width % heads != 0) // C1
+    return emitOpError("expects heads to divide the width, got ")
+           << heads << " heads over " << width;
+  return success();
+}
+
+LogicalResult CacheStoreOp::verifySymbolUses(SymbolTableCollection &symbols) {
+  auto cache = symbols.lookupNearestSymbolFrom<CacheOp>(*this, getCacheAttr());
+  if (!cache) // C2
+    return emitOpError("expects llmc.cache ") << getCacheAttr() << " in the module";
+  auto type = cast<RankedTensorType>(cache.getType());
+  int64_t heads = getHeads(), size = lastDim(getInput()) / heads;
+  if (type.getDimSize(0) != heads || type.getDimSize(1) != size)
+    return emitOpError("expects a cache of ") << heads << "x" << size << ", got " << type;
+  return success();
+}
+
 LogicalResult CacheOp::verify() {
   auto type = cast<RankedTensorType>(getType());
   if (type.getRank() != 2 || !type.hasStaticShape())

@@ -4,7 +4,7 @@
 // filled in: argument checks, the loop over chunks, the worker every thread runs, and the barrier.
 // Struct layouts are those of llmc.h on a 64-bit target.
 //
-#include "StepEmitter.h"
+#include "Interface.h"
 
 #include "mlir/Dialect/LLVMIR/LLVMDialect.h"
 #include "mlir/Parser/Parser.h"

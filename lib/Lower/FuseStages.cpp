@@ -3,7 +3,10 @@
 // Fewer barriers: independent operations share a stage, a residual is added by the linear that
 // produces it, and what only feeds logits is kept apart so that it runs for wanted rows only.
 //
+#include "ColumnShares.h"
+
 #include "llmc/Lower/CompileConfig.h"
+#include "llmc/Lower/PackedLinear.h"
 #include "llmc/Lower/Passes.h"
 
 #include "mlir/IR/PatternMatch.h"
@@ -51,13 +54,45 @@ void markResiduals(func::FuncOp entry) {
   });
 }
 
+/// Storing keys and values as operations of their own, so that they find their stage.
+void splitCacheStores(func::FuncOp entry) {
+  SmallVector<AttentionOp> cached;
+  entry.walk([&](AttentionOp op) {
+    if (op.getCacheAttr())
+      cached.push_back(op);
+  });
+  for (AttentionOp op : cached) {
+    OpBuilder b(op);
+    auto store = [&](Value rows, CachePart part) {
+      CacheStoreOp::create(b, op.getLoc(), rows, op.getCacheAttr(), op.getKvHeadsAttr(),
+                           CachePartAttr::get(b.getContext(), part));
+    };
+    store(op.getKey(), CachePart::Keys);
+    store(op.getValue(), CachePart::Values);
+  }
+}
+
+/// A norm that only linears read is computed by every thread for itself: cheaper than waiting.
+void markPrivate(func::FuncOp entry) {
+  entry.walk([&](Operation *op) {
+    auto rms = dyn_cast<RMSNormOp>(op);
+    if (!isa<LayerNormOp>(op) && !(rms && rms.getGroups() == 1))
+      return;
+    bool linears = llvm::all_of(op->getUses(), [](OpOperand &use) {
+      return isa<LinearOp>(use.getOwner()) && use.getOperandNumber() == 0;
+    });
+    if (linears && !op->use_empty())
+      op->setAttr("llmc.private", UnitAttr::get(op->getContext()));
+  });
+}
+
 /// Operations that must see every row: attention (its keys), observers and checks; and what feeds
 /// them.
 DenseSet<Operation *> findBody(func::FuncOp entry) {
   DenseSet<Operation *> body;
   SmallVector<Operation *> work;
   entry.walk([&](Operation *op) {
-    if (isa<AttentionOp, ObserveOp, ExpectCloseOp, ExpectEqOp>(op))
+    if (isa<AttentionOp, CacheStoreOp, ObserveOp, ExpectCloseOp, ExpectEqOp>(op))
       work.push_back(op);
   });
   while (!work.empty()) {
@@ -71,57 +106,96 @@ DenseSet<Operation *> findBody(func::FuncOp entry) {
   return body;
 }
 
+/// Numbers operations in program order: each as early as its operands allow.
+class StageNumbers {
+public:
+  explicit StageNumbers(int64_t tileRows) : shares(tileRows) {}
+
+  int64_t place(Operation *op, int64_t least);
+  void finish(Block &block);
+
+private:
+  int64_t stageOf(Value value) {
+    Operation *producer = value.getDefiningOp();
+    return producer ? stages.lookup(producer) : 0;
+  }
+
+  ColumnShares shares;
+  llvm::MapVector<Operation *, int64_t> stages;
+  llvm::StringMap<int64_t> stored; ///< Stage of the last store to a cache.
+};
+
+int64_t StageNumbers::place(Operation *op, int64_t least) {
+  // Behind operands that any thread may read at any time: computed by the same thread (private), by
+  // no one (views), or by this very operation (fused linears).
+  int64_t ready = least, latest = 0;
+  auto attention = dyn_cast<AttentionOp>(op);
+  bool cached = attention && attention.getCacheAttr();
+  if (cached)
+    ready = std::max(ready, stored.lookup(attention.getCache().value()) + 1);
+  for (auto [i, operand] : llvm::enumerate(op->getOperands())) {
+    Operation *producer = operand.getDefiningOp();
+    if (!producer || isa<WeightOp>(producer) || (cached && i > 0))
+      continue; // A cached attention reads what was stored, not the rows.
+    if (isa<SplitOp>(op) || producer->hasAttr("llmc.fused") || producer->hasAttr("llmc.private"))
+      ready = std::max(ready, stageOf(operand));
+    else
+      latest = std::max(latest, stageOf(operand));
+  }
+  bool joined =
+      latest >= ready && shares.tryJoin(op, latest, [&](Value value) { return stageOf(value); });
+  int64_t stage = std::max(ready, joined || !latest ? latest : latest + 1);
+  if (!joined && !op->hasAttr("llmc.fused"))
+    shares.start(op);
+  if (auto store = dyn_cast<CacheStoreOp>(op)) {
+    int64_t &last = stored[store.getCache()];
+    last = std::max(last, stage);
+  }
+  return stages[op] = stage;
+}
+
+/// Orders the block by stage. Operands stay in front of their users: stages only grow along an edge
+/// or stay equal, where program order is kept.
+void StageNumbers::finish(Block &block) {
+  shares.assign([&](Operation *op) { return stages.lookup(op); });
+  std::map<int64_t, SmallVector<Operation *>> order;
+  for (auto [op, stage] : stages)
+    order[stage].push_back(op);
+  Builder b(block.getParentOp()->getContext());
+  for (auto &[stage, ops] : order)
+    for (Operation *op : ops) {
+      op->moveBefore(block.getTerminator());
+      op->setAttr("llmc.stage", b.getI64IntegerAttr(stage));
+    }
+}
+
 struct FuseStagesPass : public llmc::impl::FuseStagesBase<FuseStagesPass> {
   void runOnOperation() override;
   void number(func::FuncOp entry);
 };
 
 void FuseStagesPass::number(func::FuncOp entry) {
-  Builder b(&getContext());
   bool step = entry->getAttrOfType<StringAttr>("llmc.role") == "step";
   DenseSet<Operation *> body = findBody(entry);
-  llvm::MapVector<Operation *, int64_t> stages;
+  StageNumbers numbers(linearTileRows(CompileConfig::get(getOperation()).vectors));
   int64_t lastBody = 0;
-  auto place = [&](Operation *op, int64_t least) {
-    int64_t stage = least;
-    for (Value operand : op->getOperands()) {
-      Operation *producer = operand.getDefiningOp();
-      if (!producer || isa<WeightOp>(producer))
-        continue;
-      // A view is where its source is, and a fused linear is computed by the sum that uses it.
-      bool free = isa<SplitOp>(op) || producer->hasAttr("llmc.fused");
-      stage = std::max(stage, stages.lookup(producer) + (free ? 0 : 1));
-    }
-    stages[op] = stage;
-    return stage;
-  };
   Block &block = entry.getBody().front();
   SmallVector<Operation *> weights, tail;
   for (Operation &op : block.without_terminator()) {
-    if (isa<WeightOp>(op)) {
+    if (isa<WeightOp>(op))
       weights.push_back(&op);
-    } else if (step && !body.contains(&op)) {
+    else if (step && !body.contains(&op))
       tail.push_back(&op);
-    } else {
-      lastBody = std::max(lastBody, place(&op, 1));
-    }
+    else
+      lastBody = std::max(lastBody, numbers.place(&op, 1));
   }
   for (Operation *op : tail) {
-    place(op, lastBody + 1);
-    op->setAttr("llmc.tail", b.getUnitAttr());
+    numbers.place(op, lastBody + 1);
+    op->setAttr("llmc.tail", UnitAttr::get(&getContext()));
   }
-  // Stable order by stage; operands stay in front of their users because stages only grow along an
-  // edge, or stay equal for views and fused linears, whose program order is kept.
-  std::map<int64_t, SmallVector<Operation *>> order;
-  for (auto [op, stage] : stages)
-    order[stage].push_back(op);
   for (Operation *op : llvm::reverse(weights))
     op->moveBefore(&block, block.begin());
-  for (auto &[stage, ops] : order)
-    for (Operation *op : ops) {
-      op->moveBefore(block.getTerminator());
-      op->setAttr("llmc.stage", b.getI64IntegerAttr(stage));
-    }
+  numbers.finish(block);
 }
 
 void FuseStagesPass::runOnOperation() {
@@ -135,6 +209,8 @@ void FuseStagesPass::runOnOperation() {
   if (failed(applyPatternsGreedily(*entry, std::move(patterns))))
     return signalPassFailure();
   markResiduals(*entry);
+  markPrivate(*entry);
+  splitCacheStores(*entry);
   number(*entry);
 }
 

@@ -19,7 +19,7 @@ Kernel KernelBuilder::getOrCreate(StringRef name, unsigned offsets, int64_t scra
   OpBuilder moduleBuilder = OpBuilder::atBlockEnd(module.getBody());
   Type index = moduleBuilder.getIndexType();
   Type memory = MemRefType::get({ShapedType::kDynamic}, moduleBuilder.getI8Type());
-  constexpr unsigned kMemories = 3, kIndices = 6;
+  constexpr unsigned kMemories = 3, kIndices = 8;
   SmallVector<Type> types(kMemories, memory);
   types.append(kIndices + offsets, index);
   auto function =
@@ -29,8 +29,9 @@ Kernel KernelBuilder::getOrCreate(StringRef name, unsigned offsets, int64_t scra
   Block *block = function.addEntryBlock();
   b.setInsertionPointToStart(block);
   auto arguments = block->getArguments();
-  KernelFrame frame{arguments[0], arguments[1], arguments[2], arguments[3], arguments[4],
-                    arguments[5], arguments[6], arguments[7], arguments[8], {}};
+  KernelFrame frame{arguments[0], arguments[1], arguments[2],  arguments[3],
+                    arguments[4], arguments[5], arguments[6],  arguments[7],
+                    arguments[8], arguments[9], arguments[10], {}};
   frame.offsets.assign(arguments.begin() + kMemories + kIndices, arguments.end());
   body(b, frame);
   func::ReturnOp::create(b);

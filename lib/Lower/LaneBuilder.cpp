@@ -108,19 +108,19 @@ Value LaneBuilder::max(Value x, Value y) {
 
 void LaneBuilder::forElements(const KernelFrame &frame, int64_t width,
                               function_ref<void(Value, Value, int64_t)> body) {
-  constexpr int64_t kPiece = 128;
-  int64_t pieces = (width + kPiece - 1) / kPiece, whole = width / lanes * lanes;
-  auto [begin, end] = threadRange(b, frame, mulIndex(b, frame.rows, pieces));
-  forLoop(b, begin, end, 1, [&](Value item) {
-    Value row = divIndex(b, item, pieces), piece = remIndex(b, item, pieces);
-    Value start = mulIndex(b, piece, kPiece);
-    Value stop = arith::MinUIOp::create(b, addIndex(b, start, kPiece), indexConstant(b, whole));
-    forLoop(b, start, stop, lanes, [&](Value column) { body(row, column, lanes); });
+  int64_t whole = width / lanes * lanes;
+  Value zero = indexConstant(b, 0);
+  Value stop = arith::MinUIOp::create(b, frame.end, indexConstant(b, whole));
+  forLoop(b, zero, frame.rows, 1, [&](Value row) {
+    forLoop(b, frame.begin, stop, lanes, [&](Value column) { body(row, column, lanes); });
     if (whole == width)
       return;
-    Value last =
-        arith::CmpIOp::create(b, arith::CmpIPredicate::eq, piece, indexConstant(b, pieces - 1));
-    auto branch = scf::IfOp::create(b, last, /*withElseRegion=*/false);
+    // Of a short last vector only the owner of the last column; an empty range owns nothing.
+    Value ends =
+        arith::CmpIOp::create(b, arith::CmpIPredicate::eq, frame.end, indexConstant(b, width));
+    Value some = arith::CmpIOp::create(b, arith::CmpIPredicate::ult, frame.begin, frame.end);
+    auto branch = scf::IfOp::create(b, arith::AndIOp::create(b, ends, some),
+                                    /*withElseRegion=*/false);
     OpBuilder::InsertionGuard guard(b);
     b.setInsertionPointToStart(branch.thenBlock());
     body(row, indexConstant(b, whole), width - whole);

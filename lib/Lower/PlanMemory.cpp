@@ -91,7 +91,7 @@ void PlanMemoryPass::runOnOperation() {
   bool step = (*entry)->getAttrOfType<StringAttr>("llmc.role") == "step";
   int64_t bodyRows = step ? config.chunk : config.maxTokens;
   Builder b(&getContext());
-  Planner planner;
+  Planner planner, own; // of the arena; of what each thread has to itself
   for (BlockArgument argument : entry->getArguments()) {
     int64_t offset = planner.place(0, kForever, bodyRows * 4);
     entry->setArgAttr(argument.getArgNumber(), "llmc.buffer", b.getI64IntegerAttr(offset));
@@ -110,10 +110,12 @@ void PlanMemoryPass::runOnOperation() {
       setBuffers(planner.place(0, kForever, 64));
     } else if (!isa<SplitOp>(op) && !op.hasAttr("llmc.fused") && op.getNumResults()) {
       int64_t last = std::max(stageOf(&op), lastUse(op.getResult(0), !op.hasAttr("llmc.tail")));
-      setBuffers(planner.place(stageOf(&op), last, rows * rowBytes(op.getResult(0))));
+      Planner &memory = op.hasAttr("llmc.private") ? own : planner;
+      setBuffers(memory.place(stageOf(&op), last, rows * rowBytes(op.getResult(0))));
     }
   }
   (*entry)->setAttr("llmc.arena_bytes", b.getI64IntegerAttr(planner.peak));
+  (*entry)->setAttr("llmc.private_bytes", b.getI64IntegerAttr(own.peak));
 }
 
 } // namespace

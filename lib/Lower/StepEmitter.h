@@ -1,46 +1,76 @@
-//===- StepEmitter.h - the step function and the C interface around it ------------------===//
+//===- StepEmitter.h - writes the step function -----------------------------------------===//
 //
-// Private to the Lower room: what LowerStep hands to the writer of the C interface.
+// Each operation becomes a call of a kernel that all threads make together. Private to Lower: the
+// frame of the step is in LowerStep.cpp, single operations in EmitOperations.cpp.
 //
 #ifndef LLMC_LIB_LOWER_STEPEMITTER_H
 #define LLMC_LIB_LOWER_STEPEMITTER_H
 
-#include "llmc/Lower/CompileConfig.h"
+#include "Interface.h"
+
+#include <map>
 
 namespace llmc {
 
-/// One input of a plain graph, as P_run must check and convert it.
-struct InterfaceInput {
-  int64_t buffer = 0; ///< Offset of its i32 rows in the arena.
-  int64_t limit = 0;  ///< Ids must be in [0, limit); 0: a mask, any value but 0 is 1.
+/// Where a value lies: byte offset of its first row in the arena, shape of a row, and whether it
+/// holds tail rows only.
+struct Place {
+  int64_t offset = 0;
+  RowBuffer buffer; ///< stride 0: i32 ids, one for each row.
+  bool tail = false;
+  bool own = false; ///< In memory that each thread has to itself.
 };
 
-/// One f32 output of a plain graph.
-struct InterfaceOutput {
-  int64_t buffer = 0, width = 0, stride = 0;
-};
+/// Byte offset of an operation's form in the weight file.
+int64_t packedOffset(Operation *op, StringRef form);
 
-/// Everything the C interface needs to know of the step.
-struct InterfaceFacts {
-  std::string prefix;
-  bool isStep = true;
-  int64_t context = 0, chunk = 0, maxTokens = 0;
-  int64_t vocabulary = 0;
-  int64_t idsBuffer = 0;     ///< Step: offset of the ids in the arena.
-  int64_t arenaBytes = 0;    ///< Without scratch.
-  int64_t scratchBytes = 0;  ///< For each thread.
-  int64_t kvBlockBytes = 0;  ///< 16 positions of all caches.
-  int64_t sequenceLimit = 0; ///< Run: longest sequence the position tables allow.
-  int64_t fixedRows = 0,
-          fixedSequence = 0; ///< Run without inputs (tests): rows of the weights it starts from.
-  SmallVector<InterfaceInput> inputs;
-  SmallVector<InterfaceOutput> outputs;
-  SmallVector<int64_t> flags; ///< Offsets of the i32 results of checks.
-};
+class StepEmitter {
+public:
+  StepEmitter(ModuleOp module, func::FuncOp entry, const CompileConfig &config)
+      : module(module), entry(entry), config(config), kernels(module, config.vectors),
+        b(entry.getLoc(), module.getContext()) {}
 
-/// Adds the worker, the barrier and the public functions to the module, which has @<prefix>_step
-/// already.
-LogicalResult emitInterface(ModuleOp module, const InterfaceFacts &facts);
+  LogicalResult emit(InterfaceFacts &facts);
+
+private:
+  Place placeOf(Value value);
+  Value offsetOf(Value value);
+  Value weightOffset(Value value, StringRef form);
+  void call(const Kernel &kernel, ArrayRef<Value> offsets);
+  /// The columns of this thread in an operation of `width` columns; without a share (llmc.share) in
+  /// units of `unit`.
+  std::pair<Value, Value> columnsOf(Operation *op, int64_t width, int64_t unit);
+  void barrier();
+  LogicalResult emitOp(Operation &op);
+  LogicalResult emitLinear(LinearOp linear, Value residual, Value result);
+  LogicalResult emitAttention(AttentionOp op);
+  void emitEmbedding(EmbeddingOp op);
+  void emitCacheStore(CacheStoreOp op);
+  LogicalResult emitExpect(Operation &op, double atol, double rtol, bool exact);
+  void copyWeightRows(WeightOp weight);
+  LogicalResult emitStages(ArrayRef<Operation *> ops, bool first);
+  void emitTail(ArrayRef<Operation *> ops, Value logits, LogicalResult &result);
+  void copyLogits(Value logits, Value outRow, Value count);
+  Value constant(int64_t value) { return indexConstant(b, value); }
+
+  ModuleOp module;
+  func::FuncOp entry;
+  CompileConfig config;
+  KernelBuilder kernels;
+  ImplicitLocOpBuilder b;
+  llvm::StringMap<int64_t> cacheOffsets;
+  int64_t kvBlockBytes = 0, scratchBytes = 0;
+  SmallVector<int64_t> flags;
+
+  // Values of the step function.
+  Value arena, weights, kv, rows, sequence, past, wanted, thread, threads, job, logitsOut, scratch;
+  Value own;                    ///< Byte offset of what this thread has to itself.
+  Operation *anchor = nullptr;  ///< Ranges of columns are computed here, once for all layers.
+  Operation *current = nullptr; ///< The operation being emitted.
+  std::map<std::vector<int64_t>, std::pair<Value, Value>> knownRanges;
+  Value tailStart;   ///< First row of the running tail block; null in the body.
+  Value currentRows; ///< Rows of the kernels being called.
+};
 
 } // namespace llmc
 

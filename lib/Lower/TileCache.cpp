@@ -1,7 +1,7 @@
 //===- TileCache.cpp - keys and values into the cache -----------------------------------===//
 //
-// Work is divided by (block of 16 positions, head), so that two threads never write to one line of
-// memory.
+// A thread stores the heads it owns, so it may go on from the linear that made them without
+// waiting.
 //
 #include "llmc/Lower/AttentionKernels.h"
 #include "llmc/Lower/LaneBuilder.h"
@@ -15,56 +15,90 @@ int64_t llmc::cacheBlockBytes(int64_t kvHeads, int64_t headSize) {
   return kvHeads * 2 * headSize * kCacheBlock * static_cast<int64_t>(sizeof(float));
 }
 
-Kernel llmc::getCacheStoreKernel(KernelBuilder &builder, const AttentionShape &shape) {
-  auto body = [&](ImplicitLocOpBuilder &b, KernelFrame &frame) {
+namespace {
+
+/// What of a block one head and one call write.
+struct Span {
+  Value head;      ///< index of the head
+  Value column;    ///< its first column in a row
+  Value base;      ///< first float of this cache in the block
+  Value start;     ///< position of the block's first
+  Value low, high; ///< positions to write
+};
+
+} // namespace
+
+static Kernel makeStore(KernelBuilder &builder, StringRef name, int64_t kvHeads, int64_t headSize,
+                        RowBuffer x,
+                        function_ref<void(LaneBuilder &, KernelFrame &, Value, Value, Span)> body) {
+  auto emit = [&](ImplicitLocOpBuilder &b, KernelFrame &frame) {
     LaneBuilder l(b, builder.shape().lanes);
-    Value keys = viewRows(b, frame.arena, frame.offsets[0]);
-    Value values = viewRows(b, frame.arena, frame.offsets[1]);
+    Value rows = viewRows(b, frame.arena, frame.offsets[0]);
     Value zero = indexConstant(b, 0), cache = viewRows(b, frame.kv, zero);
     Value total = addIndex(b, frame.past, frame.rows);
     Value firstBlock = divIndex(b, frame.past, kCacheBlock);
     Value lastBlock = divIndex(b, addIndex(b, total, kCacheBlock - 1), kCacheBlock);
-    Value blocks = arith::SubIOp::create(b, lastBlock, firstBlock);
-    auto [begin, end] = threadRange(b, frame, mulIndex(b, blocks, shape.kvHeads));
-    forLoop(b, begin, end, 1, [&](Value item) {
-      Value block = addIndex(b, firstBlock, divIndex(b, item, shape.kvHeads));
-      Value head = remIndex(b, item, shape.kvHeads);
-      Value start = mulIndex(b, block, kCacheBlock);
-      Value low = arith::MaxUIOp::create(b, start, frame.past);
-      Value high = arith::MinUIOp::create(b, addIndex(b, start, kCacheBlock), total);
+    forLoop(b, firstBlock, lastBlock, 1, [&](Value block) {
+      Span span;
+      span.start = mulIndex(b, block, kCacheBlock);
+      span.low = arith::MaxUIOp::create(b, span.start, frame.past);
+      span.high = arith::MinUIOp::create(b, addIndex(b, span.start, kCacheBlock), total);
       Value bytes =
-          addIndex(b, arith::MulIOp::create(b, block, frame.offsets[3]), frame.offsets[2]);
-      Value base = divIndex(b, bytes, sizeof(float));
-      Value keyBase = addIndex(b, base, mulIndex(b, head, shape.headSize * kCacheBlock));
-      Value valueBase = addIndex(b, base, mulIndex(b, head, shape.valueSize * kCacheBlock));
-      valueBase = addIndex(b, valueBase, shape.kvHeads * shape.headSize * kCacheBlock);
-      auto place = [&](Value position) -> Value {
-        return arith::SubIOp::create(b, position, start);
-      };
-      auto row = [&](Value position) -> Value {
-        return arith::SubIOp::create(b, position, frame.past);
-      };
-      forLoop(b, zero, indexConstant(b, shape.headSize), 1, [&](Value d) {
-        Value to = addIndex(b, keyBase, mulIndex(b, d, kCacheBlock));
-        Value column = addIndex(b, mulIndex(b, head, shape.headSize), d);
-        forLoop(b, low, high, 1, [&](Value position) {
-          Value from = rowIndex(b, row(position), shape.k, column);
-          Value element = memref::LoadOp::create(b, keys, from);
-          memref::StoreOp::create(b, element, cache, addIndex(b, to, place(position)));
-        });
-      });
-      forLoop(b, low, high, 1, [&](Value position) {
-        Value from = rowIndex(b, row(position), shape.v, mulIndex(b, head, shape.valueSize));
-        Value to = addIndex(b, valueBase, mulIndex(b, place(position), shape.valueSize));
-        l.forColumns(shape.valueSize, [&](Value column, int64_t count) {
-          l.store(l.load(values, addIndex(b, from, column), count), cache, addIndex(b, to, column),
-                  count);
-        });
+          addIndex(b, arith::MulIOp::create(b, block, frame.offsets[2]), frame.offsets[1]);
+      span.base = divIndex(b, bytes, sizeof(float));
+      forLoop(b, frame.begin, frame.end, headSize, [&](Value column) {
+        span.column = column;
+        span.head = divIndex(b, column, headSize);
+        body(l, frame, rows, cache, span);
       });
     });
   };
-  return builder.getOrCreate(
-      kernelName("cache_store",
-                 {shape.kvHeads, shape.headSize, shape.valueSize, shape.k.stride, shape.v.stride}),
-      4, 0, body);
+  Kernel kernel = builder.getOrCreate(name, 3, 0, emit);
+  kernel.columns = kvHeads * headSize;
+  kernel.unit = headSize;
+  return kernel;
+}
+
+static Value rowOf(ImplicitLocOpBuilder &b, const KernelFrame &frame, Value position) {
+  return arith::SubIOp::create(b, position, frame.past);
+}
+
+Kernel llmc::getKeyStoreKernel(KernelBuilder &builder, int64_t kvHeads, int64_t headSize,
+                               RowBuffer k) {
+  auto body = [&](LaneBuilder &l, KernelFrame &frame, Value rows, Value cache, Span span) {
+    ImplicitLocOpBuilder &b = l.b;
+    Value base = addIndex(b, span.base, mulIndex(b, span.head, headSize * kCacheBlock));
+    forLoop(b, indexConstant(b, 0), indexConstant(b, headSize), 1, [&](Value d) {
+      Value to = addIndex(b, base, mulIndex(b, d, kCacheBlock));
+      Value column = addIndex(b, span.column, d);
+      forLoop(b, span.low, span.high, 1, [&](Value position) {
+        Value from = rowIndex(b, rowOf(b, frame, position), k, column);
+        Value place = arith::SubIOp::create(b, position, span.start);
+        Value element = memref::LoadOp::create(b, rows, from);
+        memref::StoreOp::create(b, element, cache, addIndex(b, to, place));
+      });
+    });
+  };
+  return makeStore(builder, kernelName("store_keys", {kvHeads, headSize, k.stride}), kvHeads,
+                   headSize, k, body);
+}
+
+Kernel llmc::getValueStoreKernel(KernelBuilder &builder, int64_t kvHeads, int64_t headSize,
+                                 int64_t valueSize, RowBuffer v) {
+  auto body = [&](LaneBuilder &l, KernelFrame &frame, Value rows, Value cache, Span span) {
+    ImplicitLocOpBuilder &b = l.b;
+    Value base = addIndex(b, span.base, mulIndex(b, span.head, valueSize * kCacheBlock));
+    base = addIndex(b, base, kvHeads * headSize * kCacheBlock);
+    forLoop(b, span.low, span.high, 1, [&](Value position) {
+      Value from = rowIndex(b, rowOf(b, frame, position), v, span.column);
+      Value place = arith::SubIOp::create(b, position, span.start);
+      Value to = addIndex(b, base, mulIndex(b, place, valueSize));
+      l.forColumns(valueSize, [&](Value column, int64_t count) {
+        l.store(l.load(rows, addIndex(b, from, column), count), cache, addIndex(b, to, column),
+                count);
+      });
+    });
+  };
+  return makeStore(builder, kernelName("store_values", {kvHeads, headSize, valueSize, v.stride}),
+                   kvHeads, valueSize, v, body);
 }

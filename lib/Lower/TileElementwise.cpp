@@ -78,7 +78,10 @@ static Kernel makePointwise(KernelBuilder &builder, std::string name, ArrayRef<R
       l.store(compute(b, operands), memories.back(), rowIndex(b, row, y, column), count);
     });
   };
-  return builder.getOrCreate(kernelName(name, shapes), inputs.size() + 1, 0, body);
+  Kernel kernel = builder.getOrCreate(kernelName(name, shapes), inputs.size() + 1, 0, body);
+  kernel.columns = y.width;
+  kernel.unit = builder.shape().lanes;
+  return kernel;
 }
 
 Kernel llmc::getActivationKernel(KernelBuilder &builder, ActivationKind kind, RowBuffer x,

@@ -100,7 +100,9 @@ void Epilogue::store(Value row, Value tile, Value scratchRow, SmallVector<Value>
 
 static void emitLinear(LinearEmitter &e, const KernelFrame &frame, const Epilogue &epilogue) {
   ImplicitLocOpBuilder &b = e.b;
-  auto [begin, end] = threadRange(b, frame, e.index(e.layout.tiles));
+  Value rows = e.index(e.layout.tileRows);
+  Value begin = arith::DivUIOp::create(b, frame.begin, rows);
+  Value end = arith::CeilDivUIOp::create(b, frame.end, rows);
   Value isFew =
       arith::CmpIOp::create(b, arith::CmpIPredicate::ule, frame.rows, e.index(kDecodeRows));
   auto branch = scf::IfOp::create(b, isFew, /*withElseRegion=*/true);
@@ -135,7 +137,7 @@ Kernel llmc::getLinearKernel(KernelBuilder &builder, const CodeFormat &format, i
   if (residual)
     name += llvm::formatv("_residual{0}", residual->stride);
   unsigned offsets = 3 + hasBias + residual.has_value();
-  return builder.getOrCreate(
+  Kernel kernel = builder.getOrCreate(
       name, offsets, plan.scratchFloats * 4, [&](ImplicitLocOpBuilder &b, KernelFrame &frame) {
         LinearEmitter emitter(b, layout, plan, builder.shape(), frame, x);
         Epilogue epilogue{emitter, {}, {}, {}, {}, y};
@@ -149,4 +151,7 @@ Kernel llmc::getLinearKernel(KernelBuilder &builder, const CodeFormat &format, i
         epilogue.y = viewRows(b, frame.arena, frame.offsets[next]);
         emitLinear(emitter, frame, epilogue);
       });
+  kernel.columns = n;
+  kernel.unit = layout.tileRows;
+  return kernel;
 }

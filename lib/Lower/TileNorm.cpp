@@ -31,10 +31,7 @@ Kernel llmc::getRMSNormKernel(KernelBuilder &builder, RowBuffer x, RowBuffer y, 
     Value input = viewRows(b, frame.arena, frame.offsets[0]);
     Value scale = viewRows(b, frame.weights, frame.offsets[1]);
     Value output = viewRows(b, frame.arena, frame.offsets[2]);
-    auto [begin, end] = threadRange(b, frame, mulIndex(b, frame.rows, groups));
-    forLoop(b, begin, end, 1, [&](Value item) {
-      Value row = divIndex(b, item, groups);
-      Value slice = mulIndex(b, remIndex(b, item, groups), size);
+    auto normalise = [&](Value row, Value slice) {
       Value from = rowIndex(b, row, x, slice), to = rowIndex(b, row, y, slice);
       Value squares = l.reduceColumns(
           size, l.constant(0.0),
@@ -50,10 +47,24 @@ Kernel llmc::getRMSNormKernel(KernelBuilder &builder, RowBuffer x, RowBuffer y, 
         Value result = arith::MulFOp::create(b, normal, l.load(scale, column, count));
         l.store(result, output, addIndex(b, to, column), count);
       });
+    };
+    // Whole rows go by rows; slices (the heads of a query) by columns, like what is around them.
+    if (groups == 1) {
+      auto [begin, end] = threadRange(b, frame, frame.rows);
+      forLoop(b, begin, end, 1, [&](Value row) { normalise(row, indexConstant(b, 0)); });
+      return;
+    }
+    forLoop(b, indexConstant(b, 0), frame.rows, 1, [&](Value row) {
+      forLoop(b, frame.begin, frame.end, size, [&](Value slice) { normalise(row, slice); });
     });
   };
-  return builder.getOrCreate(kernelName("rms_norm", {x.width, x.stride, y.stride, groups}, {eps}),
-                             3, 0, body);
+  Kernel kernel = builder.getOrCreate(
+      kernelName("rms_norm", {x.width, x.stride, y.stride, groups}, {eps}), 3, 0, body);
+  if (groups > 1) {
+    kernel.columns = x.width;
+    kernel.unit = x.width / groups;
+  }
+  return kernel;
 }
 
 Kernel llmc::getLayerNormKernel(KernelBuilder &builder, RowBuffer x, RowBuffer y, double eps,

@@ -60,10 +60,12 @@ Kernel llmc::getRopeKernel(KernelBuilder &builder, RowBuffer x, RowBuffer y, int
     Value input = viewRows(b, frame.arena, frame.offsets[0]);
     Value table = viewRows(b, frame.weights, frame.offsets[1]);
     Value output = viewRows(b, frame.arena, frame.offsets[2]);
-    auto [begin, end] = threadRange(b, frame, mulIndex(b, frame.rows, heads));
-    forLoop(b, begin, end, 1, [&](Value item) {
-      Value row = divIndex(b, item, heads);
-      Value head = mulIndex(b, remIndex(b, item, heads), size);
+    auto forHeads = [&](function_ref<void(Value, Value)> head) {
+      forLoop(b, indexConstant(b, 0), frame.rows, 1, [&](Value row) {
+        forLoop(b, frame.begin, frame.end, size, [&](Value column) { head(row, column); });
+      });
+    };
+    forHeads([&](Value row, Value head) {
       Value from = rowIndex(b, row, x, head), to = rowIndex(b, row, y, head);
       Value angles = mulIndex(b, rowPosition(b, frame, row), 2 * pairs);
       auto half = [&](Value i, int64_t count, Value cosine, Value sine) {
@@ -101,10 +103,13 @@ Kernel llmc::getRopeKernel(KernelBuilder &builder, RowBuffer x, RowBuffer y, int
       });
     });
   };
-  return builder.getOrCreate(
-      kernelName(layout == RopeLayout::Half ? "rope_half" : "rope_interleaved",
-                 {x.width, x.stride, y.stride, heads, pairs}),
-      3, 0, body);
+  Kernel kernel =
+      builder.getOrCreate(kernelName(layout == RopeLayout::Half ? "rope_half" : "rope_interleaved",
+                                     {x.width, x.stride, y.stride, heads, pairs}),
+                          3, 0, body);
+  kernel.columns = x.width;
+  kernel.unit = x.width / heads;
+  return kernel;
 }
 
 Kernel llmc::getPositionsKernel(KernelBuilder &builder, int64_t offset) {

@@ -14,10 +14,11 @@ module attributes {llmc.compile = {prefix = "m", lanes = 8 : i64, registers = 16
     // CHECK: call @[[LINEAR:linear_f32_4x4_x64_y64]](
     // CHECK-NOT: call @m_barrier(
     // CHECK: call @[[LINEAR]](
-    // CHECK: call @m_barrier(
+    // CHECK-NOT: call @m_barrier(
     %q = llmc.linear %x, %v : tensor<?x?x4xf32>, tensor<4x4xf32>
     %k = llmc.linear %x, %w : tensor<?x?x4xf32>, tensor<4x4xf32>
-    // CHECK: call @cache_store
+    // CHECK: call @store_keys
+    // CHECK: call @store_values
     // CHECK: call @m_barrier(
     // CHECK: call @attention_cached
     %a = llmc.attention %q, %k, %k cache @kv {heads = 1 : i64, kv_heads = 1 : i64, scale = 0.5 : f64, causal}

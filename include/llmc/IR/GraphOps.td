@@ -207,6 +207,25 @@ def AttentionOp : LLMC_Op<"attention", [InfersResult,
   let hasVerifier = 1;
 }
 
+def CacheStoreOp : LLMC_Op<"cache_store", [DeclareOpInterfaceMethods<SymbolUserOpInterface>]> {
+  let summary = "Append keys or values to a cache";
+  let description = [{
+    What `llmc.attention` with a cache does before it reads, as a step of its own: `--fuse-stages` takes it out, so that a
+    head is stored by the thread that has just computed it. `heads` equal slices of the rows go behind the positions that
+    are in the cache already.
+
+    * C1: heads divide the width. C2: the cache exists and has the heads and their size.
+
+    Example:
+    ```mlir
+    llmc.cache_store %k in @kv.0 {heads = 4 : i64, part = #llmc.cache_part<keys>} : tensor<?x?x32xf32>
+    ```
+  }];
+  let arguments = (ins FloatTensor:$input, FlatSymbolRefAttr:$cache, I64Attr:$heads, CachePartAttr:$part);
+  let assemblyFormat = "$input `in` $cache attr-dict `:` type($input)";
+  let hasVerifier = 1;
+}
+
 def CacheOp : LLMC_Op<"cache", [Symbol]> {
   let summary = "Keys and values of the positions so far, as state";
   let description = [{

@@ -28,6 +28,15 @@ def RopeLayoutAttr : EnumAttr<LLMC_Dialect, RopeLayout, "rope_layout"> {
   let assemblyFormat = "`<` $value `>`";
 }
 
+def CachePart : I32EnumAttr<"CachePart", "half of a cache", [
+    I32EnumAttrCase<"Keys", 0, "keys">, I32EnumAttrCase<"Values", 1, "values">]> {
+  let cppNamespace = "::llmc";
+  let genSpecializedAttr = 0;
+}
+def CachePartAttr : EnumAttr<LLMC_Dialect, CachePart, "cache_part"> {
+  let assemblyFormat = "`<` $value `>`";
+}
+
 class LLMC_Attr<string name, string mnemonic_> : AttrDef<LLMC_Dialect, name> {
   let mnemonic = mnemonic_;
 }

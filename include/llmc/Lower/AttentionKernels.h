@@ -37,9 +37,11 @@ struct AttentionShape {
 /// Bytes of one cache in one block: keys, then values, of the same head size. A multiple of 64.
 int64_t cacheBlockBytes(int64_t kvHeads, int64_t headSize);
 
-/// Writes key and value rows to positions past .. past + rows - 1. Offsets {k, v, cache offset in a
-/// block (kv), block stride in bytes (kv)}.
-Kernel getCacheStoreKernel(KernelBuilder &builder, const AttentionShape &shape);
+/// Write key or value rows to positions past .. past + rows - 1. Offsets {rows, cache offset in a
+/// block (kv), block stride in bytes (kv)}. By columns, a head at a time.
+Kernel getKeyStoreKernel(KernelBuilder &builder, int64_t kvHeads, int64_t headSize, RowBuffer k);
+Kernel getValueStoreKernel(KernelBuilder &builder, int64_t kvHeads, int64_t headSize,
+                           int64_t valueSize, RowBuffer v);
 
 /// Attention of `rows` queries at positions past .. past + rows - 1 over the cache. Offsets {q, y,
 /// cache offset in a block (kv), block stride in bytes (kv)}. Memory behind the last position may

@@ -43,6 +43,8 @@ inline int64_t paddedStride(int64_t width) { return (width + 63) / 64 * 64; }
 struct Kernel {
   func::FuncOp function;
   int64_t scratchBytes = 0;
+  int64_t columns = 0; ///< Width of the result if threads share it by columns, 0: by rows.
+  int64_t unit = 0;    ///< Columns a thread computes together.
 };
 
 /// The arguments of a kernel, inside its body.
@@ -56,6 +58,8 @@ struct KernelFrame {
   Value thread;   ///< index: this thread, in [0, threads).
   Value threads;  ///< index.
   Value scratch;  ///< index: byte offset in the arena of this thread's scratch (64-byte aligned).
+  Value begin; ///< index: columns [begin, end) of the result are this thread's, whole units or up
+  Value end;   ///< to the width; only for kernels that go by columns.
   SmallVector<Value>
       offsets; ///< index: the kernel's own byte offsets (arena, weights or kv, as the kernel says).
 };

@@ -44,8 +44,8 @@ public:
   /// x > y ? x : y.
   Value max(Value x, Value y);
 
-  /// body(row, column, count) for this thread's share of a rows x width buffer: pieces of 128
-  /// columns, so that single rows are shared too.
+  /// body(row, column, count) for this thread's columns of all rows; frame.begin is a multiple of
+  /// the lanes.
   void forElements(const KernelFrame &frame, int64_t width,
                    function_ref<void(Value, Value, int64_t)> body);
 

@@ -8,9 +8,16 @@ def FuseStages : Pass<"fuse-stages", "::mlir::ModuleOp"> {
   let summary = "Order the graph into stages between which threads wait for each other";
   let description = [{
     Joins an activation and its product into `llmc.gated_activation`, lets a linear add the residual it is added to, and
-    numbers the operations of each entry function: an operation is one stage behind the latest of its operands, so all
-    operations of a stage are independent and need one barrier together (q, k and v; gate and up). What comes after the last
-    attention of a step and feeds only the logits is marked `llmc.tail`: it runs only for the rows whose logits are wanted.
+    numbers the operations of each entry function; threads wait for each other between stages only, five times in a layer
+    of a decoder. An operation is one stage behind the latest of its operands, unless it needs only what its own thread has
+    computed: a norm that only linears read is computed by every thread (`llmc.private`), and a chain of operations by columns
+    (linear, rotation, storing keys and values; gate, up and their product) is shared out by whole heads and tiles. `llmc.share`
+    = [unit, total, first, width, column] says how: thread t of n has the columns of a chain of `width` from
+    total * t / n - first on, rounded up to units; the operation's own start at `column` of these. Linears that read equally
+    long rows are shared out as one matrix of `total` columns.
+
+    What comes after the last attention of a step and feeds only the logits is marked `llmc.tail`: it runs only for the rows
+    whose logits are wanted.
 
     Assumes every value of the function is a row of a token or an id of it, which holds for all llmc operations.
 
@@ -37,7 +44,8 @@ def PlanMemory : Pass<"plan-memory", "::mlir::ModuleOp"> {
   let description = [{
     Values live from their stage to the last stage that reads them; within a stage nothing is reused, so threads need no
     barrier but the one between stages. First fit in program order, for the most rows a call may have (`chunk` of a step,
-    `max_tokens` of a run; 64 for the tail). Attributes: `llmc.buffer` = [offset of each result], `llmc.arena_bytes`.
+    `max_tokens` of a run; 64 for the tail). Attributes: `llmc.buffer` = [offset of each result], `llmc.arena_bytes`. Private
+    values lie in memory that each thread has to itself (`llmc.private_bytes`).
 
     (* example test/Lower/plan-memory.mlir *)
   }];

@@ -87,7 +87,9 @@ void checkCached(int64_t lanes, const Case &c, const std::vector<int64_t> &calls
   Rows y = Rows::make(arena, total, c.heads * c.valueSize);
   Rows again = Rows::make(arena, total, c.heads * c.valueSize);
   shape.q = q.buffer, shape.k = k.buffer, shape.v = v.buffer, shape.y = y.buffer;
-  Kernel store = getCacheStoreKernel(runner.builder(), shape);
+  Kernel keyStore = getKeyStoreKernel(runner.builder(), c.kvHeads, c.headSize, shape.k);
+  Kernel valueStore =
+      getValueStoreKernel(runner.builder(), c.kvHeads, c.headSize, c.valueSize, shape.v);
   Kernel attention = getCachedAttentionKernel(runner.builder(), shape);
   // Another cache of the model sits before this one in each block.
   int64_t bytes = c.kvHeads * (c.headSize + c.valueSize) * kCacheBlock * sizeof(float);
@@ -97,7 +99,8 @@ void checkCached(int64_t lanes, const Case &c, const std::vector<int64_t> &calls
     auto at = [&](const Rows &b) {
       return b.offset + past * b.buffer.stride * int64_t(sizeof(float));
     };
-    runner.run(store, arena, weights, kv, {rows, rows, past, 3, {at(k), at(v), place, stride}});
+    runner.run(keyStore, arena, weights, kv, {rows, rows, past, 3, {at(k), place, stride}});
+    runner.run(valueStore, arena, weights, kv, {rows, rows, past, 2, {at(v), place, stride}});
     runner.run(attention, arena, weights, kv, {rows, rows, past, 1, {at(q), at(y), place, stride}});
     runner.run(attention, arena, weights, kv,
                {rows, rows, past, 3, {at(q), at(again), place, stride}});

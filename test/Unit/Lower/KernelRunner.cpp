@@ -115,10 +115,15 @@ void KernelRunner::run(const Kernel &kernel, Memory &arena, Memory &weights, Mem
     int64_t rows = call.rows, sequence = call.sequence, past = call.past, threads = call.threads;
     int64_t place = arena.size() / 64 * 64 - (thread + 1) * scratch;
     std::vector<int64_t> offsets = call.offsets;
+    auto column = [&](int64_t owner) {
+      int64_t unit = std::max<int64_t>(kernel.unit, 1), units = (kernel.columns + unit - 1) / unit;
+      return std::min(units * owner / threads * unit, kernel.columns);
+    };
+    int64_t begin = column(thread), end = column(thread + 1);
     std::vector<void *> arguments;
     for (void *&pointer : pointers)
       arguments.insert(arguments.end(), {&pointer, &pointer, &zero, &size, &one});
-    for (int64_t *value : {&rows, &sequence, &past, &index, &threads, &place})
+    for (int64_t *value : {&rows, &sequence, &past, &index, &threads, &place, &begin, &end})
       arguments.push_back(value);
     for (int64_t &offset : offsets)
       arguments.push_back(&offset);

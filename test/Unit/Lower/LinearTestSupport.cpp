@@ -182,6 +182,8 @@ void CompiledKernel::compile(VectorShape shape, function_ref<Kernel(KernelBuilde
   Kernel kernel = make(builder);
   kernel.function.setPublic();
   scratchBytes = kernel.scratchBytes;
+  columns = kernel.columns;
+  unit = kernel.unit;
   std::string name = kernel.function.getName().str();
   ASSERT_TRUE(succeeded(verify(*module)));
   ASSERT_TRUE(succeeded(lowerToLLVMDialect(*module)));
@@ -207,21 +209,25 @@ void CompiledKernel::compile(VectorShape shape, function_ref<Kernel(KernelBuilde
 
 void CompiledKernel::run(char *arena, const char *weights, int64_t rows, int64_t threads,
                          int64_t scratch, ArrayRef<int64_t> offsets) const {
-  // Three memrefs of five words, six indices, then the kernel's own offsets; words it does not take
-  // are ignored.
+  // Three memrefs of five words, eight indices, then the kernel's own offsets; words it does not
+  // take are ignored.
   using Word = uint64_t;
   using Entry =
       void (*)(Word, Word, Word, Word, Word, Word, Word, Word, Word, Word, Word, Word, Word, Word,
-               Word, Word, Word, Word, Word, Word, Word, Word, Word, Word, Word, Word);
+               Word, Word, Word, Word, Word, Word, Word, Word, Word, Word, Word, Word, Word, Word);
   auto call = reinterpret_cast<Entry>(entry);
   ASSERT_NE(call, nullptr);
   Word own[5] = {};
   std::copy(offsets.begin(), offsets.end(), own);
   Word a = reinterpret_cast<Word>(arena), w = reinterpret_cast<Word>(weights);
   Word large = Word(1) << 40;
+  auto column = [&](int64_t owner) -> Word {
+    int64_t width = std::max<int64_t>(unit, 1), units = (columns + width - 1) / width;
+    return std::min(units * owner / threads * width, columns);
+  };
   for (int64_t thread = 0; thread < threads; ++thread)
     call(a, a, 0, large, 1, w, w, 0, large, 1, a, a, 0, large, 1, rows, rows, 0, thread, threads,
-         scratch, own[0], own[1], own[2], own[3], own[4]);
+         scratch, column(thread), column(thread + 1), own[0], own[1], own[2], own[3], own[4]);
 }
 
 LinearRunner::LinearRunner(const LinearCase &test)

@@ -36,7 +36,7 @@ public:
   /// Runs the kernel as `threads` threads one after the other.
   void run(char *arena, const char *weights, int64_t rows, int64_t threads, int64_t scratch,
            ArrayRef<int64_t> offsets) const;
-  int64_t scratchBytes = 0;
+  int64_t scratchBytes = 0, columns = 0, unit = 0;
 
 private:
   // Not in the constructor, because gtest's fatal assertions return.
