@@ -217,6 +217,26 @@ func.func @rope_infinite(%x: tensor<?x?x8xf32>) {
 
 // -----
 
+// llmc.cache_store C1.
+llmc.cache @kv : tensor<3x8xf32>
+func.func @cache_store_heads(%k: tensor<?x?x32xf32>) {
+  // expected-error @+1 {{expects heads to divide the width, got 3 heads over 32}}
+  llmc.cache_store %k in @kv {heads = 3 : i64, part = #llmc.cache_part<keys>} : tensor<?x?x32xf32>
+  return
+}
+
+// -----
+
+// llmc.cache_store C2.
+llmc.cache @kv : tensor<4x16xf32>
+func.func @cache_store_shape(%k: tensor<?x?x32xf32>) {
+  // expected-error @+1 {{expects a cache of 4x8, got 'tensor<4x16xf32>'}}
+  llmc.cache_store %k in @kv {heads = 4 : i64, part = #llmc.cache_part<keys>} : tensor<?x?x32xf32>
+  return
+}
+
+// -----
+
 // llmc.attention C1.
 func.func @attention_heads(%q: tensor<?x?x64xf32>, %k: tensor<?x?x24xf32>) {
   // expected-error @+1 {{expects heads to divide the query, kv_heads to divide key and value and the heads, got 8 heads over 64, 3 kv_heads over 24 and 24}}

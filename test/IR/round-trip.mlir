@@ -129,6 +129,14 @@ func.func @activation_kinds(%x: tensor<?xf32>) {
   return
 }
 
+llmc.cache @kv.store : tensor<4x8xf32>
+// CHECK-LABEL: @cache_store
+func.func @cache_store(%k: tensor<?x?x32xf32>) {
+  // CHECK: llmc.cache_store %{{.*}} in @kv.store {heads = 4 : i64, part = #llmc.cache_part<keys>} : tensor<?x?x32xf32>
+  llmc.cache_store %k in @kv.store {heads = 4 : i64, part = #llmc.cache_part<keys>} : tensor<?x?x32xf32>
+  return
+}
+
 // CHECK-LABEL: @split
 func.func @split(%qkv: tensor<?x?x128xf32>) {
   // CHECK: %{{.*}}:3 = llmc.split %{{.*}} : tensor<?x?x128xf32> -> tensor<?x?x64xf32>, tensor<?x?x32xf32>, tensor<?x?x32xf32>

@@ -218,7 +218,7 @@ def CacheStoreOp : LLMC_Op<"cache_store", [DeclareOpInterfaceMethods<SymbolUserO
 
     Example:
     ```mlir
-    llmc.cache_store %k in @kv.0 {heads = 4 : i64, part = #llmc.cache_part<keys>} : tensor<?x?x32xf32>
+    llmc.cache_store %k in @kv.store {heads = 4 : i64, part = #llmc.cache_part<keys>} : tensor<?x?x32xf32>
     ```
   }];
   let arguments = (ins FloatTensor:$input, FlatSymbolRefAttr:$cache, I64Attr:$heads, CachePartAttr:$part);
