@@ -22,6 +22,8 @@ CompileConfig CompileConfig::get(ModuleOp module) {
   read("registers", config.vectors.registers);
   if (auto half = dictionary.getAs<BoolAttr>("half"))
     config.vectors.half = half.getValue();
+  if (auto dot = dictionary.getAs<StringAttr>("dot"))
+    config.vectors.dot = parseDotKind(dot.getValue()).value_or(DotKind::None);
   read("context", config.context);
   read("chunk", config.chunk);
   read("max_tokens", config.maxTokens);
@@ -35,6 +37,7 @@ void CompileConfig::set(ModuleOp module) const {
       b.getNamedAttr("lanes", b.getI64IntegerAttr(vectors.lanes)),
       b.getNamedAttr("registers", b.getI64IntegerAttr(vectors.registers)),
       b.getNamedAttr("half", b.getBoolAttr(vectors.half)),
+      b.getNamedAttr("dot", b.getStringAttr(dotKindName(vectors.dot))),
       b.getNamedAttr("context", b.getI64IntegerAttr(context)),
       b.getNamedAttr("chunk", b.getI64IntegerAttr(chunk)),
       b.getNamedAttr("max_tokens", b.getI64IntegerAttr(maxTokens)),

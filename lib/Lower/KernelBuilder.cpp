@@ -11,6 +11,17 @@
 using namespace mlir;
 using namespace llmc;
 
+static constexpr StringLiteral kDotKinds[] = {"none", "maddubs", "vnni", "sdot"};
+
+StringRef llmc::dotKindName(DotKind kind) { return kDotKinds[static_cast<int>(kind)]; }
+
+std::optional<DotKind> llmc::parseDotKind(StringRef name) {
+  const auto *found = llvm::find(kDotKinds, name);
+  if (found == std::end(kDotKinds))
+    return std::nullopt;
+  return static_cast<DotKind>(found - std::begin(kDotKinds));
+}
+
 Kernel KernelBuilder::getOrCreate(StringRef name, unsigned offsets, int64_t scratchBytes,
                                   function_ref<void(ImplicitLocOpBuilder &, KernelFrame &)> body) {
   if (auto existing = module.lookupSymbol<func::FuncOp>(name))

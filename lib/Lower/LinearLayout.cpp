@@ -4,7 +4,6 @@
 //
 #include "llmc/Lower/PackedLinear.h"
 
-#include "llvm/Support/FormatVariadic.h"
 #include "llvm/Support/MathExtras.h"
 
 using namespace mlir;
@@ -113,30 +112,4 @@ int64_t llmc::packedEmbeddingBytes(Type weightType, const CodeFormat &format) {
   ArrayRef<int64_t> dims = getWeightShape(weightType);
   EmbeddingLayout layout(format, dims[0], dims[1]);
   return layout.matrixHeader + dims[0] * layout.rowBytes;
-}
-
-std::string llmc::explainLinear(const CodeFormat &format, VectorShape shape, int64_t n, int64_t k) {
-  LinearLayout layout(format, n, k, shape);
-  std::string path;
-  if (format.kind == CodeFormat::Kind::Dense && !layout.sparse)
-    path = format.masked ? "dense values with zeros: a mask cannot be skipped in vectors"
-                         : "dense values";
-  else if (format.masked)
-    path =
-        "codes from registers, pruned ones stored as the zero point: a mask cannot be skipped in "
-        "vectors";
-  else if (format.keepM && !layout.sparse)
-    path = "codes from registers, pruned ones stored as the zero point: groups of M straddle scale "
-           "groups";
-  else if (layout.sparse)
-    path = "kept codes from registers, inputs selected by index";
-  else
-    path = "codes from registers";
-  if (format.quantizedActivations())
-    path += ", exact integers in f32: dot product instructions are not used";
-  return llvm::formatv("{0}: {1}x{2}, tile {3} rows x {4} inputs, {5} bytes per token ({6:F2} bits "
-                       "per weight); 1-2 rows: {7}; more: decompressed to f32 panels",
-                       formatName(format), n, k, layout.tileRows, layout.blockInputs,
-                       layout.totalBytes(),
-                       8.0 * layout.totalBytes() / (static_cast<double>(n) * k), path);
 }

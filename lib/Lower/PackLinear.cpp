@@ -176,10 +176,11 @@ private:
   }
 
   void putBits(char *plane, unsigned width, int64_t symbol, uint32_t value) {
-    char *dword = plane + (symbol * width / 32 * layout.tileRows + lane) * 4;
+    CodePlace place(symbol, width);
+    char *dword = plane + (place.dword * layout.tileRows + lane) * 4;
     uint32_t word;
     std::memcpy(&word, dword, 4);
-    word |= (value & ((1u << width) - 1)) << (symbol * width % 32);
+    word |= (value & ((1u << width) - 1)) << place.bit;
     std::memcpy(dword, &word, 4);
   }
 

@@ -1,8 +1,8 @@
 //===- TileActivations.cpp - the input of a linear, quantized and summed ----------------===//
 //
 // Each thread prepares a row by itself, which is cheaper than a barrier: codes of quantized
-// activations as integer-valued f32, their scales, and the sums that zero points are multiplied
-// with. The order of sums is fixed.
+// activations as bytes or as integer-valued f32, their scales, and the sums that zero points are
+// multiplied with. The order of sums is fixed.
 //
 #include "TileLinear.h"
 
@@ -38,6 +38,39 @@ Value LinearEmitter::reduceRange(Value begin, Value end, Value memory, Value at,
   })[0];
 }
 
+// What LinearPlan::Correction says of inputs [begin, end) of the row at `row`.
+Value LinearEmitter::negativeSum(Value begin, Value end, Value row) {
+  Value sum = plan.dots ? sumOfCodes(begin, end, row)
+                        : reduceRange(begin, end, plan.quantized ? scratch : input, row,
+                                      /*absoluteMaximum=*/false);
+  if (plan.correction == LinearPlan::Correction::Float) {
+    if (plan.dots)
+      sum = arith::SIToFPOp::create(b, b.getF32Type(), sum);
+    return arith::NegFOp::create(b, sum);
+  }
+  if (!plan.dots) // Below 2^24, so it was exact.
+    sum = arith::FPToSIOp::create(b, b.getI32Type(), sum);
+  bool isStart = plan.correction == LinearPlan::Correction::Start;
+  int32_t factor = isStart ? -static_cast<int32_t>(layout.format.constantZero()) : -1;
+  Value by = arith::ConstantOp::create(b, b.getI32IntegerAttr(factor));
+  return arith::MulIOp::create(b, sum, by);
+}
+
+// Sum of the codes [begin, end) of the scratch row `row`, as i32.
+Value LinearEmitter::sumOfCodes(Value begin, Value end, Value row) {
+  Value at = times(row, 4), length = arith::SubIOp::create(b, end, begin);
+  Value middle = add(begin, times(arith::DivUIOp::create(b, length, index(lanes)), lanes));
+  Values lanewise = forLoop(b, begin, middle, lanes, zeros(ints, 1), [&](Value i, ValueRange sum) {
+    Value codes = arith::ExtSIOp::create(b, ints, load(bytes, quadBytes, add(at, i)));
+    return Values{arith::AddIOp::create(b, sum[0], codes)};
+  });
+  Value across = vector::ReductionOp::create(b, vector::CombiningKind::ADD, lanewise[0]);
+  return forLoop(b, middle, end, 1, across, [&](Value i, ValueRange sum) {
+    Value code = arith::ExtSIOp::create(b, b.getI32Type(), loadScalar(quadBytes, add(at, i)));
+    return Values{arith::AddIOp::create(b, sum[0], code)};
+  })[0];
+}
+
 void LinearEmitter::quantizeRange(Value begin, Value end, Value rowStart, Value row, Value scale) {
   // A block so small that its scale is zero has codes zero: dividing by one rounds it there.
   Value zero = floatConstant(b, 0), one = floatConstant(b, 1);
@@ -56,13 +89,25 @@ void LinearEmitter::quantizeRange(Value begin, Value end, Value rowStart, Value 
   Value length = arith::SubIOp::create(b, end, begin);
   Value middle = add(begin, times(arith::DivUIOp::create(b, length, index(lanes)), lanes));
   Value divisors = broadcast(divisor), scales = broadcast(scale);
+  Value byteRow = times(row, 4);
   forLoop(b, begin, middle, lanes, [&](Value i) {
-    Value value = load(floats, input, add(rowStart, i));
-    store(quantize(value, divisors, scales), scratch, add(row, i));
+    Value code = quantize(load(floats, input, add(rowStart, i)), divisors, scales);
+    if (!plan.dots) {
+      store(code, scratch, add(row, i));
+      return;
+    }
+    code = arith::TruncIOp::create(b, bytes, arith::FPToSIOp::create(b, ints, code));
+    store(code, quadBytes, add(byteRow, i));
   });
   forLoop(b, middle, end, 1, [&](Value i) {
-    Value value = loadScalar(input, add(rowStart, i));
-    memref::StoreOp::create(b, quantize(value, divisor, scale), scratch, ValueRange{add(row, i)});
+    Value code = quantize(loadScalar(input, add(rowStart, i)), divisor, scale);
+    if (!plan.dots) {
+      memref::StoreOp::create(b, code, scratch, ValueRange{add(row, i)});
+      return;
+    }
+    code =
+        arith::TruncIOp::create(b, b.getI8Type(), arith::FPToSIOp::create(b, b.getI32Type(), code));
+    memref::StoreOp::create(b, code, quadBytes, ValueRange{add(byteRow, i)});
   });
 }
 
@@ -81,10 +126,12 @@ void LinearEmitter::emitActivations(Value rowStart, Value row, bool sums) {
       memref::StoreOp::create(b, scale, scratch, ValueRange{add(add(row, plan.scaleStart), i)});
       quantizeRange(begin, end, rowStart, row, scale);
     });
-  if (sums && plan.needsSums)
-    forRanges(plan.chunk, [&](Value i, Value begin, Value end) {
-      Value sum = reduceRange(begin, end, plan.quantized ? scratch : input,
-                              plan.quantized ? row : rowStart, /*absoluteMaximum=*/false);
-      memref::StoreOp::create(b, sum, scratch, ValueRange{add(add(row, plan.sumStart), i)});
-    });
+  if (!sums || plan.correction == LinearPlan::Correction::None)
+    return;
+  forRanges(plan.chunk, [&](Value i, Value begin, Value end) {
+    Value sum = negativeSum(begin, end, plan.quantized ? row : rowStart);
+    bool isFloat = plan.correction == LinearPlan::Correction::Float;
+    memref::StoreOp::create(b, sum, isFloat ? scratch : integers,
+                            ValueRange{add(add(row, plan.sumStart), i)});
+  });
 }

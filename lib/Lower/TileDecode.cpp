@@ -72,8 +72,7 @@ Values LinearEmitter::emitChunk(Value header, Value data, Value start, int64_t l
   if (layout.sparse)
     rowZeros = zeroVectors(header, 0);
   if (!plan.wideChunks)
-    return flush(header, 0, start, sums,
-                 emitBlocks(data, start, length, zeros(floats, plan.vectors)));
+    return flush(header, 0, start, sums, emitBlocks(data, start, length, startSums(start)));
   int64_t span = plan.exactInputs, spans = length / span;
   auto addSpan = [&](Value at, Value from, int64_t inputs, Values carried) {
     Values partial = emitBlocks(at, from, inputs, zeros(floats, plan.vectors));
@@ -94,17 +93,24 @@ Values LinearEmitter::emitChunk(Value header, Value data, Value start, int64_t l
 }
 
 Values LinearEmitter::emitBlocks(Value data, Value start, int64_t length, Values partial) {
-  int64_t block = layout.blockInputs, blocks = length / block;
-  if (blocks == 1)
-    partial = multiplySymbols(data, start, block, 0, block, partial);
-  else if (blocks > 1)
-    partial = forLoop(b, index(0), index(blocks), 1, partial, [&](Value i, ValueRange carried) {
-      return multiplySymbols(add(data, times(i, dwords(block))), add(start, times(i, block)), block,
-                             0, block, toValues(carried));
+  int64_t block = layout.blockInputs, step = plan.stepInputs, steps = length / step;
+  auto emitStep = [&](Value at, Value from, int64_t inputs, Values carried) {
+    for (int64_t done = 0; done < inputs; done += block) {
+      int64_t size = std::min(block, inputs - done);
+      carried = multiplySymbols(add(at, dwords(done)), add(from, done), size, 0, size, carried);
+    }
+    return carried;
+  };
+  if (steps == 1)
+    partial = emitStep(data, start, step, partial);
+  else if (steps > 1)
+    partial = forLoop(b, index(0), index(steps), 1, partial, [&](Value i, ValueRange carried) {
+      return emitStep(add(data, times(i, dwords(step))), add(start, times(i, step)), step,
+                      toValues(carried));
     });
-  if (length % block)
-    partial = multiplySymbols(add(data, blocks * dwords(block)), add(start, blocks * block),
-                              length % block, 0, length % block, partial);
+  if (length % step)
+    partial =
+        emitStep(add(data, steps * dwords(step)), add(start, steps * step), length % step, partial);
   return partial;
 }
 
@@ -116,7 +122,8 @@ Values LinearEmitter::emitFlushingBlock(Value header, Value block, Value start, 
     int64_t group = layout.groupsPerUnit > 1 ? from / layout.group : 0;
     if (layout.sparse)
       rowZeros = zeroVectors(header, group);
-    Values partial = multiplySymbols(block, start, inputs, from, to, zeros(floats, plan.vectors));
+    Values partial = startSums(add(start, from));
+    partial = multiplySymbols(block, start, inputs, from, to, partial);
     sums = flush(header, group, add(start, from), sums, partial);
   }
   return sums;
@@ -126,6 +133,8 @@ Values LinearEmitter::emitFlushingBlock(Value header, Value block, Value start, 
 // `start`.
 Values LinearEmitter::multiplySymbols(Value block, Value start, int64_t inputs, int64_t from,
                                       int64_t to, Values partial) {
+  if (plan.dots)
+    return multiplyQuads(block, start, inputs, from, to, partial);
   startBlock();
   Value first = add(rowInputStart, start);
   auto inputAt = [&](int64_t i) { return broadcast(loadScalar(rowInputs, add(first, i))); };
@@ -173,27 +182,20 @@ Values LinearEmitter::multiplySymbols(Value block, Value start, int64_t inputs, 
 Values LinearEmitter::flush(Value header, int64_t group, Value chunkStart, Values sums,
                             Values partial) {
   Value chunk = arith::DivUIOp::create(b, chunkStart, index(plan.chunk));
-  Value inputSum, activationScale;
-  if (plan.needsSums)
-    inputSum = broadcast(loadScalar(scratch, add(add(rowScratch, plan.sumStart), chunk)));
+  Value sumOfInputs, activationScale;
+  bool byZero = plan.correction == LinearPlan::Correction::Float ||
+                plan.correction == LinearPlan::Correction::Integer;
+  if (byZero)
+    sumOfInputs = inputSum(rowScratch, chunk);
   if (plan.perGroup && !plan.folded) {
     Value block = arith::DivUIOp::create(b, chunkStart, index(plan.activationGroup));
     activationScale = broadcast(loadScalar(scratch, add(add(rowScratch, plan.scaleStart), block)));
   }
   for (int64_t v = 0; v < plan.vectors; ++v) {
-    Value value = partial[v], zero = plan.needsSums ? zeroVector(header, group, v) : Value();
-    if (value.getType() == ints) {
-      if (zero) {
-        // Sums of codes are below 2^24, so they and their product with the zero point are exact
-        // integers.
-        Value codes = arith::FPToSIOp::create(b, ints, inputSum);
-        Value offset = arith::MulIOp::create(b, arith::FPToSIOp::create(b, ints, zero), codes);
-        value = arith::SubIOp::create(b, value, offset);
-      }
-      value = arith::SIToFPOp::create(b, floats, value);
-    } else if (zero) {
-      value = arith::SubFOp::create(b, value, arith::MulFOp::create(b, zero, inputSum));
-    }
+    Value value = partial[v], zero = byZero ? zeroVector(header, group, v) : Value();
+    for (int64_t set = 1; set < plan.sumSets; ++set)
+      value = arith::AddIOp::create(b, value, partial[set * plan.vectors + v]);
+    value = correct(value, zero, sumOfInputs);
     Value scale = scaleVector(header, group, v);
     if (scale && activationScale)
       scale = arith::MulFOp::create(b, scale, activationScale);

@@ -1,71 +1,12 @@
 //===- TileDecoder.cpp - packed weights as vectors --------------------------------------===//
 //
-// How a kernel computes with a layout, and codes, values, scales and zero points of a tile as
-// vectors: a load, a shift, a mask and a conversion for each vector of codes.
+// Codes, values, scales and zero points of a tile as vectors: a load, a shift, a mask and a
+// conversion for each vector of codes.
 //
 #include "TileLinear.h"
 
-#include <numeric>
-
 using namespace mlir;
 using namespace llmc;
-
-static int64_t padTo16(int64_t count) { return (count + 15) / 16 * 16; }
-static int64_t ceilDiv(int64_t a, int64_t b) { return (a + b - 1) / b; }
-
-LinearPlan::LinearPlan(const LinearLayout &layout, VectorShape shape) {
-  const CodeFormat &format = layout.format;
-  int64_t k = layout.k, block = layout.blockInputs;
-  vectors = layout.tileRows / shape.lanes;
-  quantized = format.quantizedActivations();
-  perGroup = format.activations == CodeFormat::Activations::PerGroup && format.activationGroup < k;
-  activationGroup = perGroup ? format.activationGroup : k;
-  folded = perGroup && layout.sparse && activationGroup % layout.keepM != 0;
-  exact = quantized && !folded && format.kind != CodeFormat::Kind::Dense;
-  chunk = layout.group;
-  if (quantized && !folded && activationGroup < k)
-    chunk = chunk == k ? activationGroup : std::gcd(chunk, activationGroup);
-  if (chunk != layout.unit && chunk % block != 0 && block % chunk != 0)
-    chunk = std::gcd(chunk, block);
-  // |code * activation| < 2^15, so 256 products stay below 2^23 and differences of two sums below
-  // 2^24.
-  exactInputs = std::max<int64_t>(1, 256 / layout.blockSymbols) * block;
-  needsSums = format.kind != CodeFormat::Kind::Dense && !layout.sparse;
-  wideChunks = exact && chunk > exactInputs;
-
-  constexpr int64_t kPanelInputs = 128, kPanelRows = 96, kRowsBytes = int64_t(1) << 21;
-  regular = layout.unit % block == 0 || layout.unit == k;
-  panelStep = regular ? block : layout.unit;
-  auto repeat = [&](int64_t step) { return step * std::max<int64_t>(1, kPanelInputs / step); };
-  if (!quantized || folded || chunk >= k) {
-    panelInputs = repeat(panelStep);
-  } else if (chunk <= exactInputs) {
-    panelInputs = repeat(std::max(panelStep, chunk));
-  } else if (!regular) {
-    panelInputs = layout.unit;
-  } else {
-    panelInputs = exactInputs / block * block;
-    while (chunk % panelInputs != 0)
-      panelInputs -= block;
-  }
-  bool large = shape.registers >= 32;
-  rowBlock = large && shape.lanes >= 16 ? 12 : 6;
-  vectorBlock = std::min<int64_t>(vectors, large && shape.lanes < 16 ? 4 : 2);
-  while (vectors % vectorBlock != 0)
-    --vectorBlock;
-
-  scaleStart = quantized ? padTo16(k) : 0;
-  sumStart = scaleStart + (quantized ? padTo16(ceilDiv(k, activationGroup)) : 0);
-  rowFloats = sumStart + (needsSums ? padTo16(ceilDiv(k, chunk)) : 0);
-  panelRows = kPanelRows;
-  if (quantized)
-    panelRows = std::max(rowBlock,
-                         std::min(kPanelRows, kRowsBytes / (4 * rowFloats)) / rowBlock * rowBlock);
-  panelStart = quantized ? panelRows * rowFloats : padTo16(rowFloats);
-  totalStart = panelStart + panelInputs * layout.tileRows;
-  integerStart = totalStart + panelRows * layout.tileRows;
-  scratchFloats = integerStart + (wideChunks ? panelRows * layout.tileRows : 0);
-}
 
 LinearEmitter::LinearEmitter(ImplicitLocOpBuilder &b, const LinearLayout &layout,
                              const LinearPlan &plan, VectorShape shape, const KernelFrame &frame,
@@ -76,9 +17,11 @@ LinearEmitter::LinearEmitter(ImplicitLocOpBuilder &b, const LinearLayout &layout
   ints = VectorType::get({lanes}, b.getI32Type());
   elements = VectorType::get({lanes}, element);
   bytes = VectorType::get({lanes}, b.getI8Type());
+  quads = VectorType::get({4 * lanes}, b.getI8Type());
   input = viewRows(b, frame.arena, frame.offsets[0]);
   scratch = viewRows(b, frame.arena, frame.scratch);
   integers = viewAs(b, frame.arena, frame.scratch, b.getI32Type());
+  quadBytes = viewAs(b, frame.arena, frame.scratch, b.getI8Type());
   wordView = viewAs(b, frame.weights, frame.offsets[1], b.getI32Type());
   elementView = viewAs(b, frame.weights, frame.offsets[1], element);
   byteView = viewAs(b, frame.weights, frame.offsets[1], b.getI8Type());
@@ -114,7 +57,8 @@ Value LinearEmitter::code(Value block, int64_t start, ArrayRef<unsigned> planes,
   Value result;
   int64_t low = 0;
   for (unsigned width : planes) {
-    int64_t bit = symbol * width % 32, dword = start + symbol * width / 32;
+    CodePlace place(symbol, width);
+    int64_t bit = place.bit, dword = start + place.dword;
     // The bits move from `bit` to `low` by one shift, and the mask is skipped where the shift
     // clears the rest.
     Value part = loadWord(block, dword, v);
@@ -161,8 +105,9 @@ Value LinearEmitter::symbolIndexBit(Value block, int64_t inputs, int64_t symbol,
   for (unsigned width : layout.indexPlanes) {
     if (bit < width) {
       // Moved to the sign, where a comparison with zero is a blend by the word itself.
-      int64_t at = symbol * width % 32 + bit;
-      Value word = loadWord(block, start + symbol * width / 32, v);
+      CodePlace place(symbol, width);
+      int64_t at = place.bit + bit;
+      Value word = loadWord(block, start + place.dword, v);
       if (at != 31)
         word = arith::ShLIOp::create(b, word, splatInt(31 - at));
       return arith::CmpIOp::create(b, arith::CmpIPredicate::slt, word, splatInt(0));
@@ -182,14 +127,13 @@ Value LinearEmitter::scaleVector(Value header, Value row) {
   return widenFloat(b, load(elements, elementView, at), shape);
 }
 
-Value LinearEmitter::zeroVector(Value header, int64_t group, int64_t v) {
+Value LinearEmitter::zeroVector(Value header, Value row) {
   if (layout.format.kind == CodeFormat::Kind::Dense)
     return {};
   if (!layout.format.storesZeros())
     return splatFloat(layout.format.constantZero());
-  int64_t offset = layout.groupsPerUnit * layout.tileRows * layout.scaleBytes +
-                   group * layout.tileRows + v * lanes;
-  Value zero = load(bytes, byteView, add(times(header, 4), offset));
+  int64_t offset = layout.groupsPerUnit * layout.tileRows * layout.scaleBytes;
+  Value zero = load(bytes, byteView, add(add(times(header, 4), offset), row));
   return arith::UIToFPOp::create(b, floats, arith::ExtUIOp::create(b, ints, zero));
 }
 

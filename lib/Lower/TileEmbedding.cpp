@@ -63,9 +63,13 @@ struct PackedReader {
     Value result = s.integer(0);
     int64_t low = 0;
     for (unsigned width : planes) {
-      Value bit = s.times(symbol, width);
-      Value dword = s.quotient(s.add(at, s.times(s.quotient(bit, 32), 4 * layout.tileRows)), 4);
-      Value shift = s.toInteger(s.remainder(bit, 32));
+      int64_t slots = 8 / width; // CodePlace, for a symbol known only at run time.
+      Value quad = s.quotient(symbol, 4);
+      Value row = s.times(s.quotient(quad, slots), 4 * layout.tileRows);
+      Value dword = s.quotient(s.add(at, row), 4);
+      Value bit =
+          s.add(s.times(s.remainder(symbol, 4), 8), s.times(s.remainder(quad, slots), width));
+      Value shift = s.toInteger(bit);
       Value part = arith::ShRUIOp::create(b, s.load(words, dword), shift);
       part = arith::AndIOp::create(b, part, s.integer((int64_t(1) << width) - 1));
       result = arith::OrIOp::create(b, result,

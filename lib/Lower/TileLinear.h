@@ -27,8 +27,19 @@ struct LinearPlan {
   int64_t activationGroup; ///< at most k.
   int64_t chunk;           ///< under one weight scale and one activation scale.
   int64_t exactInputs;     ///< products of so many inputs may be summed in f32 without rounding.
-  bool needsSums;          ///< the decode path corrects for zero points by sums of the input.
-  bool wideChunks;         ///< a chunk is longer than exactInputs: partial sums go to i32.
+  bool dots;               ///< products by llmc.dot_i8; activations are bytes in scratch.
+  bool wideChunks;         ///< f32 and longer than exactInputs: partial sums go to i32.
+  int64_t stepInputs;      ///< unrolled on the decode path, whole blocks.
+  int64_t sumSets = 1;     ///< sums that take turns on the decode path of dots.
+
+  /// How sums of codes become sums of codes minus zero point. The scratch has, for each chunk:
+  enum class Correction {
+    None,    ///< nothing: the format has no zero point, or it is subtracted from each code.
+    Start,   ///< i32, -zero * sum of inputs: sums start there.
+    Float,   ///< f32, -sum: the zero point times it is added to the sum as f32.
+    Integer, ///< i32, -sum: the same before the sum becomes f32.
+  };
+  Correction correction = Correction::None;
 
   // The panel path.
   bool regular;        ///< every block of a unit is whole but for the last one of the row.
@@ -37,12 +48,19 @@ struct LinearPlan {
   int64_t panelRows;   ///< rows of x under one panel, a multiple of rowBlock.
   int64_t rowBlock;    ///< rows of the register block.
   int64_t vectorBlock; ///< vectors of the register block.
+  int64_t stepQuads;   ///< of dots, unrolled.
 
   // The thread's scratch, in floats.
-  int64_t rowFloats;  ///< codes, scales and sums of one row of x.
+  int64_t rowFloats;  ///< codes (bytes with dots), scales and sums of one row of x.
   int64_t scaleStart; ///< inside a row.
   int64_t sumStart;   ///< inside a row.
-  int64_t panelStart, totalStart, integerStart, scratchFloats;
+  int64_t panelStart;
+  int64_t factorStart; ///< dots: scales, then zero points, of each chunk of a panel as f32.
+  int64_t totalStart, integerStart, scratchFloats;
+
+private:
+  void planFloats(const LinearLayout &layout, VectorShape shape);
+  void planDots(const LinearLayout &layout, VectorShape shape);
 };
 
 /// Emits the pieces of a linear kernel. A `base`, `unit`, `header` or `block` is an index in dwords
@@ -97,8 +115,11 @@ public:
   Value scaleVector(Value header, int64_t group, int64_t v) {
     return scaleVector(header, index(group * layout.tileRows + v * lanes));
   }
-  /// f32; null if the format has no zero points.
-  Value zeroVector(Value header, int64_t group, int64_t v);
+  /// The same of zero points.
+  Value zeroVector(Value header, Value row);
+  Value zeroVector(Value header, int64_t group, int64_t v) {
+    return zeroVector(header, index(group * layout.tileRows + v * lanes));
+  }
   Values zeroVectors(Value header, int64_t group);
 
   /// Quantizes the row of x that starts at `rowStart` into the scratch row `row`, and sums chunks
@@ -121,9 +142,11 @@ public:
   int64_t lanes;
   RowBuffer x;
   VectorType floats, ints;
-  Value scratch;  ///< memref<?xf32> of this thread.
-  Value integers; ///< the same memory as i32.
-  Value input;    ///< memref<?xf32>: x.
+  VectorType quads; ///< as many bytes as `ints`.
+  Value scratch;    ///< memref<?xf32> of this thread.
+  Value integers;   ///< the same memory as i32.
+  Value quadBytes;  ///< and as i8.
+  Value input;      ///< memref<?xf32>: x.
 
 private:
   Value loadWord(Value base, int64_t dword, int64_t v);
@@ -131,8 +154,18 @@ private:
              int64_t v);
   int64_t indexBytes(int64_t symbols) const;
 
+  // Dots (TileDots.cpp).
+  Value quadCodes(Value block, int64_t inputs, int64_t quad, int64_t v);
+  Value quadInput(Value at);
+  Value dot(Value sum, Value codes, Value inputs);
+  Values multiplyQuads(Value block, Value start, int64_t inputs, int64_t from, int64_t to,
+                       Values partial);
+  Value inputSum(Value row, Value chunk);
+  Value correct(Value sum, Value zero, Value inputSum);
+
   // Decode.
   Values emitUnit(Value unit, Value start, int64_t length, Values sums);
+  Values startSums(Value chunkStart);
   Values emitChunk(Value header, Value data, Value start, int64_t length, Values sums);
   Values emitBlocks(Value data, Value start, int64_t length, Values partial);
   Values emitFlushingBlock(Value header, Value block, Value start, int64_t inputs, Values sums);
@@ -143,6 +176,8 @@ private:
   // Activations.
   Value reduceRange(Value begin, Value end, Value memory, Value at, bool absoluteMaximum);
   void quantizeRange(Value begin, Value end, Value rowStart, Value row, Value scale);
+  Value negativeSum(Value begin, Value end, Value row);
+  Value sumOfCodes(Value begin, Value end, Value row);
 
   // Panels.
   void clearTotals(Value rowCount);
@@ -154,7 +189,19 @@ private:
                     Value rowCount, Value column);
   void flushIntegers(Value tile, Value chunkStart, Value rowCount);
   Value unitHeader(Value tile, Value start);
+  Value factorRow(Value start, Value column);
+  Value groupRow(Value start, Value column);
   Value scaleAt(Value tile, Value start, Value column);
+  Value zeroAt(Value tile, Value start, Value column);
+
+  // Panels of bytes (TileDotPanel.cpp).
+  void multiplyTile(Value tile, Value rowCount);
+  void packPanel(Value tile, Value start, int64_t length);
+  void packUnit(Value data, Value quad, int64_t inputs);
+  void packFactors(Value tile, Value start, int64_t length);
+  void multiplyPieces(Value start, int64_t length, Value rowCount);
+  void multiplyPiece(Value start, Value inPanel, int64_t inputs, Value row, Value column);
+  void scalePiece(Value start, Value inPanel, Value row, Value column, Values sums);
   bool scalesPieces() const { return plan.exact || (plan.perGroup && !plan.folded); }
   Value totalIndex(Value row, Value column) {
     return add(add(times(row, layout.tileRows), column), plan.totalStart);

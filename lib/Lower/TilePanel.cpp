@@ -20,15 +20,18 @@ void LinearEmitter::emitPanels(
     if (plan.quantized)
       forLoop(b, zero, rowCount, 1, [&](Value row) {
         emitActivations(rowIndex(b, add(firstRow, row), x, zero), times(row, plan.rowFloats),
-                        /*sums=*/false);
+                        /*sums=*/plan.dots);
       });
     forLoop(b, begin, end, 1, [&](Value tile) {
       clearTotals(rowCount);
-      forLoop(b, zero, k, plan.panelInputs, [&](Value start) {
-        Value length = least(index(plan.panelInputs), arith::SubIOp::create(b, k, start));
-        decompressPanel(tile, start, length);
-        multiplyPanel(tile, start, length, firstRow, rowCount);
-      });
+      if (plan.dots)
+        multiplyTile(tile, rowCount);
+      else
+        forLoop(b, zero, k, plan.panelInputs, [&](Value start) {
+          Value length = least(index(plan.panelInputs), arith::SubIOp::create(b, k, start));
+          decompressPanel(tile, start, length);
+          multiplyPanel(tile, start, length, firstRow, rowCount);
+        });
       forLoop(b, zero, rowCount, 1, [&](Value row) {
         Values sums;
         for (int64_t v = 0; v < plan.vectors; ++v)
@@ -45,7 +48,7 @@ void LinearEmitter::clearTotals(Value rowCount) {
   Value blocks = arith::CeilDivUIOp::create(b, rowCount, index(plan.rowBlock));
   forLoop(b, index(0), times(blocks, plan.rowBlock * layout.tileRows), lanes, [&](Value i) {
     store(floatZero, scratch, add(i, plan.totalStart));
-    if (plan.wideChunks)
+    if (plan.scratchFloats > plan.integerStart)
       store(intZero, integers, add(i, plan.integerStart));
   });
 }
@@ -171,13 +174,21 @@ void LinearEmitter::multiplyPanel(Value tile, Value start, Value length, Value f
   });
 }
 
+// Row `column` of the group at input `start`, counted over all groups of its unit.
+Value LinearEmitter::groupRow(Value start, Value column) {
+  if (layout.groupsPerUnit == 1)
+    return column;
+  Value inUnit = arith::RemUIOp::create(b, start, index(layout.unit));
+  Value group = arith::DivUIOp::create(b, inUnit, index(layout.group));
+  return add(times(group, layout.tileRows), column);
+}
+
 Value LinearEmitter::scaleAt(Value tile, Value start, Value column) {
-  if (layout.groupsPerUnit > 1) {
-    Value inUnit = arith::RemUIOp::create(b, start, index(layout.unit));
-    Value group = arith::DivUIOp::create(b, inUnit, index(layout.group));
-    column = add(times(group, layout.tileRows), column);
-  }
-  return scaleVector(unitHeader(tile, start), column);
+  return scaleVector(unitHeader(tile, start), groupRow(start, column));
+}
+
+Value LinearEmitter::zeroAt(Value tile, Value start, Value column) {
+  return zeroVector(unitHeader(tile, start), groupRow(start, column));
 }
 
 void LinearEmitter::multiplyRows(Value tile, Value start, Value begin, Value end, Value firstRow,
@@ -248,26 +259,40 @@ void LinearEmitter::multiplyRows(Value tile, Value start, Value begin, Value end
   });
 }
 
+// Sums that a panel was too short for, or f32 too narrow: the totals get them scaled.
 void LinearEmitter::flushIntegers(Value tile, Value chunkStart, Value rowCount) {
   int64_t distance = plan.integerStart - plan.totalStart;
-  Values scales;
-  for (int64_t v = 0; v < plan.vectors; ++v)
+  bool byZero = plan.dots && layout.format.storesZeros();
+  Values scales, zeroPoints;
+  for (int64_t v = 0; v < plan.vectors; ++v) {
     scales.push_back(scaleAt(tile, chunkStart, index(v * lanes)));
-  Value zero = splatInt(0);
+    zeroPoints.push_back(byZero ? zeroAt(tile, chunkStart, index(v * lanes)) : Value());
+  }
+  Value none = splatInt(0), chunk = arith::DivUIOp::create(b, chunkStart, index(plan.chunk));
   forLoop(b, index(0), rowCount, 1, [&](Value row) {
-    Value rowScale;
+    Value rowStart = times(row, plan.rowFloats), rowScale, sumOfInputs;
     if (plan.perGroup) {
       Value block = arith::DivUIOp::create(b, chunkStart, index(plan.activationGroup));
-      Value at = add(times(row, plan.rowFloats), plan.scaleStart);
-      rowScale = broadcast(loadScalar(scratch, add(at, block)));
+      Value at = add(add(rowStart, plan.scaleStart), block);
+      rowScale = broadcast(loadScalar(scratch, at));
     }
+    if (plan.dots && plan.correction != LinearPlan::Correction::None)
+      sumOfInputs = inputSum(rowStart, chunk);
     for (int64_t v = 0; v < plan.vectors; ++v) {
       Value at = totalIndex(row, index(v * lanes)), integerAt = add(at, distance);
-      Value value = arith::SIToFPOp::create(b, floats, load(ints, integers, integerAt));
+      Value value = load(ints, integers, integerAt);
+      if (!plan.dots) {
+        value = arith::SIToFPOp::create(b, floats, value); // Of codes minus zero point.
+      } else {
+        if (plan.correction == LinearPlan::Correction::Start)
+          value =
+              arith::AddIOp::create(b, value, vector::BroadcastOp::create(b, ints, sumOfInputs));
+        value = correct(value, zeroPoints[v], sumOfInputs);
+      }
       Value scale =
           rowScale ? arith::MulFOp::create(b, scales[v], rowScale).getResult() : scales[v];
       store(fma(scale, value, load(floats, scratch, at)), scratch, at);
-      store(zero, integers, integerAt);
+      store(none, integers, integerAt);
     }
   });
 }

@@ -70,7 +70,8 @@ FailureOr<std::unique_ptr<Compilation>> Compilation::create(ModuleOp module,
     return failure();
   CompileConfig &config = result->settings;
   config.prefix = options.prefix;
-  config.vectors = {result->machine.lanes, result->machine.registers, result->machine.half};
+  config.vectors = {result->machine.lanes, result->machine.registers, result->machine.half,
+                    *parseDotKind(result->machine.dot)};
   int64_t tables = tableLimit(module);
   auto stated = module->getAttrOfType<IntegerAttr>("llmc.context");
   int64_t natural = stated ? stated.getInt() : tables ? tables : 2048;
@@ -113,7 +114,7 @@ LogicalResult Compilation::runUntil(Stage stage) {
     if (succeeded(entry))
       totalWeightBytes = (*entry)->getAttrOfType<IntegerAttr>("llmc.weight_bytes").getInt();
   }
-  if (wants(Stage::Target) && failed(lowerToLLVMDialect(module)))
+  if (wants(Stage::Target) && failed(lowerToLLVMDialect(module, machine)))
     return failure();
   reached = std::max(reached, std::min(stage, Stage::Target));
   return success();

@@ -3,7 +3,7 @@
 // A fixed list of upstream conversions; what they leave is an internal error, never a silent
 // fallback.
 //
-#include "llmc/Target/Target.h"
+#include "Dots.h"
 
 #include "mlir/Conversion/Passes.h"
 #include "mlir/Dialect/Arith/Transforms/Passes.h"
@@ -21,7 +21,8 @@
 
 using namespace mlir;
 
-LogicalResult llmc::lowerToLLVMDialect(ModuleOp module) {
+LogicalResult llmc::lowerToLLVMDialect(ModuleOp module, const TargetInfo &target) {
+  lowerDots(module, target);
   PassManager pm(module.getContext());
   pm.addPass(createCanonicalizerPass());
   pm.addPass(createCSEPass());

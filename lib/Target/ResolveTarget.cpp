@@ -112,6 +112,11 @@ Expected<TargetInfo> llmc::resolveTarget(const TargetOptions &options) {
     info.lanes = has("avx512f") ? 16 : has("avx") ? 8 : 4;
     info.registers = has("avx512f") ? 32 : 16;
     info.half = has("f16c");
+    // Of the two widths, the one of the vectors: 512 bits of vpmaddubsw need AVX512BW.
+    if (has("avx512f") ? has("avx512vnni") : has("avxvnni"))
+      info.dot = "vnni";
+    else if (has("avx512f") ? has("avx512bw") : has("avx2"))
+      info.dot = "maddubs";
     info.strategy = has("avx512vnni") ? "avx512vnni"
                     : has("avx512f")  ? "avx512"
                     : has("avxvnni")  ? "avxvnni"
@@ -120,6 +125,7 @@ Expected<TargetInfo> llmc::resolveTarget(const TargetOptions &options) {
   } else {
     info.lanes = 4;
     info.registers = 32;
+    info.dot = has("dotprod") ? "sdot" : "none";
     info.strategy = has("i8mm") ? "neon-i8mm" : has("dotprod") ? "neon-dotprod" : "neon";
   }
   return info;

@@ -337,6 +337,22 @@ func.func @expect_eq_rows(%y: tensor<4xf32>, %e: tensor<5xf32>) {
 
 // -----
 
+func.func @dot_i8_bytes(%acc: vector<8xi32>, %codes: vector<8xi8>) {
+  // expected-error @+1 {{expects 4 codes for each of 8 sums, got 8}}
+  %0 = llmc.dot_i8 %acc, %codes, %codes {bound = 15 : i64} : vector<8xi32>, vector<8xi8>
+  return
+}
+
+// -----
+
+func.func @dot_i8_bound(%acc: vector<2xi32>, %codes: vector<8xi8>) {
+  // expected-error @+1 {{expects a bound from 1 to 255, got 256}}
+  %0 = llmc.dot_i8 %acc, %codes, %codes {bound = 256 : i64} : vector<2xi32>, vector<8xi8>
+  return
+}
+
+// -----
+
 // Attributes of the dialect on other operations.
 // expected-error @+1 {{expects llmc.role to be "step", "run" or "encode", got "jump"}}
 func.func @role() attributes {llmc.role = "jump"} {

@@ -160,6 +160,13 @@ func.func @checks(%y: tensor<1x2x4xf32>, %e: tensor<2x4xf32>) {
   return
 }
 
+// CHECK-LABEL: @kernels
+func.func @kernels(%acc: vector<8xi32>, %codes: vector<32xi8>, %inputs: vector<32xi8>) -> vector<8xi32> {
+  // CHECK: llmc.dot_i8 %{{.*}}, %{{.*}}, %{{.*}} {bound = 15 : i64} : vector<8xi32>, vector<32xi8>
+  %sum = llmc.dot_i8 %acc, %codes, %inputs {bound = 15 : i64} : vector<8xi32>, vector<32xi8>
+  return %sum : vector<8xi32>
+}
+
 // What the dialect puts on functions and arguments.
 // CHECK: func.func @main(%{{.*}}: tensor<?x?xi64> {llmc.dims = ["batch", "sequence"], llmc.name = "input_ids"}) attributes {llmc.role = "step"}
 func.func @main(%ids: tensor<?x?xi64> {llmc.name = "input_ids", llmc.dims = ["batch", "sequence"]}) attributes {llmc.role = "step"} {

@@ -22,11 +22,20 @@
 
 namespace llmc {
 
+/// How the target multiplies bytes: not at all, by pairs summed in 16 bits (vpmaddubsw), or by four
+/// at once (vpdpbusd, sdot). Decides the shape of tiles only; llmc.dot_i8 means the same
+/// everywhere.
+enum class DotKind { None, Maddubs, Vnni, Sdot };
+/// "none", "maddubs", "vnni", "sdot".
+StringRef dotKindName(DotKind kind);
+std::optional<DotKind> parseDotKind(StringRef name);
+
 /// What Lower knows of the target: the shape of its vectors. Comes from the Target room.
 struct VectorShape {
   int64_t lanes = 8;      ///< f32 in one register.
   int64_t registers = 16; ///< architectural vector registers.
   bool half = true;       ///< the instruction set widens f16; else it is done with integers.
+  DotKind dot = DotKind::None;
 };
 
 /// A row buffer operand or result.

@@ -8,8 +8,9 @@
 //
 // With quantized activations each thread quantizes the input into its scratch: scale = absmax /
 // 127, code = x / scale rounded half to even, scale 0 for a block of zeros. Products of codes are
-// exact: at most 256 of them are summed in f32, then flushed to i32 or, at the end of a scale's
-// range, to the scaled sum.
+// exact: by llmc.dot_i8, where the target has an instruction for it and codes of four inputs meet
+// under one scale; else as f32, of which at most 256 are summed before they go to i32 or, at the
+// end of a scale's range, to the scaled sum. Both give the same integers, so the same floats.
 //
 #ifndef LLMC_LOWER_LINEARKERNELS_H
 #define LLMC_LOWER_LINEARKERNELS_H

@@ -7,11 +7,13 @@
 //   (u8) if stored block = index planes, then code planes or values
 //
 // Codes are cut into bit planes of power-of-two width (3 = 2+1, 5 = 4+1, 6 = 4+2, 7 = 4+2+1, low
-// bits first). A plane of p bits stores code t of its block in bits p*t .. of a stream of dwords
-// per row; dword j of all rows of the tile are adjacent, so a vector load yields dword j of `lanes`
-// rows. Values of dense formats lie as [input][row]. N:M formats hold the kept codes only, and for
-// each its position among its M inputs (index planes); in groups of M that are short the first
-// min(N, length). Formats with an unstructured mask, and N:M whose groups of M straddle scale
+// bits first). A plane stores quads, four consecutive codes as one byte each: with p bits, 8/p
+// quads share a dword, quad q in bits p*(q mod 8/p) .. of each byte. One shift and one mask so
+// yield four codes of a row as bytes, the operand of a dot product of bytes; other shifts yield a
+// single code. Dword j of all rows of the tile are adjacent, so a vector load yields dword j of
+// `lanes` rows. Values of dense formats lie as [input][row]. N:M formats hold the kept codes only,
+// and for each its position among its M inputs (index planes); in groups of M that are short the
+// first min(N, length). Formats with an unstructured mask, and N:M whose groups of M straddle scale
 // groups, are stored with every code, pruned ones as the zero point.
 //
 #ifndef LLMC_LOWER_PACKEDLINEAR_H
@@ -24,6 +26,14 @@ namespace llmc {
 
 /// Rows of a tile for this vector shape (a multiple of the lanes, at most 64).
 int64_t linearTileRows(VectorShape shape);
+
+/// Where a code lies in a plane of `width` bits of its block.
+struct CodePlace {
+  CodePlace(int64_t symbol, unsigned width)
+      : dword(symbol / 4 / (8 / width)), bit(symbol % 4 * 8 + symbol / 4 % (8 / width) * width) {}
+  int64_t dword; ///< of a row, from the start of the plane.
+  int64_t bit;   ///< the lowest in that dword.
+};
 
 /// Where everything lies in a packed matrix of n outputs by k inputs. Sizes in bytes; all are
 /// multiples of 16.

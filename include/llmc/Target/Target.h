@@ -34,6 +34,9 @@ struct TargetInfo {
   int64_t lanes = 4;                 ///< f32 in one vector register.
   int64_t registers = 16;            ///< Vector registers.
   bool half = true;                  ///< f16 is widened by an instruction.
+  /// Instructions for dot products of bytes: vnni (x86), maddubs (x86, through 16 bits), sdot
+  /// (Arm), or none.
+  std::string dot = "none";
   std::string strategy; ///< avx512vnni, avxvnni, avx2, neon ...: what --explain prints.
 };
 
@@ -44,8 +47,8 @@ llvm::Expected<TargetInfo> resolveTarget(const TargetOptions &options);
 /// explicit ones.
 llvm::Expected<std::unique_ptr<llvm::TargetMachine>> makeTargetMachine(const TargetInfo &target);
 
-/// Lowers upstream dialects to the LLVM dialect; fails if anything else is left.
-mlir::LogicalResult lowerToLLVMDialect(mlir::ModuleOp module);
+/// Lowers upstream dialects and llmc.dot_i8 to the LLVM dialect; fails if anything else is left.
+mlir::LogicalResult lowerToLLVMDialect(mlir::ModuleOp module, const TargetInfo &target);
 
 /// Translates the LLVM dialect to LLVM IR and optimises it for the target. Null on failure, with
 /// diagnostics emitted.

@@ -35,11 +35,12 @@ Quantized quantize(ArrayRef<float> x, int64_t k, int64_t group) {
 
 // With weight scales of one, a per-token result is one rounded product of the scale and an integer:
 // bits must match.
-void checkExact(const std::string &scheme, int64_t n, int64_t k, float low) {
+void checkExact(const std::string &scheme, int64_t n, int64_t k, float low,
+                VectorShape shape = {8, 16}) {
   std::string type =
       "!llmc.compressed<" + std::to_string(n) + "x" + std::to_string(k) + "xf32, " + scheme + ">";
   RandomWeight weight(type, 5, /*unitScales=*/true);
-  LinearRunner runner({weight, dynamicQuant(0)});
+  LinearRunner runner({weight, dynamicQuant(0), shape});
   for (int64_t rows : {1, 2, 7}) {
     std::vector<float> x = randomFloats(rows * k, 3, low, 1);
     std::fill_n(x.begin() + (rows - 1) * k, rows > 1 ? k : 0, 0.0f); // A row of zeros.
@@ -59,11 +60,12 @@ void checkExact(const std::string &scheme, int64_t n, int64_t k, float low) {
   }
 }
 
-void checkClose(const std::string &scheme, int64_t n, int64_t k, int64_t group) {
+void checkClose(const std::string &scheme, int64_t n, int64_t k, int64_t group,
+                VectorShape shape = {8, 16}) {
   std::string type =
       "!llmc.compressed<" + std::to_string(n) + "x" + std::to_string(k) + "xf32, " + scheme + ">";
   RandomWeight weight(type, 5);
-  LinearRunner runner({weight, dynamicQuant(group)});
+  LinearRunner runner({weight, dynamicQuant(group), shape});
   for (int64_t rows : {1, 8}) {
     std::vector<float> x = randomFloats(rows * k, 3);
     Quantized q = quantize(x, k, group ? group : k);
@@ -84,32 +86,71 @@ void checkClose(const std::string &scheme, int64_t n, int64_t k, int64_t group) 
   }
 }
 
+// Shapes of every instruction set; those this machine lacks are computed without it, with the same
+// tiles.
+constexpr VectorShape kPlain = {8, 16}, kMaddubs = {8, 16, true, DotKind::Maddubs},
+                      kVnni = {8, 16, true, DotKind::Vnni},
+                      kWideVnni = {16, 32, true, DotKind::Vnni},
+                      kSdot = {4, 32, true, DotKind::Sdot};
+
 TEST(LinearActivations, PerTokenIsExact) {
-  checkExact("#llmc.int<4, group = 32, scale = f16>", 33, 300, -1);
-  checkExact("#llmc.int<4, group = 5, symmetric, scale = f16>", 33, 77, -1);
-  checkExact("#llmc.int<3, group = 64, scale = f16>", 40, 333, -1);
-  checkExact("#llmc.int<8, group = 128, symmetric, scale = f16>", 33, 260, -1);
-  checkExact("#llmc.ternary", 33, 700, -1);
-  checkExact("#llmc.nm<2:4, #llmc.int<4, group = 32, scale = f16>>", 33, 142, -1);
-  checkExact("#llmc.nm<2:4, #llmc.int<8, group = 0, scale = f16>>", 33, 2100, 0);
+  for (VectorShape shape : {kPlain, kMaddubs}) {
+    checkExact("#llmc.int<4, group = 32, scale = f16>", 33, 300, -1, shape);
+    checkExact("#llmc.int<4, group = 5, symmetric, scale = f16>", 33, 77, -1, shape);
+    checkExact("#llmc.int<3, group = 64, scale = f16>", 40, 333, -1, shape);
+    checkExact("#llmc.int<8, group = 128, symmetric, scale = f16>", 33, 260, -1, shape);
+    checkExact("#llmc.ternary", 33, 700, -1, shape);
+    checkExact("#llmc.mask<#llmc.int<4, group = 32, scale = f16>>", 33, 203, -1, shape);
+    checkExact("#llmc.nm<2:4, #llmc.int<4, group = 32, scale = f16>>", 33, 142, -1, shape);
+    checkExact("#llmc.nm<2:4, #llmc.int<8, group = 0, scale = f16>>", 33, 2100, 0, shape);
+  }
+}
+
+TEST(LinearActivations, DotsOfEveryWidth) {
+  // Inputs near the maximum: sums of 16 bits come close to their bound.
+  for (int bits = 2; bits <= 8; ++bits)
+    checkExact("#llmc.int<" + std::to_string(bits) + ", group = 32, scale = f16>", 40, 101, 0.9f,
+               kMaddubs);
+}
+
+TEST(LinearActivations, DotsOfAnyShape) {
+  for (int64_t k : {1, 2, 4, 5, 31, 36, 1029})
+    checkExact("#llmc.int<4, group = 32, scale = f16>", k % 3 ? 33 : 1, k, -1, kMaddubs);
+  for (int group : {0, 4, 8, 12, 16, 24, 48, 64, 100, 128, 516, 600, 1000})
+    checkExact("#llmc.int<4, group = " + std::to_string(group) + ", scale = f16>", 33, 1300, -1,
+               kMaddubs);
+  checkExact("#llmc.int<3, group = 8, symmetric, scale = f32>", 17, 77, -1, kMaddubs);
+  checkExact("#llmc.int<8, group = 516, scale = f16>", 33, 1100, -1, kMaddubs);
+}
+
+TEST(LinearActivations, DotsOfOtherInstructionSets) {
+  for (VectorShape shape : {kVnni, kWideVnni, kSdot}) {
+    checkExact("#llmc.int<4, group = 32, scale = f16>", 70, 300, -1, shape);
+    checkExact("#llmc.int<8, group = 128, symmetric, scale = f16>", 33, 260, -1, shape);
+    checkExact("#llmc.ternary", 70, 700, -1, shape);
+  }
 }
 
 TEST(LinearActivations, LongSumsStayExact) {
   // All inputs positive: sums of codes pass 2^24, where f32 would round.
-  checkExact("#llmc.int<8, group = 0, scale = f32>", 33, 2005, 0);
-  checkExact("#llmc.int<8, group = 0, symmetric, scale = f16>", 20, 3001, 0);
+  for (VectorShape shape : {kPlain, kMaddubs}) {
+    checkExact("#llmc.int<8, group = 0, scale = f32>", 33, 2005, 0, shape);
+    checkExact("#llmc.int<8, group = 0, symmetric, scale = f16>", 20, 3001, 0, shape);
+  }
 }
 
 TEST(LinearActivations, PerGroupOfAnySize) {
-  for (int64_t group : {5, 8, 16, 20, 32, 48, 64, 100, 1000})
-    checkClose("#llmc.int<4, group = 32, scale = f16>", 33, 203, group);
-  checkClose("#llmc.int<8, group = 0, scale = f16>", 33, 700, 32);
-  checkClose("#llmc.int<8, group = 512, scale = f16>", 33, 1600, 1024);
-  checkClose("#llmc.int<8, group = 300, scale = f16>", 33, 1000, 600);
-  checkClose("#llmc.int<8, group = 351, scale = f16>", 33, 1000, 702);
-  checkClose("#llmc.int<5, group = 20, scale = f16>", 33, 203, 40);
-  checkClose("#llmc.int<5, group = 80, scale = f16>", 33, 203, 40);
-  checkClose("#llmc.ternary", 33, 203, 32);
+  for (VectorShape shape : {kPlain, kMaddubs}) {
+    for (int64_t group : {5, 8, 16, 20, 32, 48, 64, 100, 1000})
+      checkClose("#llmc.int<4, group = 32, scale = f16>", 33, 203, group, shape);
+    checkClose("#llmc.int<8, group = 0, scale = f16>", 33, 700, 32, shape);
+    checkClose("#llmc.int<8, group = 512, scale = f16>", 33, 1600, 1024, shape);
+    checkClose("#llmc.int<8, group = 300, scale = f16>", 33, 1000, 600, shape);
+    checkClose("#llmc.int<8, group = 351, scale = f16>", 33, 1000, 702, shape);
+    checkClose("#llmc.int<5, group = 20, scale = f16>", 33, 203, 40, shape);
+    checkClose("#llmc.int<5, group = 80, scale = f16>", 33, 203, 40, shape);
+    checkClose("#llmc.ternary", 33, 203, 32, shape);
+  }
 }
 
 TEST(LinearActivations, OtherFormats) {

@@ -23,12 +23,12 @@ CodeFormat formatOf(const std::string &scheme, DynamicQuantAttr activations = nu
 std::vector<std::string> assembly(const CodeFormat &format, const TargetOptions &options) {
   llvm::Expected<TargetInfo> target = resolveTarget(options);
   EXPECT_TRUE(static_cast<bool>(target)) << llvm::toString(target.takeError());
-  VectorShape shape{target->lanes, target->registers, target->half};
+  VectorShape shape{target->lanes, target->registers, target->half, *parseDotKind(target->dot)};
   OwningOpRef<ModuleOp> module = ModuleOp::create(UnknownLoc::get(&context()));
   KernelBuilder builder(*module, shape);
   getLinearKernel(builder, format, 512, 1024, {1024, 1024}, {512, 512}, true, RowBuffer{512, 512})
       .function.setPublic();
-  EXPECT_TRUE(succeeded(lowerToLLVMDialect(*module)));
+  EXPECT_TRUE(succeeded(lowerToLLVMDialect(*module, *target)));
   auto machine = makeTargetMachine(*target);
   EXPECT_TRUE(static_cast<bool>(machine)) << llvm::toString(machine.takeError());
   llvm::LLVMContext llvmContext;
@@ -69,22 +69,75 @@ int64_t count(const std::vector<std::string> &lines, StringRef what) {
 }
 
 TEST(LinearCode, FourBitLoopOnAVX2) {
-  for (DynamicQuantAttr activations : {DynamicQuantAttr(), dynamicQuant(0)}) {
-    auto lines = assembly(formatOf("#llmc.int<4, group = 32, scale = f16>", activations),
-                          {"x86_64-linux-gnu", "znver3", ""});
-    std::vector<std::string> decode;
-    for (const auto &loop : innerLoops(lines))
-      if (count(loop, "vcvtdq2ps") && count(loop, "vfmadd"))
-        decode = loop;
-    ASSERT_FALSE(decode.empty());
-    // A dword of 32 rows: 256 weights, each vector of them shifted (but the first), masked (but the
-    // last), converted, multiplied and added.
-    EXPECT_EQ(count(decode, "vfmadd"), 32);
-    EXPECT_EQ(count(decode, "vcvtdq2ps"), 32);
-    EXPECT_EQ(count(decode, "vpsrld"), 28);
-    EXPECT_EQ(count(decode, "\tvpand\t") + count(decode, "\tvandps\t"), 28);
+  auto lines = assembly(formatOf("#llmc.int<4, group = 32, scale = f16>"),
+                        {"x86_64-linux-gnu", "znver3", ""});
+  std::vector<std::string> decode;
+  for (const auto &loop : innerLoops(lines))
+    if (count(loop, "vcvtdq2ps") && count(loop, "vfmadd"))
+      decode = loop;
+  ASSERT_FALSE(decode.empty());
+  // A dword of 32 rows: 256 weights, each vector of them shifted (but the first), masked (but the
+  // last), converted, multiplied and added.
+  EXPECT_EQ(count(decode, "vfmadd"), 32);
+  EXPECT_EQ(count(decode, "vcvtdq2ps"), 32);
+  EXPECT_EQ(count(decode, "vpsrld"), 28);
+  EXPECT_EQ(count(decode, "\tvpand\t") + count(decode, "\tvandps\t"), 28);
+  EXPECT_EQ(count(decode, "%rsp"), 0) << "a register was spilled";
+  EXPECT_LE(decode.size(), 144u);
+}
+
+// The innermost loops with at least `least` of an instruction.
+std::vector<std::vector<std::string>> loopsWith(const std::vector<std::string> &lines,
+                                                StringRef what, int64_t least) {
+  std::vector<std::vector<std::string>> found;
+  for (const auto &loop : innerLoops(lines))
+    if (count(loop, what) >= least)
+      found.push_back(loop);
+  return found;
+}
+
+TEST(LinearCode, FourBitDotsOnAVX2) {
+  for (const char *cpu : {"haswell", "znver3"}) {
+    auto lines = assembly(formatOf("#llmc.int<4, group = 32, scale = f16>", dynamicQuant(0)),
+                          {"x86_64-linux-gnu", cpu, ""});
+    auto loops = loopsWith(lines, "vpmaddubsw", 8);
+    ASSERT_EQ(loops.size(), 2u) << cpu;
+    // A group of 32 rows: 8 quads by 4 vectors; eight products of a vector are added in 16 bits.
+    const auto &decode = loops[0];
+    EXPECT_EQ(count(decode, "vpmaddubsw"), 32);
+    EXPECT_EQ(count(decode, "vpaddw"), 28);
+    EXPECT_EQ(count(decode, "vpmaddwd"), 4);
+    EXPECT_EQ(count(decode, "vpand"), 32);
+    EXPECT_EQ(count(decode, "vpsrld"), 16);
+    EXPECT_EQ(count(decode, "vpbroadcastd"), 8);
     EXPECT_EQ(count(decode, "%rsp"), 0) << "a register was spilled";
-    EXPECT_LE(decode.size(), 144u);
+    EXPECT_LE(decode.size(), 176u);
+    // A group of 4 rows of x by 2 vectors.
+    const auto &panel = loops[1];
+    EXPECT_EQ(count(panel, "vpmaddubsw"), 64);
+    EXPECT_EQ(count(panel, "vpaddw"), 56);
+    EXPECT_EQ(count(panel, "vpmaddwd"), 8);
+    EXPECT_EQ(count(panel, "vpand"), 0);
+    EXPECT_EQ(count(panel, "%rsp"), 0) << "a register was spilled";
+    EXPECT_LE(panel.size(), 240u);
+  }
+}
+
+TEST(LinearCode, FourBitDotsWithVNNI) {
+  struct Expected {
+    const char *cpu;
+    int64_t decode, panel;
+  };
+  // A group of 32 rows or 64: 8 quads by 4 vectors; 4 quads by 6x2 vectors, or 2 by 6x4.
+  for (Expected want : {Expected{"alderlake", 32, 48}, Expected{"znver4", 32, 48}}) {
+    auto lines = assembly(formatOf("#llmc.int<4, group = 32, scale = f16>", dynamicQuant(0)),
+                          {"x86_64-linux-gnu", want.cpu, ""});
+    auto loops = loopsWith(lines, "vpdpbusd", 8);
+    ASSERT_EQ(loops.size(), 2u) << want.cpu;
+    EXPECT_EQ(count(loops[0], "vpdpbusd"), want.decode) << want.cpu;
+    EXPECT_EQ(count(loops[1], "vpdpbusd"), want.panel) << want.cpu;
+    for (const auto &loop : loops)
+      EXPECT_EQ(count(loop, "%rsp"), 0) << want.cpu << ": a register was spilled";
   }
 }
 
@@ -139,6 +192,24 @@ TEST(LinearReport, SaysFormatBytesAndPath) {
   EXPECT_EQ(explain("#llmc.int<4, group = 32, scale = f16>"),
             "int4-g32: 512x1024, tile 32 rows x 8 inputs, 311296 bytes per token (4.75 bits per "
             "weight); 1-2 rows: codes from registers; more: decompressed to f32 panels");
+  DynamicQuantAttr perToken = dynamicQuant(0);
+  auto path = [&](const std::string &scheme, DotKind dot) {
+    std::string text = explainLinear(formatOf(scheme, perToken), {8, 16, true, dot}, 512, 1024);
+    return text.substr(text.find("1-2 rows"));
+  };
+  EXPECT_EQ(path("#llmc.int<4, group = 32, scale = f16>", DotKind::Maddubs),
+            "1-2 rows: codes from registers, dot products of bytes (maddubs), 32 inputs at a time; "
+            "more: panels of 512 inputs as bytes, dot products of 4 rows by 16 outputs");
+  EXPECT_EQ(path("#llmc.int<4, group = 5, scale = f16>", DotKind::Maddubs),
+            "1-2 rows: codes from registers, products in f32: scales of 5 inputs, not a multiple "
+            "of 4; more: decompressed to f32 panels");
+  EXPECT_NE(path("#llmc.int<4, group = 32, scale = f16>", DotKind::None)
+                .find("the target has no dot product of bytes"),
+            std::string::npos);
+  EXPECT_NE(path("#llmc.nm<2:4, #llmc.ternary>", DotKind::Vnni).find("each row selects"),
+            std::string::npos);
+  EXPECT_NE(path("#llmc.dense<f16>", DotKind::Vnni).find("the weight is no integer"),
+            std::string::npos);
   EXPECT_NE(
       explain("#llmc.nm<2:4, #llmc.int<4, group = 32, symmetric, scale = f32>>", dynamicQuant(0))
           .find("nm2x4-int4-g32-sym-f32scale-i8token: "),

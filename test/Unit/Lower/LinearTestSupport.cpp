@@ -186,9 +186,9 @@ void CompiledKernel::compile(VectorShape shape, function_ref<Kernel(KernelBuilde
   unit = kernel.unit;
   std::string name = kernel.function.getName().str();
   ASSERT_TRUE(succeeded(verify(*module)));
-  ASSERT_TRUE(succeeded(lowerToLLVMDialect(*module)));
   llvm::Expected<TargetInfo> target = resolveTarget({"", "native", ""});
   ASSERT_TRUE(static_cast<bool>(target)) << llvm::toString(target.takeError());
+  ASSERT_TRUE(succeeded(lowerToLLVMDialect(*module, *target)));
   auto machine = makeTargetMachine(*target);
   ASSERT_TRUE(static_cast<bool>(machine)) << llvm::toString(machine.takeError());
   llvm::LLVMContext llvmContext;

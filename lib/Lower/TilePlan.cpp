@@ -1,0 +1,171 @@
+//===- TilePlan.cpp - how a linear kernel computes with a layout ------------------------===//
+//
+// Where sums end, what a panel holds, the shape of the register block and the thread's scratch.
+//
+#include "TileLinear.h"
+
+#include "llvm/Support/FormatVariadic.h"
+
+#include <numeric>
+
+using namespace mlir;
+using namespace llmc;
+
+static constexpr int64_t kPanelRows = 96, kRowsBytes = int64_t(1) << 21;
+
+static int64_t padTo16(int64_t count) { return (count + 15) / 16 * 16; }
+static int64_t ceilDiv(int64_t a, int64_t b) { return (a + b - 1) / b; }
+
+LinearPlan::LinearPlan(const LinearLayout &layout, VectorShape shape) {
+  const CodeFormat &format = layout.format;
+  int64_t k = layout.k, block = layout.blockInputs;
+  vectors = layout.tileRows / shape.lanes;
+  quantized = format.quantizedActivations();
+  perGroup = format.activations == CodeFormat::Activations::PerGroup && format.activationGroup < k;
+  activationGroup = perGroup ? format.activationGroup : k;
+  folded = perGroup && layout.sparse && activationGroup % layout.keepM != 0;
+  exact = quantized && !folded && format.kind != CodeFormat::Kind::Dense;
+  chunk = layout.group;
+  if (quantized && !folded && activationGroup < k)
+    chunk = chunk == k ? activationGroup : std::gcd(chunk, activationGroup);
+  if (chunk != layout.unit && chunk % block != 0 && block % chunk != 0)
+    chunk = std::gcd(chunk, block);
+  // |code * activation| < 2^15, so 256 products stay below 2^23 and differences of two sums below
+  // 2^24.
+  exactInputs = std::max<int64_t>(1, 256 / layout.blockSymbols) * block;
+  // Quads start at chunks, so chunks must hold whole ones.
+  dots = exact && !layout.sparse && shape.dot != DotKind::None && (chunk >= k || chunk % 4 == 0);
+  wideChunks = exact && !dots && chunk > exactInputs;
+  regular = layout.unit % block == 0 || layout.unit == k;
+
+  bool needsSums = format.kind != CodeFormat::Kind::Dense && !layout.sparse;
+  // Sums of codes and their products with zero points are exact in f32 while below 2^24.
+  constexpr int64_t kLargestProduct = 255 * 127;
+  if (needsSums && dots)
+    correction = !format.storesZeros()                          ? Correction::Start
+                 : kLargestProduct * chunk < (int64_t(1) << 24) ? Correction::Float
+                                                                : Correction::Integer;
+  else if (needsSums)
+    correction = wideChunks ? Correction::Integer : Correction::Float;
+
+  if (dots)
+    planDots(layout, shape);
+  else
+    planFloats(layout, shape);
+  while (vectors % vectorBlock != 0)
+    --vectorBlock;
+
+  int64_t codes = !quantized ? 0 : dots ? ceilDiv(k, 4) : k;
+  scaleStart = padTo16(codes);
+  sumStart = scaleStart + (quantized ? padTo16(ceilDiv(k, activationGroup)) : 0);
+  rowFloats = sumStart + (needsSums ? padTo16(ceilDiv(k, chunk)) : 0);
+  panelRows = kPanelRows / rowBlock * rowBlock;
+  if (quantized)
+    panelRows = std::max(rowBlock,
+                         std::min(kPanelRows, kRowsBytes / (4 * rowFloats)) / rowBlock * rowBlock);
+  panelStart = quantized ? panelRows * rowFloats : padTo16(rowFloats);
+  factorStart = panelStart + (dots ? ceilDiv(panelInputs, 4) : panelInputs) * layout.tileRows;
+  bool factors = dots && chunk <= panelInputs;
+  totalStart = factorStart + (factors ? ceilDiv(panelInputs, chunk) * 2 * layout.tileRows : 0);
+  integerStart = totalStart + panelRows * layout.tileRows;
+  bool integers = wideChunks || (dots && chunk > panelInputs);
+  scratchFloats = integerStart + (integers ? panelRows * layout.tileRows : 0);
+}
+
+void LinearPlan::planFloats(const LinearLayout &layout, VectorShape shape) {
+  constexpr int64_t kPanelInputs = 128;
+  int64_t block = layout.blockInputs;
+  panelStep = regular ? block : layout.unit;
+  auto repeat = [&](int64_t step) { return step * std::max<int64_t>(1, kPanelInputs / step); };
+  if (!quantized || folded || chunk >= layout.k) {
+    panelInputs = repeat(panelStep);
+  } else if (chunk <= exactInputs) {
+    panelInputs = repeat(std::max(panelStep, chunk));
+  } else if (!regular) {
+    panelInputs = layout.unit;
+  } else {
+    panelInputs = exactInputs / block * block;
+    while (chunk % panelInputs != 0)
+      panelInputs -= block;
+  }
+  stepInputs = ceilDiv(8, block) * block;
+  bool large = shape.registers >= 32;
+  rowBlock = large && shape.lanes >= 16 ? 12 : 6;
+  vectorBlock = std::min<int64_t>(vectors, large && shape.lanes < 16 ? 4 : 2);
+}
+
+void LinearPlan::planDots(const LinearLayout &layout, VectorShape shape) {
+  // A panel fills half of a small L1. It holds whole units or is a part of one, and holds whole
+  // chunks or is a part of one.
+  int64_t limit = 16384 / layout.tileRows, k = layout.k, block = layout.blockInputs;
+  if (k <= limit) {
+    panelInputs = k;
+  } else if (!regular || layout.unit <= limit) {
+    panelInputs = layout.unit * std::max<int64_t>(1, limit / layout.unit);
+  } else {
+    int64_t step = chunk <= limit ? std::max(chunk, block) : block;
+    panelInputs = limit / step * step;
+    auto fits = [&](int64_t whole) { return whole == k || whole % panelInputs == 0; };
+    while (!fits(layout.unit) || (chunk > limit && !fits(chunk)))
+      panelInputs -= step;
+  }
+  panelStep = panelInputs;
+  stepInputs = ceilDiv(32, block) * block;
+  // 16-bit sums are short lived, so they leave room for operands; 32-bit sums of a large register
+  // file hide the latency of the dot product.
+  bool large = shape.registers >= 32;
+  rowBlock = shape.dot == DotKind::Maddubs ? 4 : 6;
+  vectorBlock = std::min<int64_t>(vectors, large ? 4 : 2);
+  stepQuads = shape.dot == DotKind::Maddubs ? 8 : large ? 2 : 4;
+  sumSets = large && vectors < 8 ? 2 : 1;
+}
+
+//===----------------------------------------------------------------------===//
+// Reports
+//===----------------------------------------------------------------------===//
+
+static std::string explainWeights(const LinearLayout &layout) {
+  const CodeFormat &format = layout.format;
+  if (format.kind == CodeFormat::Kind::Dense && !layout.sparse)
+    return format.masked ? "dense values with zeros: a mask cannot be skipped in vectors"
+                         : "dense values";
+  if (format.masked)
+    return "codes from registers, pruned ones stored as the zero point: a mask cannot be skipped "
+           "in vectors";
+  if (format.keepM && !layout.sparse)
+    return "codes from registers, pruned ones stored as the zero point: groups of M straddle scale "
+           "groups";
+  return layout.sparse ? "kept codes from registers, inputs selected by index"
+                       : "codes from registers";
+}
+
+// Why quantized activations do not meet an instruction for them.
+static std::string whyNoDots(const LinearLayout &layout, const LinearPlan &plan,
+                             VectorShape shape) {
+  if (layout.format.kind == CodeFormat::Kind::Dense)
+    return "the weight is no integer";
+  if (layout.sparse)
+    return "each row selects other inputs";
+  if (shape.dot == DotKind::None)
+    return "the target has no dot product of bytes";
+  return llvm::formatv("scales of {0} inputs, not a multiple of 4", plan.chunk);
+}
+
+std::string llmc::explainLinear(const CodeFormat &format, VectorShape shape, int64_t n, int64_t k) {
+  LinearLayout layout(format, n, k, shape);
+  LinearPlan plan(layout, shape);
+  std::string few = explainWeights(layout), many = "decompressed to f32 panels";
+  if (plan.dots) {
+    few += llvm::formatv(", dot products of bytes ({0}), {1} inputs at a time",
+                         dotKindName(shape.dot), plan.stepInputs);
+    many = llvm::formatv("panels of {0} inputs as bytes, dot products of {1} rows by {2} outputs",
+                         plan.panelInputs, plan.rowBlock, plan.vectorBlock * shape.lanes);
+  } else if (plan.quantized) {
+    few += ", products in f32: " + whyNoDots(layout, plan, shape);
+  }
+  return llvm::formatv("{0}: {1}x{2}, tile {3} rows x {4} inputs, {5} bytes per token ({6:F2} bits "
+                       "per weight); 1-2 rows: {7}; more: {8}",
+                       formatName(format), n, k, layout.tileRows, layout.blockInputs,
+                       layout.totalBytes(),
+                       8.0 * layout.totalBytes() / (static_cast<double>(n) * k), few, many);
+}

@@ -1,0 +1,54 @@
+//===- DotGeneric.cpp - integer dot products on any target ------------------------------===//
+//
+// The choice among instruction sets, and the fallback: each lane's four bytes are taken apart by
+// shifts.
+//
+#include "Dots.h"
+
+#include "mlir/Dialect/LLVMIR/LLVMDialect.h"
+#include "mlir/Dialect/Vector/IR/VectorOps.h"
+
+using namespace mlir;
+using namespace llmc;
+
+Value llmc::callIntrinsic(ImplicitLocOpBuilder &b, Type type, StringRef name,
+                          ValueRange arguments) {
+  return LLVM::CallIntrinsicOp::create(b, type, b.getStringAttr(name), arguments).getResult(0);
+}
+
+Value llmc::splatInteger(ImplicitLocOpBuilder &b, VectorType type, int64_t value) {
+  Attribute element = b.getIntegerAttr(type.getElementType(), value);
+  return arith::ConstantOp::create(b, DenseElementsAttr::get(type, element));
+}
+
+void llmc::lowerDotsGeneric(Block &block) {
+  for (auto op : llvm::make_early_inc_range(block.getOps<DotI8Op>())) {
+    ImplicitLocOpBuilder b(op.getLoc(), op);
+    auto type = cast<VectorType>(op.getAcc().getType());
+    auto constant = [&](int64_t value) { return splatInteger(b, type, value); };
+    Value codes = vector::BitCastOp::create(b, type, op.getCodes());
+    Value inputs = vector::BitCastOp::create(b, type, op.getInputs());
+    Value sum = op.getAcc();
+    for (int64_t shift : {0, 8, 16, 24}) {
+      Value code = arith::ShRUIOp::create(b, codes, constant(shift));
+      code = arith::AndIOp::create(b, code, constant(255));
+      Value input = arith::ShLIOp::create(b, inputs, constant(24 - shift));
+      input = arith::ShRSIOp::create(b, input, constant(24));
+      sum = arith::AddIOp::create(b, sum, arith::MulIOp::create(b, code, input));
+    }
+    op.replaceAllUsesWith(sum);
+    op.erase();
+  }
+}
+
+void llmc::lowerDots(ModuleOp module, const TargetInfo &target) {
+  module.walk([&](Block *block) {
+    if (target.dot == "maddubs")
+      lowerDotsMaddubs(*block, target.lanes);
+    else if (target.dot == "vnni")
+      lowerDotsVnni(*block, target.lanes);
+    else if (target.dot == "sdot")
+      lowerDotsNeon(*block);
+    lowerDotsGeneric(*block);
+  });
+}

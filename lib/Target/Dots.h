@@ -1,0 +1,36 @@
+//===- Dots.h - integer dot products, one file for each instruction set -----------------===//
+//
+// Each function lowers llmc.dot_i8 to instructions of its set and leaves alone what does not fit
+// them; DotGeneric.cpp takes the rest.
+//
+#ifndef LLMC_LIB_TARGET_DOTS_H
+#define LLMC_LIB_TARGET_DOTS_H
+
+#include "llmc/IR/LLMCDialect.h"
+#include "llmc/Target/Target.h"
+
+#include "mlir/IR/ImplicitLocOpBuilder.h"
+
+namespace llmc {
+
+/// Replaces every llmc.dot_i8 of `module` by what `target` has for it.
+void lowerDots(ModuleOp module, const TargetInfo &target);
+
+/// vpmaddubsw and vpmaddwd: chains of dots in a block share sums of 16 bits. Vectors of other than
+/// `lanes` sums are left.
+void lowerDotsMaddubs(Block &block, int64_t lanes);
+/// vpdpbusd.
+void lowerDotsVnni(Block &block, int64_t lanes);
+/// sdot.
+void lowerDotsNeon(Block &block);
+/// Shifts and 32-bit products, right on every target.
+void lowerDotsGeneric(Block &block);
+
+/// Calls an intrinsic with one result.
+Value callIntrinsic(ImplicitLocOpBuilder &b, Type type, StringRef name, ValueRange arguments);
+/// A vector of one integer.
+Value splatInteger(ImplicitLocOpBuilder &b, VectorType type, int64_t value);
+
+} // namespace llmc
+
+#endif // LLMC_LIB_TARGET_DOTS_H

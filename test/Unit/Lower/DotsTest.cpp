@@ -1,0 +1,66 @@
+//===- DotsTest.cpp - integer dot products on this machine ------------------------------===//
+#include "LinearTestSupport.h"
+
+#include "mlir/Dialect/MemRef/IR/MemRef.h"
+#include "mlir/Dialect/Vector/IR/VectorOps.h"
+
+#include <cstring>
+#include <gtest/gtest.h>
+
+using namespace mlir;
+using namespace llmc;
+using namespace llmc::test;
+
+namespace {
+
+constexpr int64_t kDots = 40;
+
+// One accumulator through a chain of dots: start in the arena, then inputs; codes are the weights.
+CompiledKernel makeChain(int64_t lanes, int64_t bound) {
+  return CompiledKernel({lanes, 16}, [&](KernelBuilder &builder) {
+    return builder.getOrCreate("chain", 0, 0, [&](ImplicitLocOpBuilder &b, KernelFrame &frame) {
+      auto sums = VectorType::get({lanes}, b.getI32Type());
+      auto bytes = VectorType::get({4 * lanes}, b.getI8Type());
+      Value zero = indexConstant(b, 0);
+      Value words = viewAs(b, frame.arena, zero, b.getI32Type());
+      Value sum = vector::LoadOp::create(b, sums, words, ValueRange{zero});
+      for (int64_t i = 0; i < kDots; ++i) {
+        Value at = indexConstant(b, 4 * lanes * i), after = indexConstant(b, 4 * lanes * (i + 1));
+        Value codes = vector::LoadOp::create(b, bytes, frame.weights, ValueRange{at});
+        Value inputs = vector::LoadOp::create(b, bytes, frame.arena, ValueRange{after});
+        sum = DotI8Op::create(b, sum, codes, inputs, bound);
+      }
+      vector::StoreOp::create(b, sum, words, ValueRange{zero});
+    });
+  });
+}
+
+TEST(Dots, ExactUpToTheirBound) {
+  std::mt19937 random(1);
+  for (int64_t lanes : {4, 8, 16})
+    for (int64_t bound : {1, 2, 3, 7, 15, 31, 63, 127, 128, 129, 255}) {
+      CompiledKernel chain = makeChain(lanes, bound);
+      // Extremes of either sign, then random values.
+      for (int trial = 0; trial < 4; ++trial) {
+        std::vector<int8_t> arena(4 * lanes * (kDots + 1));
+        std::vector<uint8_t> codes(4 * lanes * kDots);
+        std::vector<int32_t> want(lanes), got(lanes);
+        for (int64_t lane = 0; lane < lanes; ++lane)
+          want[lane] = static_cast<int32_t>(random() % 1000) - 500;
+        std::memcpy(arena.data(), want.data(), 4 * lanes);
+        for (size_t i = 0; i < codes.size(); ++i) {
+          bool extreme = trial < 2;
+          int input = extreme ? (trial ? -127 : 127) : static_cast<int>(random() % 255) - 127;
+          codes[i] = extreme ? bound : random() % (bound + 1);
+          arena[4 * lanes + i] = static_cast<int8_t>(input);
+          want[i / 4 % lanes] += codes[i] * input;
+        }
+        chain.run(reinterpret_cast<char *>(arena.data()),
+                  reinterpret_cast<const char *>(codes.data()), 1, 1, 0, {});
+        std::memcpy(got.data(), arena.data(), 4 * lanes);
+        EXPECT_EQ(got, want) << lanes << " lanes, bound " << bound << ", trial " << trial;
+      }
+    }
+}
+
+} // namespace
