@@ -6,35 +6,14 @@
 #include "llmc/Pipeline/HostExecutor.h"
 
 #include "llmc/Pipeline/Compile.h"
+#include "llmc/Pipeline/TemporaryFolder.h"
 #include "llmc/Runtime/Failure.h"
 #include "llmc/Runtime/Session.h"
-
-#include "llvm/Support/FileSystem.h"
-#include "llvm/Support/Path.h"
-
-#include <cstdlib>
 
 using namespace mlir;
 using namespace llmc;
 
 namespace {
-
-/// A folder of our own, removed with everything in it.
-struct TemporaryFolder {
-  std::string path;
-  ~TemporaryFolder() {
-    if (!path.empty())
-      llvm::sys::fs::remove_directories(path, /*IgnoreErrors=*/true);
-  }
-  bool create() {
-    const char *parent = std::getenv("TMPDIR");
-    path = std::string(parent ? parent : "/tmp") + "/llmc-run-XXXXXX";
-    if (mkdtemp(path.data()))
-      return true;
-    path.clear();
-    return false;
-  }
-};
 
 struct Observation {
   std::string name;

@@ -16,6 +16,7 @@ using namespace llmc::bench;
 const char llmc::bench::benchHelp[] = R"(llmc-bench: how close compiled models come to the machine
 
 usage: llmc-bench machine [options]
+       llmc-bench kernels [options]
        llmc-bench model BASE [options]
 
 machine: the limits
@@ -26,21 +27,33 @@ machine: the limits
   barrier   one barrier of the runtime's pool; stage: work handed to the pool and back
   clock     of one core, by a chain of additions
 
+kernels: what linears alone make of them, format by format
+  A chain of matrices [N, K] and [K, N] with random weights is compiled and run as a model is. GB/s are of packed weights, GOPS two for each weight and row.
+
 model: what a compiled model makes of them
   BASE is what was given to llmc-compile -o. Ids are pseudo-random, the same each time.
   load      opening the artifact (weights are hashed), memory, one id through prefill
   pp512     prefill of 512 ids from an empty cache; logits of the last one only
   tg128     128 ids decoded one by one from an empty cache
   tg128@1024  the same behind 1024 ids; likewise any number
-  The shares compare with read bandwidth and peaks measured just before and just after each
-  repetition, with the same threads. The peak is that of the arithmetic the model was compiled to:
-  multiply-adds for float activations, dot products for quantized ones. Small models live in the
-  cache and read faster than memory.
+
+Shares compare with read bandwidth and peaks measured just before and just after each repetition,
+with the same threads. The peak is that of the arithmetic that was compiled to: multiply-adds
+for float activations, dot products for quantized ones. What fits into the cache may read faster
+than memory.
 
 Options
   --threads=1,2         numbers of threads, one row each. Default: 1 and all processors
   --tests=pp512,tg128   model: default load,pp128,pp512,tg128,tg128@1024,tg128@4096, without those
                         that the context does not hold
+  --formats=NAME,...    kernels: as llmc-compile --explain names them: f32, int4-g32, int4-g128-i8token,
+                        int8-row-sym-i8token, ternary-i8token, nm2x4-int4-g128; i8group: activations
+                        per group. Default: f32,int8-row-i8token,int4-g128,int4-g128-i8token
+  --shapes=KxN,...      kernels: inputs x outputs of the first matrix. Default: 2048x5632
+  --rows=1,512          kernels: rows of activations. Default: 1,512
+  --cpu=NAME            kernels: what to compile for, as llmc-compile. Default: native
+  --weights=MIB         kernels: packed weights of a chain, at least. Default: for up to 8 rows half of
+                        --read-size, as reading them is the work; else one pair of matrices
   --repetitions=N       default: 5. The table has the median and the spread (largest - least) / median
   --min-time=SECONDS    a repetition runs the test so long, at least twice, and counts the fastest.
                         Default: 0.5
@@ -55,6 +68,7 @@ repetitions spread too far, the clock changed.
 Examples
   llmc-bench machine
   llmc-bench machine --threads=1,2 --json
+  llmc-bench kernels --formats=int4-g32,int4-g128-i8token --shapes=2048x5632 --rows=1,4,512
   llmc-bench model build/small --threads=1,2
   llmc-bench model build/small --tests=pp512,tg128 --repetitions=10 --json
 
@@ -126,6 +140,17 @@ private:
     return result;
   }
 
+  KernelShape shape(const std::string &text) const {
+    const size_t times = text.find('x');
+    if (times == std::string::npos)
+      failUsage(name + ": expected KxN, found '" + text + "'");
+    KernelShape result;
+    result.name = text;
+    result.k = number(text.substr(0, times), 1, 1 << 20);
+    result.n = number(text.substr(times + 1), 1, 1 << 20);
+    return result;
+  }
+
   ModelTest test(const std::string &text) const {
     constexpr int64_t most = int64_t(1) << 40;
     ModelTest result;
@@ -147,6 +172,18 @@ private:
     if (name == "--threads") {
       for (const std::string &part : list())
         options.threads.push_back(static_cast<int32_t>(number(part, 1, LLMCRT_MAX_THREADS)));
+    } else if (name == "--formats") {
+      options.formats = list();
+    } else if (name == "--shapes") {
+      for (const std::string &part : list())
+        options.shapes.push_back(shape(part));
+    } else if (name == "--rows") {
+      for (const std::string &part : list())
+        options.rows.push_back(number(part, 1, 1 << 20));
+    } else if (name == "--cpu") {
+      options.cpu = value;
+    } else if (name == "--weights") {
+      options.weightBytes = static_cast<uint64_t>(number(value, 1, 1 << 20)) << 20;
     } else if (name == "--tests") {
       for (const std::string &part : list())
         options.tests.push_back(test(part));
@@ -176,13 +213,16 @@ private:
 
   void finish(const std::vector<std::string> &words) {
     if (words.empty())
-      failUsage("expected a command, machine or model; see --help");
+      failUsage("expected a command: machine, kernels or model; see --help");
     const bool wantsBase = words[0] == "model";
     if (words.size() > (wantsBase ? 2 : 1))
       failUsage("unexpected argument '" + words.back() + "'");
     if (words[0] == "machine") {
       options.command = BenchOptions::Command::Machine;
       allow({});
+    } else if (words[0] == "kernels") {
+      options.command = BenchOptions::Command::Kernels;
+      allow({"--formats", "--shapes", "--rows", "--cpu", "--weights"});
     } else if (words[0] == "model") {
       options.command = BenchOptions::Command::Model;
       allow({"--tests"});
@@ -190,13 +230,19 @@ private:
         failUsage("model: expected the base name of a compiled model; see --help");
       options.base = words[1];
     } else {
-      failUsage("unknown command '" + words[0] + "': expected machine or model");
+      failUsage("unknown command '" + words[0] + "': expected machine, kernels or model");
     }
     if (options.threads.empty()) {
       options.threads = {1};
       if (llmcrt_cpu_count() > 1)
         options.threads.push_back(llmcrt_cpu_count());
     }
+    if (options.formats.empty())
+      options.formats = {"f32", "int8-row-i8token", "int4-g128", "int4-g128-i8token"};
+    if (options.shapes.empty())
+      options.shapes = {shape("2048x5632")};
+    if (options.rows.empty())
+      options.rows = {1, 512};
     if (options.tests.empty())
       for (const char *text : {"load", "pp128", "pp512", "tg128", "tg128@1024", "tg128@4096"})
         options.tests.push_back(test(text));

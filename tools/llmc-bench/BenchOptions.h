@@ -5,6 +5,8 @@
 #ifndef LLMC_TOOLS_BENCH_BENCHOPTIONS_H
 #define LLMC_TOOLS_BENCH_BENCHOPTIONS_H
 
+#include "KernelModel.h"
+
 #include <cstdint>
 #include <string>
 #include <vector>
@@ -28,6 +30,12 @@ struct BenchOptions {
   int64_t repetitions = 5;
   uint64_t readBytes = 0; ///< buffer of the read bandwidth; 0: by the cache
   bool json = false;
+
+  std::vector<std::string> formats; ///< kernels
+  std::vector<KernelShape> shapes;
+  std::vector<int64_t> rows;
+  std::string cpu = "native";
+  uint64_t weightBytes = 0; ///< of a chain, at least; 0: by the cache
 
   std::string base; ///< model: the artifact
   std::vector<ModelTest> tests;

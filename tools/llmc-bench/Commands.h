@@ -9,8 +9,9 @@
 
 namespace llmc::bench {
 
-/// Both throw Failure.
+/// All throw Failure.
 void benchMachine(const BenchOptions &options);
+void benchKernels(const BenchOptions &options);
 void benchModel(const BenchOptions &options);
 
 } // namespace llmc::bench

@@ -24,10 +24,6 @@ uint64_t lastLevelCache() {
   return static_cast<uint64_t>(std::max({third, second, 0L}));
 }
 
-uint64_t defaultBytes() {
-  return std::clamp(8 * lastLevelCache(), uint64_t(256) << 20, uint64_t(1) << 30);
-}
-
 /// Calls body(thread, threads) on every thread.
 template <typename Body> void onAll(const ThreadPool &threads, Body &body) {
   const llmc_threads *pool = threads.get();
@@ -44,25 +40,27 @@ template <typename Body> void onAll(const ThreadPool &threads, Body &body) {
 }
 
 /// The least seconds of one call of `body`, called for at least `seconds` and three times.
-template <typename Body> double bestTime(double seconds, Body body) {
-  double best = 1e30;
-  const double begin = now();
-  for (int call = 0; call < 3 || now() - begin < seconds; ++call) {
-    const double start = now();
+template <typename Body> double bestOf(double seconds, Body body) {
+  const auto timed = [&] {
+    const double begin = now();
     body();
-    best = std::min(best, now() - start);
-  }
-  return best;
+    return now() - begin;
+  };
+  return std::min({timed(), timed(), bestTime(seconds, timed)});
 }
 
 } // namespace
+
+uint64_t llmc::bench::defaultReadBytes() {
+  return std::clamp(8 * lastLevelCache(), uint64_t(256) << 20, uint64_t(1) << 30);
+}
 
 double llmc::bench::now() {
   return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
 }
 
 ReadBuffer::ReadBuffer(uint64_t wanted)
-    : size(((wanted ? wanted : defaultBytes()) + kHugePage - 1) / kHugePage * kHugePage),
+    : size(((wanted ? wanted : defaultReadBytes()) + kHugePage - 1) / kHugePage * kHugePage),
       pages(std::make_unique<PageBuffer>(size + kHugePage, "measuring the read bandwidth")) {
   const uint64_t begin = reinterpret_cast<uint64_t>(pages->data());
   shift = (kHugePage - begin % kHugePage) % kHugePage;
@@ -82,7 +80,7 @@ double llmc::bench::readBandwidth(const ThreadPool &threads, const ReadBuffer &b
     const uint64_t first = blocks * index / count, last = blocks * (index + 1) / count;
     sink = read(buffer.data() + first * kReadBlock, (last - first) * kReadBlock);
   };
-  const double best = bestTime(seconds, [&] { onAll(threads, body); });
+  const double best = bestOf(seconds, [&] { onAll(threads, body); });
   return static_cast<double>(buffer.bytes()) / best;
 }
 
@@ -100,7 +98,7 @@ double llmc::bench::peakRate(const ThreadPool &threads, Peak peak, double second
     if (index == 0)
       operations = own;
   };
-  const double best = bestTime(seconds, [&] { onAll(threads, body); });
+  const double best = bestOf(seconds, [&] { onAll(threads, body); });
   return operations * threads.count() / best;
 }
 
@@ -113,7 +111,7 @@ double llmc::bench::barrierSeconds(const ThreadPool &threads, double seconds) {
     for (int i = 0; i < repetitions; ++i)
       pool->barrier(pool->context, index);
   };
-  return bestTime(seconds, [&] { onAll(threads, body); }) / repetitions;
+  return bestOf(seconds, [&] { onAll(threads, body); }) / repetitions;
 }
 
 double llmc::bench::dispatchSeconds(const ThreadPool &threads, double seconds) {
@@ -121,17 +119,17 @@ double llmc::bench::dispatchSeconds(const ThreadPool &threads, double seconds) {
     return 0;
   constexpr int repetitions = 100;
   auto body = [](int32_t, int32_t) {};
-  return bestTime(seconds,
-                  [&] {
-                    for (int i = 0; i < repetitions; ++i)
-                      onAll(threads, body);
-                  }) /
+  return bestOf(seconds,
+                [&] {
+                  for (int i = 0; i < repetitions; ++i)
+                    onAll(threads, body);
+                }) /
          repetitions;
 }
 
 double llmc::bench::clockRate() {
   constexpr int64_t additions = 1 << 20;
-  return additions / bestTime(0, [] { dependentAdditions(additions); });
+  return additions / bestOf(0, [] { dependentAdditions(additions); });
 }
 
 Limits Limits::measure(const ThreadPool &threads, uint64_t readBytes, double seconds) {

@@ -8,6 +8,8 @@
 
 #include "llmc/Runtime/Session.h"
 
+#include <algorithm>
+
 namespace llmc::bench {
 
 /// Memory far larger than the last level of cache, in huge pages where the system gives them.
@@ -25,8 +27,23 @@ private:
   std::unique_ptr<PageBuffer> pages;
 };
 
+/// What a ReadBuffer takes when its size is not given.
+uint64_t defaultReadBytes();
+
 /// Seconds since an arbitrary point.
 double now();
+
+/// The least seconds that calls of `run` return, called for at least `seconds` and once.
+template <typename Run> double bestTime(double seconds, Run run) {
+  const double begin = now();
+  double best = run();
+  while (now() - begin < seconds)
+    best = std::min(best, run());
+  return best;
+}
+
+/// How long each limit is measured beside a result, at most.
+constexpr double kProbeSeconds = 0.05;
 
 /// Bytes per second that `threads` read together, each its part, over at least `seconds`.
 double readBandwidth(const ThreadPool &threads, const ReadBuffer &buffer, double seconds);

@@ -17,8 +17,6 @@ using namespace llmc::bench;
 
 namespace {
 
-constexpr double kProbeSeconds = 0.05; ///< at most, of each limit, before and after
-
 /// The same ids each time, none of them twice in a row.
 std::vector<int32_t> makeIds(int64_t count, int64_t vocab) {
   std::vector<int32_t> ids(static_cast<size_t>(count));
@@ -115,12 +113,7 @@ void addTest(const BenchOptions &options, const std::shared_ptr<Setup> &setup,
     ModelRunner runner(setup->artifact, setup->threads, positionsOf(test));
     static_cast<void>(runner.run(test)); // The first one touches the memory.
     // The best, as with the limits: what disturbs only ever slows down.
-    double seconds = 0;
-    const double begin = now();
-    do {
-      const double one = runner.run(test);
-      seconds = seconds > 0 ? std::min(seconds, one) : one;
-    } while (now() - begin < options.minTime);
+    const double seconds = bestTime(options.minTime, [&] { return runner.run(test); });
     counters["peak_resident_bytes"] = static_cast<double>(peakResident());
     const Limits after = Limits::measure(setup->threads, options.readBytes, probe);
     fillCounters(counters, test, *setup, Limits::between(before, after), seconds);

@@ -21,7 +21,10 @@ static int run(int argc, char **argv) {
   case BenchOptions::Command::Machine:
     benchMachine(options);
     break;
-  default:
+  case BenchOptions::Command::Kernels:
+    benchKernels(options);
+    break;
+  case BenchOptions::Command::Model:
     benchModel(options);
   }
   if (std::fflush(stdout) || std::ferror(stdout))
