@@ -54,6 +54,11 @@ Options
   --cpu=NAME            kernels: what to compile for, as llmc-compile. Default: native
   --weights=MIB         kernels: packed weights of a chain, at least. Default: for up to 8 rows half of
                         --read-size, as reading them is the work; else one pair of matrices
+  --peers=ENGINE:FILE,...
+                        model: the same tests through other engines, interleaved with llmc, and the
+                        ratios. ENGINE is llama.cpp (FILE.gguf), onnxruntime or openvino (FILE.onnx).
+                        Runs python/bench/peers.py of the source tree with $LLMC_PYTHON or python3;
+                        an engine that is not installed is named and left out
   --repetitions=N       default: 5. The table has the median and the spread (largest - least) / median
   --min-time=SECONDS    a repetition runs the test so long, at least twice, and counts the fastest.
                         Default: 0.5
@@ -71,6 +76,7 @@ Examples
   llmc-bench kernels --formats=int4-g32,int4-g128-i8token --shapes=2048x5632 --rows=1,4,512
   llmc-bench model build/small --threads=1,2
   llmc-bench model build/small --tests=pp512,tg128 --repetitions=10 --json
+  llmc-bench model build/small --peers=llama.cpp:small-q4_0.gguf,onnxruntime:model.onnx
 
 Exit codes
   0  done
@@ -188,6 +194,8 @@ private:
       for (const std::string &part : list())
         options.tests.push_back(test(part));
       options.testsGiven = true;
+    } else if (name == "--peers") {
+      options.peers = list();
     } else if (name == "--repetitions") {
       options.repetitions = number(value, 1, 10000);
     } else if (name == "--min-time") {
@@ -211,6 +219,17 @@ private:
         failUsage(option + " does not belong to this command; see --help");
   }
 
+  void checkPeers() const {
+    static const std::set<std::string> engines = {"llama.cpp", "onnxruntime", "openvino"};
+    for (const std::string &peer : options.peers) {
+      const size_t colon = peer.find(':');
+      if (colon == std::string::npos || colon + 1 == peer.size() ||
+          !engines.count(peer.substr(0, colon)))
+        failUsage("--peers: expected llama.cpp:FILE, onnxruntime:FILE or openvino:FILE, found '" +
+                  peer + "'");
+    }
+  }
+
   void finish(const std::vector<std::string> &words) {
     if (words.empty())
       failUsage("expected a command: machine, kernels or model; see --help");
@@ -225,13 +244,18 @@ private:
       allow({"--formats", "--shapes", "--rows", "--cpu", "--weights"});
     } else if (words[0] == "model") {
       options.command = BenchOptions::Command::Model;
-      allow({"--tests"});
+      allow({"--tests", "--peers"});
       if (words.size() < 2)
         failUsage("model: expected the base name of a compiled model; see --help");
       options.base = words[1];
+      checkPeers();
     } else {
       failUsage("unknown command '" + words[0] + "': expected machine, kernels or model");
     }
+    if (!options.peers.empty())
+      for (const ModelTest &given : options.tests)
+        if (given.count == 0)
+          failUsage("--tests: load cannot be combined with --peers");
     if (options.threads.empty()) {
       options.threads = {1};
       if (llmcrt_cpu_count() > 1)

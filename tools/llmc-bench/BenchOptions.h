@@ -39,7 +39,8 @@ struct BenchOptions {
 
   std::string base; ///< model: the artifact
   std::vector<ModelTest> tests;
-  bool testsGiven = false; ///< then one that does not fit is an error
+  bool testsGiven = false;        ///< then one that does not fit is an error
+  std::vector<std::string> peers; ///< model: engine:file
 };
 
 /// Throws Failure (Usage) that names the option at fault.

@@ -13,6 +13,8 @@ namespace llmc::bench {
 void benchMachine(const BenchOptions &options);
 void benchKernels(const BenchOptions &options);
 void benchModel(const BenchOptions &options);
+/// Becomes python/bench/peers.py; returns only by exception.
+void benchPeers(const BenchOptions &options);
 
 } // namespace llmc::bench
 

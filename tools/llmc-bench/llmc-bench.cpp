@@ -25,7 +25,10 @@ static int run(int argc, char **argv) {
     benchKernels(options);
     break;
   case BenchOptions::Command::Model:
-    benchModel(options);
+    if (options.peers.empty())
+      benchModel(options);
+    else
+      benchPeers(options);
   }
   if (std::fflush(stdout) || std::ferror(stdout))
     failInput("cannot write to standard output");
