@@ -109,4 +109,24 @@ def Ternarize : CompressPass<"ternarize", [ActivationsOption<"i8-token">]> {
   }];
 }
 
+def Decompress : Pass<"decompress", "::mlir::ModuleOp"> {
+  let summary = "Store compressed weights dense again";
+  let description = [{
+    Replaces every compressed weight by the f32 matrix it means: codes times scales, zeros where it was pruned. What the
+    model computes stays the same up to the order of sums, so this shows what a method does to a model apart from how
+    its weights are stored, and gives tools that know no compression the compressed model.
+
+    Heads and embeddings are taken too. How linears quantize their input stays as it is. Masks are given up: a pass that
+    prunes or quantizes afterwards starts from dense weights. A weight that means f16 or bf16 is stored as
+    `#llmc.dense<f32>`, because products of codes and scales need not fit its type.
+  }];
+  let options = [
+    Option<"include", "include", "std::string", /*default=*/"\"\"",
+           "decompress only the weights whose name contains a match of this regular expression">,
+    Option<"exclude", "exclude", "std::string", /*default=*/"\"\"",
+           "leave out weights whose name contains a match of this regular expression">,
+  ];
+  let dependentDialects = ["::llmc::LLMCDialect"];
+}
+
 #endif // LLMC_COMPRESS_PASSES_TD
