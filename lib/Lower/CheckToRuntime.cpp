@@ -1,7 +1,8 @@
 //===- CheckToRuntime.cpp - checks as code ----------------------------------------------===//
 //
-// llmc.expect_close and llmc.expect_eq leave the place of the first disagreement in a flag, which
-// the entry point turns into an error code.
+// llmc.expect_close and llmc.expect_eq leave the first disagreement (its place from 1, what was
+// there and what was expected) in 12 bytes of their own. The entry point turns it into an error
+// code, and the runner into a message.
 //
 #include "llmc/Lower/LaneBuilder.h"
 #include "llmc/Lower/RowKernels.h"
@@ -55,6 +56,15 @@ Kernel llmc::getExpectKernel(KernelBuilder &builder, RowBuffer actual, RowBuffer
                 })[0];
     Value narrow = arith::IndexCastOp::create(b, b.getI32Type(), found);
     memref::StoreOp::create(b, narrow, flag, zero);
+    Value none = arith::CmpIOp::create(b, arith::CmpIPredicate::eq, found, zero);
+    Value last = arith::SubIOp::create(b, found, indexConstant(b, 1));
+    Value item = arith::SelectOp::create(b, none, zero, last);
+    Value row = divIndex(b, item, actual.width), column = remIndex(b, item, actual.width);
+    Value values = viewRows(b, frame.arena, frame.offsets[2]);
+    Value x = memref::LoadOp::create(b, left, rowIndex(b, row, actual, column));
+    Value y = memref::LoadOp::create(b, right, rowIndex(b, row, expected, column));
+    memref::StoreOp::create(b, x, values, indexConstant(b, 1));
+    memref::StoreOp::create(b, y, values, indexConstant(b, 2));
   };
   return builder.getOrCreate(
       kernelName(exact ? "expect_eq" : "expect_close",

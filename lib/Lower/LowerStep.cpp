@@ -8,6 +8,8 @@
 #include "llmc/Lower/LaneBuilder.h"
 #include "llmc/Lower/Passes.h"
 
+#include "llvm/Support/Path.h"
+
 namespace llmc {
 #define GEN_PASS_DEF_LOWERSTEP
 #include "llmc/Lower/Passes.h.inc"
@@ -210,6 +212,36 @@ LogicalResult collectInputs(func::FuncOp entry, const CompileConfig &config,
   return success();
 }
 
+/// Where a check stands in the source, without the folder: the artifact must not depend on it.
+std::string placeInSource(Location loc) {
+  auto file = loc->findInstanceOf<FileLineColLoc>();
+  if (!file)
+    return "";
+  return (llvm::sys::path::filename(file.getFilename().getValue()) + ":" +
+          llvm::Twine(file.getLine()))
+      .str();
+}
+
+/// What a failed check has to say, for who runs the module.
+void listChecks(ModuleOp module, func::FuncOp entry) {
+  Builder b(module.getContext());
+  SmallVector<Attribute> list;
+  entry.walk([&](Operation *op) {
+    if (!isa<ExpectCloseOp, ExpectEqOp>(op))
+      return;
+    int64_t offset = op->getAttrOfType<DenseI64ArrayAttr>("llmc.buffer")[0];
+    int64_t width = cast<RankedTensorType>(op->getOperand(0).getType()).getShape().back();
+    auto weight = op->getOperand(1).getDefiningOp<WeightOp>();
+    list.push_back(b.getDictionaryAttr(
+        {b.getNamedAttr("kind", b.getStringAttr(op->getName().stripDialect())),
+         b.getNamedAttr("expected", b.getStringAttr(weight ? weight.getWeightName() : "")),
+         b.getNamedAttr("source", b.getStringAttr(placeInSource(op->getLoc()))),
+         b.getNamedAttr("offset", b.getI64IntegerAttr(offset)),
+         b.getNamedAttr("width", b.getI64IntegerAttr(width))}));
+  });
+  module->setAttr("llmc.checks", b.getArrayAttr(list));
+}
+
 /// Observed rows stay in the arena; who runs the module finds them by this list.
 void listObservations(ModuleOp module, func::FuncOp entry) {
   Builder b(module.getContext());
@@ -256,6 +288,7 @@ void LowerStepPass::runOnOperation() {
     facts.idsBuffer = facts.inputs[0].buffer;
   }
   listObservations(module, *entry);
+  listChecks(module, *entry);
   Builder b(module.getContext());
   module->setAttr("llmc.arena_bytes", b.getI64IntegerAttr(facts.arenaBytes));
   module->setAttr("llmc.scratch_bytes", b.getI64IntegerAttr(facts.scratchBytes));

@@ -210,6 +210,9 @@ std::string Compilation::finishInfo(const std::string &weightsFile) {
     root["vocab"] = vocabulary;
   root["weights"] =
       json::Object{{"file", weightsFile}, {"bytes", totalWeightBytes}, {"hash", weightHash}};
+  auto checks = module->getAttrOfType<ArrayAttr>("llmc.checks");
+  if (checks && !checks.empty())
+    root["checks"] = toJson(checks);
   root["arena_bytes"] = arenaBytes(1);
   root["kv_bytes_per_position"] = kvBytesPerPosition();
   std::string text = llvm::formatv("{0:2}\n", json::Value(std::move(root))).str();

@@ -31,7 +31,8 @@ public:
     readRole();
     info.inputs = tensors("inputs");
     info.outputs = tensors("outputs");
-    if (!info.isStep && (info.inputs.empty() || info.outputs.empty()))
+    readChecks();
+    if (!info.isStep && (info.inputs.empty() || info.outputs.empty()) && info.checks.empty())
       fail("role 'run' without inputs or outputs");
     readWeights();
     return std::move(info);
@@ -139,6 +140,22 @@ private:
         fail("more than " + std::to_string(maximumTensors) + " " + key);
     }
     return result;
+  }
+
+  void readChecks() {
+    if (!root.contains("checks"))
+      return;
+    for (const Json &entry : list(root, "checks")) {
+      CheckInfo check;
+      check.kind = text(entry, "kind");
+      check.expected = text(entry, "expected");
+      check.source = text(entry, "source");
+      check.offset = number(entry, "offset", 0, maximumSize);
+      check.width = number(entry, "width", 1, maximumSize);
+      if (check.offset % 4)
+        fail("a check lies at " + std::to_string(check.offset) + ", no multiple of 4");
+      info.checks.push_back(std::move(check));
+    }
   }
 
   void readWeights() {

@@ -12,7 +12,7 @@ using namespace llmc;
 const char llmc::runnerHelp[] = R"(llmc-run: runs a model that llmc-compile made
 
 usage: llmc-run BASE --prompt-ids=IDS [--generate=N] [--prefill=P] [--logits=FILE] [options]
-       llmc-run BASE --input=NAME=FILE ... --output=NAME=FILE ... [options]
+       llmc-run BASE [--input=NAME=FILE ...] [--output=NAME=FILE ...] [options]
        llmc-run BASE --perplexity=FILE [--window=N] [--baseline=BASE] [options]
 
 BASE is what was given to llmc-compile -o: BASE.json, BASE.so and the weights are opened. Before
@@ -34,6 +34,8 @@ Plain graphs (encoders and others without a cache)
                           Not given: token_type_ids are 0, attention_mask is 1, position_ids count;
                           anything else must be there
   --output=NAME=FILE      writes an output as .npy; repeatable
+  A graph without outputs checks itself (llmc.expect_close, llmc.expect_eq): it says how many checks
+  hold, or which one does not.
 
 Quality
   --perplexity=FILE       ids, int32 or int64 .npy: [n] is cut into windows and the remainder
@@ -194,16 +196,13 @@ private:
     } else if (!options.perplexity.empty()) {
       options.mode = RunnerOptions::Mode::Perplexity;
       allow({"--perplexity", "--window", "--baseline"});
-    } else if (!options.inputs.empty() || !options.outputs.empty()) {
+    } else {
+      // Whether a graph has outputs, one of which must be asked for, is known when it is open.
       options.mode = RunnerOptions::Mode::Graph;
       allow({"--input", "--output", "--repeat"});
-      if (options.outputs.empty())
-        failUsage("nothing to do: give --output=NAME=FILE");
       allDifferent(options.inputs, /*byFile=*/false);
       allDifferent(options.outputs, /*byFile=*/false);
       allDifferent(options.outputs, /*byFile=*/true);
-    } else {
-      failUsage("nothing to do: give --prompt-ids, --input and --output, or --perplexity");
     }
   }
 

@@ -4,6 +4,7 @@
 #include "llmc/Runtime/Failure.h"
 
 #include <cerrno>
+#include <cstdio>
 #include <cstring>
 #include <sys/mman.h>
 
@@ -41,12 +42,36 @@ void Session::check(int32_t code, const char *function) const {
   case LLMC_UNSUPPORTED:
     failInput(what + ": not supported by this artifact");
   case LLMC_CHECK_FAILED:
-    failInput(what + ": a check in the model did not hold");
+    failInput(what + ": " + failedCheck());
   case LLMC_BAD_ARGUMENT:
     failInput(what + ": refused its arguments (sizes over what was compiled?)");
   default:
     failInternal(what + ": unknown result code " + std::to_string(code));
   }
+}
+
+std::string Session::failedCheck() const {
+  for (const CheckInfo &check : info().checks) {
+    // The JSON is not trusted to know the arena.
+    struct {
+      int32_t place;
+      float actual, expected;
+    } found;
+    if (arenaBytes() < sizeof(found) || uint64_t(check.offset) > arenaBytes() - sizeof(found))
+      failInput(artifact.base() + ".json: a check lies outside the arena");
+    std::memcpy(&found, static_cast<const char *>(arenaData()) + check.offset, sizeof(found));
+    if (found.place <= 0)
+      continue;
+    char text[160];
+    std::snprintf(text, sizeof(text),
+                  " does not hold: row %lld, column %lld: expected %.9g, found %.9g",
+                  static_cast<long long>((found.place - 1) / check.width),
+                  static_cast<long long>((found.place - 1) % check.width),
+                  static_cast<double>(found.expected), static_cast<double>(found.actual));
+    return (check.source.empty() ? "" : check.source + ": ") + check.kind +
+           (check.expected.empty() ? "" : " of '" + check.expected + "'") + text;
+  }
+  return "a check in the model does not hold";
 }
 
 Session::Session(const Artifact &artifact, const ThreadPool &threads, int64_t context)

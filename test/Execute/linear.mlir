@@ -1,11 +1,12 @@
 // A product of a row of known numbers, compiled and run: the sum is exact, so the check is for equality.
+// REQUIRES: x86
 // RUN: llmc-compile --target=x86_64-linux-gnu --cpu=native %s -o %t
-// RUN: %python %S/Inputs/execute.py %t | FileCheck %s --check-prefix=OK
-// OK: {{^0$}}
+// RUN: llmc-run %t | FileCheck %s --check-prefix=OK
+// OK: {{^}}1 check holds{{$}}
 // RUN: sed 's/\[3.0, -1.0\]/[3.0, -1.5]/' %s > %t.wrong.mlir
 // RUN: llmc-compile --target=x86_64-linux-gnu --cpu=native %t.wrong.mlir -o %t.wrong
-// RUN: %python %S/Inputs/execute.py %t.wrong | FileCheck %s --check-prefix=FAILED
-// FAILED: {{^5$}}
+// RUN: %exits 2 llmc-run %t.wrong | FileCheck %s --check-prefix=WRONG
+// WRONG: linear.mlir.tmp.wrong.mlir:[[@LINE+7]]: expect_eq of 'e' does not hold: row 0, column 1: expected -1.5, found -1
 
 func.func @main() attributes {llmc.role = "run"} {
   %x = llmc.weight "x" {values = dense<[[[1.0, 2.0, -1.0], [0.5, 0.0, 4.0]]]> : tensor<1x2x3xf32>} : tensor<1x2x3xf32>

@@ -106,7 +106,11 @@ void runPrompt(const RunnerOptions &options, const ThreadPool &threads) {
 
 void runPlain(const RunnerOptions &options, const ThreadPool &threads) {
   const Artifact artifact(options.base);
+  if (artifact.info().isStep && options.outputs.empty())
+    failUsage("nothing to do: give --prompt-ids or --perplexity");
   requireRole(artifact, /*step=*/false);
+  if (options.outputs.empty() && !artifact.info().outputs.empty())
+    failUsage("nothing to do: give --output=NAME=FILE");
   std::vector<size_t> wanted;
   for (const auto &[name, file] : options.outputs)
     wanted.push_back(outputIndex(artifact.info(), name));
@@ -129,7 +133,12 @@ void runPlain(const RunnerOptions &options, const ThreadPool &threads) {
     writer.append(array.data.data(), array.data.size());
     writer.commit();
   }
+  const size_t checks = artifact.info().checks.size();
+  if (checks && !options.json)
+    std::printf("%zu check%s\n", checks, checks == 1 ? " holds" : "s hold");
   Json report = Json::object();
+  if (checks && options.json)
+    report["checks"] = checks;
   if (options.timing) {
     report["threads"] = threads.count();
     report["repeat"] = options.repeat;

@@ -27,6 +27,17 @@ struct TensorInfo {
   std::vector<Dimension> shape;
 };
 
+/// A check (llmc.expect_close, llmc.expect_eq) in the model: in the arena, at `offset`, it leaves
+/// the place of its first disagreement from 1 (i32; 0: it holds), what was there and what was
+/// expected (f32).
+struct CheckInfo {
+  std::string kind;     ///< expect_close, expect_eq
+  std::string expected; ///< name of the weight that holds the expected numbers; may be empty
+  std::string source;   ///< file:line; may be empty
+  int64_t offset = 0;
+  int64_t width = 1; ///< of a row
+};
+
 /// The part of <base>.json that running needs. Numbers that a role does not use are 0.
 struct ArtifactInfo {
   std::string prefix;
@@ -39,6 +50,7 @@ struct ArtifactInfo {
   int64_t maxTokens = 0; ///< batch x sequence of P_run; 0: not stated
   std::vector<TensorInfo> inputs;
   std::vector<TensorInfo> outputs;
+  std::vector<CheckInfo> checks;
   std::string weightsFile; ///< plain name beside the JSON; empty: linked into the object
   uint64_t weightsBytes = 0;
   std::optional<uint64_t> weightsHash;

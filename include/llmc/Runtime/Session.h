@@ -68,6 +68,8 @@ public:
 
 private:
   void check(int32_t code, const char *function) const;
+  /// What the first check that does not hold has to say.
+  std::string failedCheck() const;
 
   const Artifact &artifact;
   std::unique_ptr<PageBuffer> arena;

@@ -1,0 +1,186 @@
+"""Tests of stored weights: each scheme through linear and embedding, and quantized inputs, decoded as the dialect describes them."""
+import numpy as np
+from oracle_text import Test
+
+f64 = np.float64
+ROWS, COLUMNS = 9, 20  # more outputs than a vector has lanes, and a group of 8 leaves a short last one
+
+
+def stream(codes, bits):
+    """Bytes of a little-endian bit stream per row."""
+    planes = (codes[..., None].astype(np.uint8) >> np.arange(bits, dtype=np.uint8)) & 1
+    return np.packbits(planes.reshape(codes.shape[0], -1), axis=1, bitorder="little")
+
+
+def draw_int(t, bits, group, symmetric, scale=np.float16):
+    """Codes, scales and zero points of a whole matrix, and what they mean."""
+    groups = -(-COLUMNS // group) if group else 1
+    codes = t.rng.integers(0, 1 << bits, (ROWS, COLUMNS)).astype(np.uint8)
+    scales = (t.rng.integers(1, 200, (ROWS, groups)) / (16 << bits)).astype(scale)
+    zeros = t.rng.integers(0, 1 << bits, (ROWS, groups)).astype(np.uint8)
+    at = np.arange(COLUMNS) // (group or COLUMNS)
+    offset = 1 << (bits - 1) if symmetric else zeros[:, at].astype(f64)
+    return codes, scales, None if symmetric else zeros, (codes.astype(f64) - offset) * scales[:, at].astype(f64)
+
+
+def draw_mask(t, n=None, m=None):
+    keep = np.zeros((ROWS, COLUMNS), bool)
+    for row in range(ROWS):
+        if not m:
+            keep[row, t.rng.choice(COLUMNS, t.rng.integers(0, COLUMNS), replace=False)] = True
+        else:
+            for start in range(0, COLUMNS, m):
+                size = min(m, COLUMNS - start)
+                keep[row, start + t.rng.choice(size, min(n, size), replace=False)] = True
+    return keep
+
+
+def bytes_of(mask):
+    return np.packbits(mask, axis=1, bitorder="little")
+
+
+def int_scheme(bits, group, symmetric, scale="f16"):
+    return f"int<{bits}, group = {group}{', symmetric' if symmetric else ''}, scale = {scale}>"
+
+
+def linear(t, name, x, a, weight, matrix, attributes="", **tolerance):
+    y = t.op("y_" + name, "llmc.linear", [x, weight], attributes)
+    t.expect(y, (*a.shape[:2], ROWS), a.astype(f64) @ matrix.T, **(tolerance or {"atol": 4e-6}))
+
+
+def linear_int():
+    t = Test("linear-int", "Integer weights of every width, with and without zero points, short last group, per channel, f32 scales.", 20)
+    a = t.draw(1, 3, COLUMNS)
+    x = t.weight("x", a)
+    for bits in range(2, 9):
+        for symmetric in (False, True):
+            group, scale = (8, "f16") if bits != 5 else (0, "f32")
+            codes, scales, zeros, matrix = draw_int(t, bits, group, symmetric, np.float32 if scale == "f32" else np.float16)
+            name = f"int{bits}{'_symmetric' if symmetric else ''}"
+            more = {} if symmetric else {"zeros": zeros}
+            w = t.compressed(name, (ROWS, COLUMNS), int_scheme(bits, group, symmetric, scale), codes=stream(codes, bits), scales=scales, **more)
+            linear(t, name, x, a, w, matrix)
+    return t
+
+
+def linear_dense():
+    t = Test("linear-dense", "Dense weights as f32, f16 and bf16, plain and as a scheme, with a bias.", 21)
+    a, bias = t.draw(1, 3, COLUMNS), t.draw(ROWS)
+    x, c = t.weight("x", a), t.weight("c", bias)
+    wide = t.draw(ROWS, COLUMNS)
+    half = wide.astype(np.float16)
+    short = (wide.view(np.uint32) & 0xFFFF0000).view(np.float32)  # fits bf16
+    weights = {"f32": (t.weight("f32", wide), wide), "f16": (t.weight("f16", half), half),
+               "f16_scheme": (t.compressed("f16_scheme", wide.shape, "dense<f16>", values=half), half),
+               "bf16_scheme": (t.compressed("bf16_scheme", wide.shape, "dense<bf16>", values=(short, "bf16")), short)}
+    for name, (w, matrix) in weights.items():
+        linear(t, name, x, a, w, matrix.astype(f64))
+    y = t.op("biased", "llmc.linear", [x, weights["f32"][0], f"bias {c[0]}"], types=", ".join([x[1], weights["f32"][0][1], c[1]]))
+    t.expect(y, (1, 3, ROWS), a.astype(f64) @ wide.T + bias, atol=4e-6)
+    return t
+
+
+def linear_sparse():
+    t = Test("linear-sparse", "Ternary weights; N:M and unstructured masks over dense, integer and ternary weights.", 22)
+    a = t.draw(1, 3, COLUMNS)
+    x = t.weight("x", a)
+    shape = (ROWS, COLUMNS)
+    codes = t.rng.integers(0, 3, shape).astype(np.uint8)
+    scale = np.array([0.375], np.float32)
+    w = t.compressed("ternary", shape, "ternary", codes=stream(codes, 2), scales=scale)
+    linear(t, "ternary", x, a, w, (codes.astype(f64) - 1) * 0.375)
+    for kind, n, m in (("nm", 2, 4), ("nm", 4, 8), ("nm", 1, 3), ("mask", None, None)):
+        prefix = f"nm{n}_{m}" if m else "mask"
+        wrap = (lambda inner: f"nm<{n}:{m}, #llmc.{inner}>") if m else (lambda inner: f"mask<#llmc.{inner}>")
+        keep = draw_mask(t, n, m)
+        mask = bytes_of(keep)
+        kept = lambda array: array[keep].reshape(ROWS, -1) if m else array[keep].reshape(1, -1)  # noqa: E731
+        joined = (lambda array: array) if m else (lambda array: array.reshape(-1))
+        dense = t.draw(*shape)
+        w = t.compressed(f"{prefix}_f32", shape, wrap("dense<f32>"), mask=mask, values=joined(kept(dense)))
+        linear(t, f"{prefix}_f32", x, a, w, np.where(keep, dense, 0).astype(f64))
+        w = t.compressed(f"{prefix}_ternary", shape, wrap("ternary"), mask=mask, codes=joined(stream(kept(codes), 2)), scales=scale)
+        linear(t, f"{prefix}_ternary", x, a, w, np.where(keep, codes.astype(f64) - 1, 0) * 0.375)
+        for bits, symmetric in ((4, False), (3, True)):
+            ints, scales, zeros, matrix = draw_int(t, bits, 8, symmetric)
+            more = {} if symmetric else {"zeros": zeros}
+            name = f"{prefix}_int{bits}"
+            w = t.compressed(name, shape, wrap(int_scheme(bits, 8, symmetric)), mask=mask, codes=joined(stream(kept(ints), bits)),
+                             scales=scales, **more)
+            linear(t, name, x, a, w, np.where(keep, matrix, 0))
+    return t
+
+
+def quantize(a, block):
+    """Codes times scales, absmax / 127 of each block of channels, half to even. No value may lie near a tie by accident."""
+    out = np.zeros(a.shape)
+    for start in range(0, a.shape[-1], block):
+        part = a[..., start:start + block].astype(f64)
+        scale = np.abs(part).max(-1, keepdims=True) / 127
+        codes = part / np.where(scale > 0, scale, 1)
+        distance = np.abs(codes - np.floor(codes) - 0.5)
+        assert ((distance > 1e-3) | (distance == 0)).all(), "choose another seed"
+        out[..., start:start + block] = np.rint(codes) * scale
+    return out
+
+
+def linear_activations():
+    t = Test("linear-activations", "Inputs quantized per token and per group, on each kind of weight; ties go to even, zeros stay zero.", 23)
+    a = t.draw(1, 4, COLUMNS)
+    a[0, 2] = 0
+    # Scale 1: 0.5, 1.5, 2.5 and their like are ties.
+    a[0, 3] = np.array([127, 0.5, 1.5, 2.5, -0.5, -1.5, -2.5, 3.5, 126.5, -126.5] * 2, np.float32)
+    x = t.weight("x", a)
+    shape = (ROWS, COLUMNS)
+    dense = t.draw(*shape)
+    weights = {"f32": (t.weight("f32", dense), dense.astype(f64))}
+    for bits, group, symmetric in ((4, 8, False), (8, 0, True), (3, 8, True), (5, 4, False)):
+        codes, scales, zeros, matrix = draw_int(t, bits, group, symmetric)
+        more = {} if symmetric else {"zeros": zeros}
+        weights[f"int{bits}"] = t.compressed(f"int{bits}", shape, int_scheme(bits, group, symmetric), codes=stream(codes, bits), scales=scales,
+                                             **more), matrix
+    codes = t.rng.integers(0, 3, shape).astype(np.uint8)
+    weights["ternary"] = t.compressed("ternary", shape, "ternary", codes=stream(codes, 2), scales=np.array([0.25], np.float32)), (codes - 1.0) * 0.25
+    keep = draw_mask(t, 2, 4)
+    codes, scales, zeros, matrix = draw_int(t, 4, 8, False)
+    weights["nm"] = t.compressed("nm", shape, "nm<2:4, #llmc." + int_scheme(4, 8, False) + ">", mask=bytes_of(keep),
+                                 codes=stream(codes[keep].reshape(ROWS, -1), 4), scales=scales, zeros=zeros), np.where(keep, matrix, 0)
+    for name, (w, matrix) in weights.items():
+        for how, block in (("per_token", COLUMNS), ("per_group<8>", 8)):
+            suffix = "token" if block == COLUMNS else "group"
+            y = t.op(f"{name}_{suffix}", "llmc.linear", [x, w], f"activations = #llmc.dynamic<i8, {how}>")
+            quantized = quantize(a, block)
+            # Sums of terms of the size of their largest, 127 times a weight in the last row.
+            t.expect(y, (1, 4, ROWS), quantized @ matrix.T, rtol=1e-6, atol=4e-7 * float(np.abs(quantized).max() * np.abs(matrix).max()))
+    return t
+
+
+def embedding():
+    t = Test("embedding", "Rows of a table by id, of every kind of storage, and rows by position with an offset.", 24)
+    ids = np.array([[0, 8, 3], [5, 5, 1]])
+    i = t.input("input_ids", ids)
+    shape = (ROWS, COLUMNS)
+    dense = t.draw(*shape)
+    half = dense.astype(np.float16)
+    tables = {"f32": (t.weight("f32", dense), dense), "f16": (t.compressed("f16", shape, "dense<f16>", values=half), half)}
+    for bits, symmetric in ((4, False), (3, True), (8, False)):
+        codes, scales, zeros, matrix = draw_int(t, bits, 8, symmetric)
+        more = {} if symmetric else {"zeros": zeros}
+        tables[f"int{bits}"] = t.compressed(f"int{bits}", shape, int_scheme(bits, 8, symmetric), codes=stream(codes, bits), scales=scales,
+                                            **more), matrix
+    codes = t.rng.integers(0, 3, shape).astype(np.uint8)
+    tables["ternary"] = t.compressed("ternary", shape, "ternary", codes=stream(codes, 2), scales=np.array([0.25], np.float32)), (codes - 1.0) * 0.25
+    keep = draw_mask(t, 2, 4)
+    tables["nm"] = t.compressed("nm", shape, "nm<2:4, #llmc.dense<f32>>", mask=bytes_of(keep), values=dense[keep].reshape(ROWS, -1)), np.where(keep, dense, 0)
+    loose = draw_mask(t)
+    tables["mask"] = t.compressed("mask", shape, "mask<#llmc.dense<f32>>", mask=bytes_of(loose), values=dense[loose]), np.where(loose, dense, 0)
+    for name, (w, matrix) in tables.items():
+        t.op(f"rows_{name}", "llmc.embedding", [w, i])
+        t.expect(f"%rows_{name}", ("?", "?", COLUMNS), matrix[ids], rtol=2e-7, atol=0)
+    t.op("positions", "llmc.positions", [i], "offset = 2 : i64")
+    t.op("learned", "llmc.embedding", [tables["f32"][0], ("%positions", i[1])])
+    t.expect("%learned", ("?", "?", COLUMNS), np.stack([dense[2:5]] * 2), rtol=0, atol=1e-30)
+    return t
+
+
+SCHEME_TESTS = [linear_int, linear_dense, linear_sparse, linear_activations, embedding]
