@@ -255,6 +255,22 @@ def case_awq_statistics():
         assert np.allclose(hessian * np.outer(scale, scale), before, rtol=1e-4)
 
 
+def case_decompress():
+    """The dense matrices are those that the description of each scheme means, and a second pass finds nothing to do."""
+    weight = normal(7, 44)
+    chains = [["--rtn-quantize=bits=%d group=%d symmetric=%s" % options]
+              for options in ((2, 8, "false"), (3, 0, "true"), (4, 32, "false"), (5, 12, "false"), (6, 8, "true"), (7, 44, "false"), (8, 0, "false"))]
+    chains += [["--sparsify-2-4"], ["--magnitude-prune=pattern=3:7"], ["--magnitude-prune=sparsity=0.6"], ["--ternarize"]]
+    for mask in ("--sparsify-2-4", "--magnitude-prune=sparsity=0.6"):
+        chains += [[mask, "--ternarize"], [mask, "--rtn-quantize=bits=3 group=16"], ["--rtn-quantize=bits=5 group=8 symmetric=true", mask]]
+    for chain in chains:
+        module = one_linear(weight)
+        compressed = Module(run(module, *chain)[0])
+        dense = Module(run(module, *chain, "--decompress")[0])
+        assert dense.read("w.weight")[1] == "tensor<7x44xf32>", chain
+        assert np.array_equal(dense.values("w.weight"), compressed.values("w.weight")), chain
+
+
 def case_threads():
     text, _ = decoder_layer(True, bias=True)
     passes = ["--awq-quantize", "--sparsify-2-4", "--low-rank-decompose=include=o.weight rank=2"]
