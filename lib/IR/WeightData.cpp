@@ -9,6 +9,7 @@
 #include "mlir/IR/AsmState.h"
 #include "mlir/IR/DialectResourceBlobManager.h"
 
+#include <cmath>
 #include <cstdlib>
 #include <cstring>
 #include <fcntl.h>
@@ -68,6 +69,15 @@ FailureOr<std::vector<float>> llmc::readWeight(WeightOp weight) {
     bytes.push_back(component.bytes());
   return compressed.getSchemeInterface().decompress(compressed.getRows(), compressed.getColumns(),
                                                     bytes);
+}
+
+LogicalResult llmc::checkFinite(WeightOp weight, ArrayRef<float> values) {
+  for (size_t i = 0; i < values.size(); ++i)
+    if (!std::isfinite(values[i]))
+      return weight.emitError("weight \"")
+             << weight.getWeightName() << "\" expects finite values, got "
+             << (std::isnan(values[i]) ? "nan" : "inf") << " at index " << i;
+  return success();
 }
 
 AsmResourceBlob llmc::allocateBlob(size_t bytes) {

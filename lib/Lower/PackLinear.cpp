@@ -20,8 +20,9 @@ class RowReader {
 public:
   static FailureOr<RowReader> create(WeightOp weight, const CodeFormat &format);
 
-  /// Reads the next row; rows come in order.
-  void next();
+  /// Reads the next row; rows come in order. Fails, with an error on the weight, on a stored value
+  /// that is not finite.
+  LogicalResult next();
 
   std::vector<uint32_t> codes;  ///< codes, or values as bit patterns.
   std::vector<uint8_t> kept;    ///< 1 where the weight is stored.
@@ -29,9 +30,11 @@ public:
   std::vector<uint8_t> zeros;   ///< zero points, also where they are constant.
 
 private:
-  explicit RowReader(const CodeFormat &format) : format(format) {}
+  RowReader(WeightOp weight, const CodeFormat &format) : weight(weight), format(format) {}
   uint32_t stored(size_t index, size_t rowStart) const;
+  LogicalResult checkFinite();
 
+  WeightOp weight;
   CodeFormat format;
   int64_t columns = 0, groups = 1, row = 0;
   size_t joinedIndex = 0; ///< stored weights before this row in one stream (`mask`).
@@ -50,7 +53,7 @@ uint32_t readPattern(ArrayRef<char> bytes, size_t index, size_t width) {
 } // namespace
 
 FailureOr<RowReader> RowReader::create(WeightOp weight, const CodeFormat &format) {
-  RowReader reader(format);
+  RowReader reader(weight, format);
   Type type = weight.getType();
   ArrayRef<int64_t> dims = getWeightShape(type);
   reader.columns = dims[1];
@@ -112,7 +115,22 @@ uint32_t RowReader::stored(size_t index, size_t rowStart) const {
   return (two >> (bit % 8)) & ((1u << format.bits) - 1);
 }
 
-void RowReader::next() {
+// Scales were verified with the type; dense values are read here for the first time.
+LogicalResult RowReader::checkFinite() {
+  uint32_t exponent = format.element.isF16()    ? 0x7c00
+                      : format.element.isBF16() ? 0x7f80
+                                                : 0x7f800000;
+  for (int64_t i = 0; i < columns; ++i)
+    if (kept[i] && (codes[i] & exponent) == exponent)
+      return weight.emitError("weight \"")
+             << weight.getWeightName() << "\" expects finite values, got "
+             << ((codes[i] & (exponent ^ (format.element.isF32() ? 0x7fffffff : 0x7fff))) ? "nan"
+                                                                                          : "inf")
+             << " at row " << row << ", column " << i;
+  return success();
+}
+
+LogicalResult RowReader::next() {
   if (!maskBytes.empty()) {
     const char *bits = maskBytes.data() + row * ((columns + 7) / 8);
     for (int64_t i = 0; i < columns; ++i)
@@ -132,7 +150,10 @@ void RowReader::next() {
   for (int64_t i = 0; i < columns; ++i)
     codes[i] = kept[i] ? stored(index++, rowStart) : zeros[i / group];
   joinedIndex = index;
+  if (format.kind == CodeFormat::Kind::Dense && failed(checkFinite()))
+    return failure();
   ++row;
+  return success();
 }
 
 //===----------------------------------------------------------------------===//
@@ -228,7 +249,8 @@ LogicalResult llmc::packLinear(WeightOp weight, const CodeFormat &format, Vector
   std::memset(out.data(), 0, out.size());
   char *tiles = out.data() + layout.matrixHeader;
   for (int64_t n = 0; n < layout.n; ++n) {
-    reader->next();
+    if (failed(reader->next()))
+      return failure();
     char *tile = tiles + n / layout.tileRows * layout.tileBytes();
     LaneWriter(layout, *reader, tile, n % layout.tileRows).write();
   }
@@ -252,7 +274,8 @@ LogicalResult llmc::packEmbedding(WeightOp weight, const CodeFormat &format,
   bool dense = format.kind == CodeFormat::Kind::Dense;
   int64_t width = format.element.getIntOrFloatBitWidth() / 8;
   for (int64_t n = 0; n < dims[0]; ++n) {
-    reader->next();
+    if (failed(reader->next()))
+      return failure();
     char *row = out.data() + layout.matrixHeader + n * layout.rowBytes;
     for (int64_t i = 0; i < dims[1]; ++i) {
       if (dense) {

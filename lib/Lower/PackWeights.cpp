@@ -91,11 +91,8 @@ LogicalResult llmc::writePackedEntry(const PackedEntry &entry, const CompileConf
   FailureOr<std::vector<float>> values = readWeight(weight);
   if (failed(values))
     return failure();
-  for (size_t i = 0; i < values->size(); ++i)
-    if (!std::isfinite((*values)[i]))
-      return weight.emitError("weight \"")
-             << weight.getWeightName() << "\" expects finite values, got " << (*values)[i]
-             << " at index " << i;
+  if (failed(checkFinite(weight, *values)))
+    return failure();
   std::memcpy(out.data(), values->data(), values->size() * 4);
   return success();
 }
