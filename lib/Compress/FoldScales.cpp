@@ -58,13 +58,13 @@ static LogicalResult divideVector(ModuleOp module, ArrayRef<Operation *> readers
                                   int64_t first, Span<const float> divisors, StringRef suffix) {
   auto weight = readers[0]->getOperand(index).getDefiningOp<WeightOp>();
   FailureOr<std::vector<float>> values = readWeight(weight);
-  if (failed(values) || failed(checkFinite(weight, *values)))
+  if (failed(values) || failed(verifyFiniteValues(weight, *values)))
     return failure();
   for (size_t i = 0; i < divisors.size(); ++i)
     (*values)[first + i] /= divisors[i];
   auto type = cast<RankedTensorType>(weight.getType());
   std::vector<char> bytes = storeFloats(*values, type.getElementType());
-  if (failed(checkFinite(weight, readFloats(bytes, type.getElementType()))))
+  if (failed(verifyFiniteValues(weight, readFloats(bytes, type.getElementType()))))
     return failure(); // Too large for the type it is stored as.
   SmallVector<WeightOp> ops;
   bool owned = isOwned(module, weight.getWeightName(), readers, ops);

@@ -262,7 +262,8 @@ LogicalResult AttentionOp::verify() {
   if (query / heads != key / kvHeads) // C2
     return emitOpError("expects query and key heads of one size, got ")
            << query / heads << " and " << key / kvHeads;
-  if (getWindow() < 0 || (getWindow() > 0 && !getCausal())) // C3
+  auto window = static_cast<int64_t>(getWindow());
+  if (window < 0 || (window > 0 && !getCausal())) // C3
     return emitOpError("expects a window of 0 or more, and causal with a window");
   return success();
 }
@@ -275,8 +276,10 @@ LogicalResult AttentionOp::verifySymbolUses(SymbolTableCollection &symbols) {
     return emitOpError("expects llmc.cache ") << getCacheAttr() << " in the module";
   auto type = cast<RankedTensorType>(cache.getType());
   int64_t headSize = lastDim(getKey()) / static_cast<int64_t>(getKvHeads());
-  if (type.getDimSize(0) != static_cast<int64_t>(getKvHeads()) || type.getDimSize(1) != headSize ||
-      lastDim(getValue()) != lastDim(getKey()))
+  if (lastDim(getValue()) != lastDim(getKey()))
+    return emitOpError("expects keys and values of one width with a cache, got ")
+           << lastDim(getKey()) << " and " << lastDim(getValue());
+  if (type.getDimSize(0) != static_cast<int64_t>(getKvHeads()) || type.getDimSize(1) != headSize)
     return emitOpError("expects a cache of ")
            << getKvHeads() << "x" << headSize << ", got " << type;
   return success();

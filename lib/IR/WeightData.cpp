@@ -71,7 +71,7 @@ FailureOr<std::vector<float>> llmc::readWeight(WeightOp weight) {
                                                     bytes);
 }
 
-LogicalResult llmc::checkFinite(WeightOp weight, ArrayRef<float> values) {
+LogicalResult llmc::verifyFiniteValues(WeightOp weight, ArrayRef<float> values) {
   for (size_t i = 0; i < values.size(); ++i)
     if (!std::isfinite(values[i]))
       return weight.emitError("weight \"")

@@ -181,6 +181,11 @@ LogicalResult collectInputs(func::FuncOp entry, const CompileConfig &config,
     InterfaceInput input;
     input.buffer =
         cast<IntegerAttr>(entry.getArgAttr(argument.getArgNumber(), "llmc.buffer")).getInt();
+    auto type = dyn_cast<RankedTensorType>(argument.getType());
+    if (!type || type.getRank() != 2 || !isa<IntegerType>(type.getElementType()))
+      return entry.emitError("input ")
+             << argument.getArgNumber() << " is " << argument.getType()
+             << ", expected ids or a mask as a tensor of integers [batch, sequence]";
     bool isMask = false;
     for (Operation *user : argument.getUsers()) {
       if (auto embedding = dyn_cast<EmbeddingOp>(user)) {
@@ -210,6 +215,24 @@ LogicalResult collectInputs(func::FuncOp entry, const CompileConfig &config,
     }
   });
   return success();
+}
+
+/// Norms read their scale and bias from the weight file; only P_run has a code for failed checks.
+LogicalResult checkOperations(func::FuncOp entry, bool isStep) {
+  WalkResult result = entry.walk([&](Operation *op) {
+    if (isStep && isa<ExpectCloseOp, ExpectEqOp>(op)) {
+      op->emitError("expects a function with llmc.role \"run\", where its outcome is reported");
+      return WalkResult::interrupt();
+    }
+    if (isa<RMSNormOp, LayerNormOp>(op))
+      for (Value value : op->getOperands().drop_front())
+        if (!value.getDefiningOp<WeightOp>()) {
+          op->emitError("expects scale and bias made by llmc.weight");
+          return WalkResult::interrupt();
+        }
+    return WalkResult::advance();
+  });
+  return success(!result.wasInterrupted());
 }
 
 /// Where a check stands in the source, without the folder: the artifact must not depend on it.
@@ -278,7 +301,8 @@ void LowerStepPass::runOnOperation() {
   facts.chunk = config.chunk;
   facts.maxTokens = config.maxTokens;
   StepEmitter emitter(module, *entry, config);
-  if (failed(collectInputs(*entry, config, facts)) || failed(emitter.emit(facts)))
+  if (failed(collectInputs(*entry, config, facts)) ||
+      failed(checkOperations(*entry, facts.isStep)) || failed(emitter.emit(facts)))
     return signalPassFailure();
   if (facts.isStep) {
     if (facts.inputs.size() != 1 || !facts.inputs[0].limit) {

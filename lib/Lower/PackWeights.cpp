@@ -91,7 +91,7 @@ LogicalResult llmc::writePackedEntry(const PackedEntry &entry, const CompileConf
   FailureOr<std::vector<float>> values = readWeight(weight);
   if (failed(values))
     return failure();
-  if (failed(checkFinite(weight, *values)))
+  if (failed(verifyFiniteValues(weight, *values)))
     return failure();
   std::memcpy(out.data(), values->data(), values->size() * 4);
   return success();

@@ -312,6 +312,119 @@ func.func @split_shape(%x: tensor<?x?x128xf32>) {
 
 // -----
 
+// Operands that are no rows, no ids, no compressed weight.
+func.func @decompress_dense(%w: tensor<4x4xf32>) {
+  // expected-error @+1 {{operand #0 must be a weight matrix and the scheme it is stored with}}
+  %d = "llmc.decompress"(%w) : (tensor<4x4xf32>) -> tensor<4x4xf32>
+  return
+}
+
+// -----
+
+func.func @positions_of_floats(%x: tensor<?x?xf32>) {
+  // expected-error @+1 {{operand #0 must be ranked tensor of 64-bit signless integer or 32-bit signless integer values}}
+  %p = llmc.positions %x : tensor<?x?xf32>
+  return
+}
+
+// -----
+
+func.func @softmax_of_ids(%x: tensor<?x?xi64>) {
+  // expected-error @+1 {{operand #0 must be ranked tensor of 32-bit float or 16-bit float or bfloat16 type or 64-bit float values}}
+  %y = llmc.softmax %x : tensor<?x?xi64>
+  return
+}
+
+// -----
+
+func.func @gate_of_another_width(%g: tensor<?x?x64xf32>, %u: tensor<?x?x32xf32>) {
+  // expected-error @+1 {{requires the same type for all operands and results}}
+  %y = "llmc.gated_activation"(%g, %u) {kind = #llmc.activation_kind<silu>} : (tensor<?x?x64xf32>, tensor<?x?x32xf32>) -> tensor<?x?x64xf32>
+  return
+}
+
+// -----
+
+func.func @activation_changes_shape(%x: tensor<?x?x64xf32>) {
+  // expected-error @+1 {{requires the same type for all operands and results}}
+  %y = "llmc.activation"(%x) {kind = #llmc.activation_kind<silu>} : (tensor<?x?x64xf32>) -> tensor<?x?x32xf32>
+  return
+}
+
+// -----
+
+func.func @activation_kind(%x: tensor<?x?x64xf32>) {
+  // expected-error @+2 {{expected ::llmc::ActivationKind to be one of: relu, gelu, gelu_tanh, silu, quick_gelu, sigmoid, tanh, relu2}}
+  // expected-error @+1 {{failed to parse ActivationKindAttr parameter 'value'}}
+  %y = llmc.activation %x {kind = #llmc.activation_kind<swish>} : tensor<?x?x64xf32>
+  return
+}
+
+// -----
+
+func.func @scale_without_factor(%x: tensor<?x?x64xf32>) {
+  // expected-error @+1 {{requires attribute 'factor'}}
+  %y = llmc.scale %x : tensor<?x?x64xf32>
+  return
+}
+
+// -----
+
+func.func @observe_ids(%x: tensor<?x?xi64>) {
+  // expected-error @+1 {{operand #0 must be ranked tensor of 32-bit float or 16-bit float or bfloat16 type or 64-bit float values}}
+  llmc.observe "x" %x : tensor<?x?xi64>
+  return
+}
+
+// -----
+
+func.func @layer_norm_scale(%x: tensor<?x?x64xf32>, %g: tensor<1x64xf32>) {
+  // expected-error @+1 {{expects scale and bias of 64 elements, got 'tensor<1x64xf32>'}}
+  %y = llmc.layer_norm %x, %g {eps = 1.0e-5 : f64} : tensor<?x?x64xf32>, tensor<1x64xf32>
+  return
+}
+
+// -----
+
+func.func @rope_nothing(%x: tensor<?x?x8xf32>) {
+  // expected-error @+1 {{expects 1 to 2 frequencies for heads of 4, got 0}}
+  %y = llmc.rope %x {heads = 2 : i64, frequencies = array<f64>, layout = #llmc.rope_layout<interleaved>} : tensor<?x?x8xf32>
+  return
+}
+
+// -----
+
+func.func @attention_groups(%q: tensor<?x?x64xf32>) {
+  // expected-error @+1 {{expects heads to divide the query, kv_heads to divide key and value and the heads, got 4 heads over 64, 8 kv_heads over 64 and 64}}
+  %a = llmc.attention %q, %q, %q {heads = 4 : i64, kv_heads = 8 : i64, scale = 1.0 : f64} : tensor<?x?x64xf32>, tensor<?x?x64xf32>, tensor<?x?x64xf32>
+  return
+}
+
+// -----
+
+func.func @attention_negative_window(%q: tensor<?x?x64xf32>) {
+  // expected-error @+1 {{expects a window of 0 or more, and causal with a window}}
+  %a = llmc.attention %q, %q, %q {heads = 8 : i64, kv_heads = 8 : i64, scale = 1.0 : f64, causal, window = -1 : i64} : tensor<?x?x64xf32>, tensor<?x?x64xf32>, tensor<?x?x64xf32>
+  return
+}
+
+// -----
+
+// Keys and values share one cache, so they have one width.
+llmc.cache @kv : tensor<8x8xf32>
+func.func @attention_narrow_values(%q: tensor<?x?x64xf32>, %v: tensor<?x?x32xf32>) {
+  // expected-error @+1 {{expects keys and values of one width with a cache, got 64 and 32}}
+  %a = llmc.attention %q, %q, %v cache @kv {heads = 8 : i64, kv_heads = 8 : i64, scale = 1.0 : f64, causal} : tensor<?x?x64xf32>, tensor<?x?x64xf32>, tensor<?x?x32xf32>
+  return
+}
+
+// -----
+
+// expected-error @+1 {{attribute 'type' failed to satisfy constraint}}
+llmc.cache @doubles : tensor<4x8xf64>
+
+// -----
+
 // llmc.expect_close C1, llmc.expect_eq C1.
 func.func @expect_close_rows(%y: tensor<1x2x4xf32>, %e: tensor<2x3xf32>) {
   // expected-error @+1 {{expects the same last dimension, got 'tensor<1x2x4xf32>' and 'tensor<2x3xf32>'}}

@@ -33,7 +33,7 @@ private:
 FailureOr<std::vector<float>> readWeight(WeightOp weight);
 
 /// Fails, with an error that names weight and index, on the first value that is not finite.
-LogicalResult checkFinite(WeightOp weight, ArrayRef<float> values);
+LogicalResult verifyFiniteValues(WeightOp weight, ArrayRef<float> values);
 
 /// Memory for `bytes` of new weight data, zero-filled, in an unlinked mapped temporary file.
 AsmResourceBlob allocateBlob(size_t bytes);
