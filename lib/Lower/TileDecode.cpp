@@ -92,9 +92,19 @@ Values LinearEmitter::emitChunk(Value header, Value data, Value start, int64_t l
   return flush(header, 0, start, sums, totals);
 }
 
+// Asks for the weights 4 KiB behind the `count` dwords at `at`: hardware prefetchers stop at the
+// end of a page.
+void LinearEmitter::prefetch(Value at, int64_t count) {
+  constexpr int64_t kDistance = 4096 / 4, kLine = 64 / 4;
+  for (int64_t line = 0; line < count; line += kLine)
+    memref::PrefetchOp::create(b, wordView, ValueRange{add(at, kDistance + line)},
+                               /*isWrite=*/false, /*localityHint=*/3, /*isDataCache=*/true);
+}
+
 Values LinearEmitter::emitBlocks(Value data, Value start, int64_t length, Values partial) {
   int64_t block = layout.blockInputs, step = plan.stepInputs, steps = length / step;
   auto emitStep = [&](Value at, Value from, int64_t inputs, Values carried) {
+    prefetch(at, dwords(inputs));
     for (int64_t done = 0; done < inputs; done += block) {
       int64_t size = std::min(block, inputs - done);
       carried = multiplySymbols(add(at, dwords(done)), add(from, done), size, 0, size, carried);

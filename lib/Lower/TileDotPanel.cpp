@@ -177,23 +177,25 @@ void LinearEmitter::scalePiece(Value start, Value inPanel, Value row, Value colu
   bool hasZeros = layout.format.storesZeros();
   Value from = add(start, inPanel), factors = factorRow(inPanel, column);
   Value chunk = arith::DivUIOp::create(b, from, index(plan.chunk));
-  for (int64_t r = 0; r < plan.rowBlock; ++r) {
-    Value rowStart = times(add(row, r), plan.rowFloats), sumOfRow, rowScale;
+  Value block = arith::DivUIOp::create(b, from, index(plan.activationGroup));
+  Values sumsOfRows;
+  for (int64_t r = 0; r < plan.rowBlock; ++r)
+    sumsOfRows.push_back(hasZeros ? inputSum(times(add(row, r), plan.rowFloats), chunk) : Value());
+  // What is multiplied is loaded for one vector at a time: the stores before keep the rest in
+  // memory until there are registers for it.
+  for (int64_t v = 0; v < plan.vectorBlock; ++v) {
+    Value scale = load(floats, scratch, add(factors, v * lanes)), zero;
     if (hasZeros)
-      sumOfRow = inputSum(rowStart, chunk);
-    if (plan.perGroup) {
-      Value block = arith::DivUIOp::create(b, from, index(plan.activationGroup));
-      rowScale = broadcast(loadScalar(scratch, add(add(rowStart, plan.scaleStart), block)));
-    }
-    for (int64_t v = 0; v < plan.vectorBlock; ++v) {
-      Value scale = load(floats, scratch, add(factors, v * lanes)), zero;
-      if (hasZeros)
-        zero = load(floats, scratch, add(factors, layout.tileRows + v * lanes));
-      if (rowScale)
-        scale = arith::MulFOp::create(b, scale, rowScale);
-      Value sum = correct(sums[r * plan.vectorBlock + v], zero, sumOfRow);
+      zero = load(floats, scratch, add(factors, layout.tileRows + v * lanes));
+    for (int64_t r = 0; r < plan.rowBlock; ++r) {
+      Value rowStart = times(add(row, r), plan.rowFloats), factor = scale;
+      if (plan.perGroup) {
+        Value ofRow = loadScalar(scratch, add(add(rowStart, plan.scaleStart), block));
+        factor = arith::MulFOp::create(b, scale, broadcast(ofRow));
+      }
+      Value sum = correct(sums[r * plan.vectorBlock + v], zero, sumsOfRows[r]);
       Value at = totalIndex(add(row, r), add(column, v * lanes));
-      store(fma(scale, sum, load(floats, scratch, at)), scratch, at);
+      store(fma(factor, sum, load(floats, scratch, at)), scratch, at);
     }
   }
 }

@@ -167,6 +167,7 @@ private:
   Values emitUnit(Value unit, Value start, int64_t length, Values sums);
   Values startSums(Value chunkStart);
   Values emitChunk(Value header, Value data, Value start, int64_t length, Values sums);
+  void prefetch(Value at, int64_t count);
   Values emitBlocks(Value data, Value start, int64_t length, Values partial);
   Values emitFlushingBlock(Value header, Value block, Value start, int64_t inputs, Values sums);
   Values multiplySymbols(Value block, Value start, int64_t inputs, int64_t from, int64_t to,

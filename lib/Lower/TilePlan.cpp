@@ -90,8 +90,8 @@ void LinearPlan::planFloats(const LinearLayout &layout, VectorShape shape) {
   }
   stepInputs = ceilDiv(8, block) * block;
   bool large = shape.registers >= 32;
-  rowBlock = large && shape.lanes >= 16 ? 12 : 6;
-  vectorBlock = std::min<int64_t>(vectors, large && shape.lanes < 16 ? 4 : 2);
+  rowBlock = 6;
+  vectorBlock = std::min<int64_t>(vectors, large ? 4 : 2);
 }
 
 void LinearPlan::planDots(const LinearLayout &layout, VectorShape shape) {

@@ -102,18 +102,22 @@ LogicalResult Compilation::runUntil(Stage stage) {
     pm.addPass(createPackWeights());
     pm.addPass(createPlanMemory());
   }
-  if (wants(Stage::Lower)) {
-    pm.addPass(createLowerStep());
-    pm.addPass(createCanonicalizerPass());
-    pm.addPass(createCSEPass());
-  }
   if (failed(pm.run(module)))
     return failure();
-  if (wants(Stage::Pack)) {
+  if (wants(Stage::Pack)) { // Lowering leaves no entry to ask.
     FailureOr<func::FuncOp> entry = getEntry(module);
-    if (succeeded(entry))
-      totalWeightBytes = (*entry)->getAttrOfType<IntegerAttr>("llmc.weight_bytes").getInt();
+    if (failed(entry))
+      return failure();
+    totalWeightBytes = (*entry)->getAttrOfType<IntegerAttr>("llmc.weight_bytes").getInt();
   }
+  PassManager lowering(module.getContext());
+  if (wants(Stage::Lower)) {
+    lowering.addPass(createLowerStep());
+    lowering.addPass(createCanonicalizerPass());
+    lowering.addPass(createCSEPass());
+  }
+  if (failed(lowering.run(module)))
+    return failure();
   if (wants(Stage::Target) && failed(lowerToLLVMDialect(module, machine)))
     return failure();
   reached = std::max(reached, std::min(stage, Stage::Target));

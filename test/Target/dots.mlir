@@ -1,0 +1,31 @@
+// The innermost loops of a linear with bytes as inputs: which instructions, how many, no register spilled. The first is of
+// one row (a group of 32 inputs, 32 or 64 outputs), the second of many.
+// RUN: llmc-compile --target=x86_64-linux-gnu --cpu=haswell --until=object --assembly %s -o - | %python %S/Inputs/loops.py | FileCheck %s --check-prefix=AVX2
+// RUN: llmc-compile --target=x86_64-linux-gnu --cpu=alderlake --until=object --assembly %s -o - | %python %S/Inputs/loops.py | FileCheck %s --check-prefix=AVXVNNI
+// RUN: llmc-compile --target=x86_64-linux-gnu --cpu=znver4 --until=object --assembly %s -o - | %python %S/Inputs/loops.py | FileCheck %s --check-prefix=AVX512
+// RUN: llmc-compile --target=aarch64-linux-gnu --cpu=cortex-a76 --until=object --assembly %s -o - | %python %S/Inputs/loops.py | FileCheck %s --check-prefix=NEON
+// RUN: llmc-compile --target=aarch64-linux-gnu --cpu=cortex-a72 --until=object --assembly %s -o - | %python %S/Inputs/loops.py | FileCheck %s --check-prefix=NODOT
+
+// Eight quads by four vectors; eight products of a vector are added in 16 bits.
+// AVX2: loop: {{.*}}vpaddw=28 vpand=32 vpbroadcastd=8 vpmaddubsw=32 vpmaddwd=4 vpsrld=16 stack=0 all={{17.$}}
+// AVX2: loop: {{.*}}vpaddw=56 vpbroadcastd=3{{.}} vpmaddubsw=64 vpmaddwd=8 stack=0 all={{22.$}}
+
+// AVXVNNI: loop: {{.*}}vpand=32 vpbroadcastd=8 vpdpbusd=32 vpsrld=16 stack=0 all={{1[0-5].$}}
+// AVXVNNI: loop: vpbroadcastd=24 vpdpbusd=48 stack=0 all={{8.$}}
+
+// AVX512: loop: {{.*}}vpandq=32 vpbroadcastd=8 vpdpbusd=32 vpsrld=16 stack=0 all={{1[0-6].$}}
+// AVX512: loop: vpbroadcastd=12 vpdpbusd=48 stack=0 all={{7.$}}
+
+// NEON: loop: and=64 {{.*}}sdot=64 ushr=32
+// NEON: loop: sdot=48 stack=0 all={{[78].$}}
+
+// NODOT-NOT: sdot
+func.func @main(%x: tensor<?x?x1024xf32> {llmc.name = "x", llmc.dims = ["batch", "sequence", ""]})
+    -> (tensor<?x?x512xf32> {llmc.name = "y"}) attributes {llmc.role = "run"} {
+  %w = llmc.weight "w"
+      {codes = dense<119> : tensor<512x512xui8>, scales = dense<0.5> : tensor<512x32xf16>, zeros = dense<8> : tensor<512x32xui8>}
+      : !llmc.compressed<512x1024xf32, #llmc.int<4, group = 32, scale = f16>>
+  %y = llmc.linear %x, %w {activations = #llmc.dynamic<i8, per_token>}
+      : tensor<?x?x1024xf32>, !llmc.compressed<512x1024xf32, #llmc.int<4, group = 32, scale = f16>>
+  return %y : tensor<?x?x512xf32>
+}
