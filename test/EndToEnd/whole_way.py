@@ -1,4 +1,5 @@
 """The whole way as functions: import, passes, compile, run. Equal requests are done once."""
+import itertools
 import json
 import os
 import pathlib
@@ -24,11 +25,11 @@ class Way:
     """Takes models the whole way inside one folder; equal requests are done once."""
 
     def __init__(self, folder):
-        self.folder, self.done = folder, {}
+        self.folder, self.done, self.names = folder, {}, itertools.count()
 
     def once(self, key, make):
         if key not in self.done:
-            self.done[key] = make(self.folder / f"a{len(self.done)}")
+            self.done[key] = make(self.folder / f"a{next(self.names)}")
         return self.done[key]
 
     def imported(self, onnx, *options):
