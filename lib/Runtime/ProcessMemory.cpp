@@ -4,14 +4,18 @@
 #include <fstream>
 #include <string>
 
-int64_t llmc::peakResident() {
+static int64_t statusField(const std::string &name) {
   std::ifstream status("/proc/self/status");
   int64_t kibibytes = 0;
   for (std::string word; status >> word;)
-    if (word == "VmHWM:" && status >> kibibytes)
+    if (word == name && status >> kibibytes)
       break;
   return kibibytes * 1024;
 }
+
+int64_t llmc::peakResident() { return statusField("VmHWM:"); }
+
+int64_t llmc::currentResident() { return statusField("VmRSS:"); }
 
 void llmc::resetPeakResident() {
   std::ofstream file("/proc/self/clear_refs");

@@ -15,12 +15,14 @@ import sys
 import time
 
 NOT_INSTALLED = 3
+FEWEST_IDS = 64  # what graphs without a cache are fed: llmc-bench does the same
 
 
 def parse_test(name):
-    """("pp" or "tg", count, depth)"""
-    count, _, depth = name[2:].partition("@")
-    return name[:2], int(count), int(depth or 0)
+    """("pp", "tg" or "run", count, depth)"""
+    kind = "run" if name.startswith("run") else name[:2]
+    count, _, depth = name[len(kind) :].partition("@")
+    return kind, int(count), int(depth or 0)
 
 
 def make_ids(count, vocab):
@@ -37,7 +39,7 @@ class Engine:
         if depth:
             self.feed(ids[:depth])
         begin = time.perf_counter()
-        if kind == "pp":
+        if kind != "tg":
             self.feed(ids)
         else:
             for token in ids[depth:]:
@@ -124,15 +126,15 @@ class OnnxRuntime(Engine):
         options.inter_op_num_threads = 1
         self.session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
         shapes = {value.name: value.shape for value in self.session.get_inputs()}
-        self.pasts = [name for name in shapes if name not in ("input_ids", "attention_mask", "position_ids")]
-        self.positioned = "position_ids" in shapes
+        self.pasts = [name for name in shapes if name.startswith("past")]
+        self.others = [name for name in shapes if name not in self.pasts]
         self.empty = {name: numpy.zeros((1, shapes[name][1], 0, shapes[name][3]), numpy.float32)
                       for name in self.pasts}
         outputs = [value.name for value in self.session.get_outputs()]
         self.presents = [name.replace("past_key_values", "present") for name in self.pasts]
         self.logits = next(name for name in outputs if name not in self.presents)
         vocab = next(value.shape[-1] for value in self.session.get_outputs() if value.name == self.logits)
-        self.vocab = vocab if isinstance(vocab, int) else 256
+        self.vocab = vocab if self.pasts else FEWEST_IDS
 
     def clear(self):
         self.length = 0
@@ -141,9 +143,10 @@ class OnnxRuntime(Engine):
     def feed(self, ids):
         array = self.numpy.array([ids], self.numpy.int64)
         total = self.length + len(ids)
-        feeds = {"input_ids": self.value(array),
-                 "attention_mask": self.value(self.numpy.ones((1, total), self.numpy.int64)), **self.cache}
-        if self.positioned:
+        feeds = {"input_ids": self.value(array), **self.cache}
+        if "attention_mask" in self.others:
+            feeds["attention_mask"] = self.value(self.numpy.ones((1, total), self.numpy.int64))
+        if "position_ids" in self.others:
             feeds["position_ids"] = self.value(self.numpy.arange(self.length, total)[None])
         results = self.session.run_with_ort_values([self.logits, *self.presents], feeds)
         self.cache = dict(zip(self.pasts, results[1:]))
@@ -168,12 +171,12 @@ class OpenVino(Engine):
         self.request = self.model.create_infer_request()
         names = [port.get_any_name() for port in self.model.inputs]
         self.pasts = [name for name in names if name.startswith("past")]
-        self.positioned = "position_ids" in names
+        self.others = [name for name in names if name not in self.pasts]
         shapes = {port.get_any_name(): port.partial_shape for port in self.model.inputs}
         self.empty = {name: numpy.zeros((1, shapes[name][1].get_length(), 0, shapes[name][3].get_length()),
                                         numpy.float32) for name in self.pasts}
-        logits = next(port for port in self.model.outputs if "logits" in port.get_names())
-        self.vocab = logits.partial_shape[2].get_length()
+        logits = next((port for port in self.model.outputs if "logits" in port.get_names()), None)
+        self.vocab = logits.partial_shape[2].get_length() if logits else FEWEST_IDS
 
     def clear(self):
         self.length = 0
@@ -181,9 +184,10 @@ class OpenVino(Engine):
 
     def feed(self, ids):
         total = self.length + len(ids)
-        feeds = {"input_ids": self.numpy.array([ids], self.numpy.int64),
-                 "attention_mask": self.numpy.ones((1, total), self.numpy.int64), **self.cache}
-        if self.positioned:
+        feeds = {"input_ids": self.numpy.array([ids], self.numpy.int64), **self.cache}
+        if "attention_mask" in self.others:
+            feeds["attention_mask"] = self.numpy.ones((1, total), self.numpy.int64)
+        if "position_ids" in self.others:
             feeds["position_ids"] = self.numpy.arange(self.length, total)[None]
         self.request.infer(feeds, share_inputs=True)
         # The request writes into the same outputs again: what goes around is a copy.

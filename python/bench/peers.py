@@ -4,8 +4,10 @@
                   [--tests=pp512,tg128] [--threads=1,2] [--rounds=5] [--seconds=0.5] [--json]
 
 Round after round, each engine runs the test once, llmc first; so all see the same minutes of the
-machine. The table has the median over the rounds in tokens per second, its spread, and llmc's median
-ratio to each engine of the same round. An engine that is not installed is named and left out.
+machine. The table has the median over the rounds in tokens per second, the spread, the best round,
+and how many times as fast llmc is: by the median of the ratios of each round, and by the best rounds,
+which say more on a machine that others use too. An engine that is not installed is named and left
+out.
 """
 
 import argparse
@@ -54,6 +56,8 @@ class Peer:
 def measure_llmc(options, threads, test):
     command = [options.bench, "model", options.base, f"--threads={threads}", f"--tests={test}", "--json",
                "--repetitions=1", f"--min-time={options.seconds}"]
+    if options.read_size:
+        command.append(f"--read-size={options.read_size}")
     result = subprocess.run(command, capture_output=True, text=True)
     if result.returncode:
         sys.stderr.write(result.stderr)
@@ -75,7 +79,7 @@ def measure_test(options, threads, test, peers):
             rates[peer.name].append(peer.measure(test, options.seconds))
     own = [run["tokens_per_s"] for run in runs]
     records = [{"test": test, "threads": threads, "engine": "llmc", "file": options.base,
-                "tokens_per_s": statistics.median(own), "spread": spread(own)}]
+                "tokens_per_s": statistics.median(own), "spread": spread(own), "best": max(own)}]
     for share in ("share_of_read", "share_of_peak"):
         if share in runs[0]:
             records[0][share] = statistics.median(run[share] for run in runs)
@@ -84,7 +88,7 @@ def measure_test(options, threads, test, peers):
         ratio = statistics.median(mine / other for mine, other in zip(own, found))
         records.append({"test": test, "threads": threads, "engine": peer.name, "version": peer.version,
                         "file": peer.path, "tokens_per_s": statistics.median(found), "spread": spread(found),
-                        "llmc_ratio": ratio})
+                        "best": max(found), "llmc_ratio": ratio, "llmc_ratio_best": max(own) / max(found)})
     return records
 
 
@@ -92,9 +96,12 @@ def print_record(record):
     def percent(key):
         return f"{100 * record[key]:8.1f} %" if key in record else " " * 10
 
-    ratio = f"{record['llmc_ratio']:9.2f} x" if "llmc_ratio" in record else " " * 11
+    def ratio(key):
+        return f"{record[key]:7.2f} x" if key in record else " " * 9
+
     print(f"{record['test']:<12} {record['threads']:>7}  {record['engine']:<12} {record['tokens_per_s']:>10.1f}"
-          f" {percent('spread')} {ratio} {percent('share_of_read')} {percent('share_of_peak')}"
+          f" {percent('spread')} {record['best']:>10.1f}"
+          f" {ratio('llmc_ratio')} {ratio('llmc_ratio_best')} {percent('share_of_read')} {percent('share_of_peak')}"
           f"  {record.get('version', '')}", flush=True)
 
 
@@ -132,6 +139,7 @@ def main():
     parser.add_argument("--threads", default="1,2")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--seconds", type=float, default=0.5, help="of each engine in each round")
+    parser.add_argument("--read-size", type=int, help="MiB that the read bandwidth is measured with")
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
     options.peers = [peer.split(":", 1) for peer in options.peer]
@@ -141,7 +149,8 @@ def main():
         if not os.path.exists(path):
             fail(f"{path}: no such file")
     if not options.json:
-        print(f"{'test':<12} {'threads':>7}  {'engine':<12} {'tokens/s':>10} {'spread':>10} {'llmc is':>11}"
+        print(f"{'test':<12} {'threads':>7}  {'engine':<12} {'tokens/s':>10} {'spread':>10} {'best':>10}"
+              f" {'llmc is':>9} {'by best':>9}"
               f" {'of read':>10} {'of peak':>10}")
     records = []
     for threads in options.threads.split(","):

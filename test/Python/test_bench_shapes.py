@@ -116,3 +116,17 @@ def test_gguf_holds_the_same_weights(tmp_path):
     assert down.shape == expected.shape
     assert np.abs(down - expected).max() <= np.abs(expected).max() / 127
     assert "output.weight" not in tensors and "blk.0.attn_q.bias" in tensors
+
+
+@pytest.mark.parametrize("level, tolerance", [(0, 1e-4), (4, 2e-2)])
+def test_chain_of_matmulnbits_equals_onnx_runtime(tmp_path, level, tolerance):
+    import make_chain
+
+    path = tmp_path / "chain.onnx"
+    make_chain.write(str(path), 128, 192, 2, 32, level)
+    tool("llmc-import", path, "-o", tmp_path / "chain.mlirbc")
+    tool("llmc-compile", "--target=x86_64-linux-gnu", "--cpu=native", tmp_path / "chain.mlirbc", "-o", tmp_path / "chain")
+    np.save(tmp_path / "ids.npy", IDS[None])
+    tool("llmc-run", tmp_path / "chain", f"--input=input_ids={tmp_path / 'ids.npy'}", f"--output=y={tmp_path / 'y.npy'}")
+    expected = onnxruntime.InferenceSession(str(path)).run(None, {"input_ids": IDS[None]})[0]
+    assert np.abs(np.load(tmp_path / "y.npy") - expected).max() <= tolerance * np.abs(expected).max()

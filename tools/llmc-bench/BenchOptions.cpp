@@ -8,6 +8,7 @@
 #include "llmc/Runtime/llmcrt.h"
 
 #include <charconv>
+#include <cstring>
 #include <set>
 
 using namespace llmc;
@@ -36,6 +37,8 @@ model: what a compiled model makes of them
   pp512     prefill of 512 ids from an empty cache; logits of the last one only
   tg128     128 ids decoded one by one from an empty cache
   tg128@1024  the same behind 1024 ids; likewise any number
+  run512    models without a cache: one call with 512 ids
+  model MB is the most memory that was resident while a test ran, without this tool's own.
 
 Shares compare with read bandwidth and peaks measured just before and just after each repetition,
 with the same threads. The peak is that of the arithmetic that was compiled to: multiply-adds
@@ -45,7 +48,7 @@ than memory.
 Options
   --threads=1,2         numbers of threads, one row each. Default: 1 and all processors
   --tests=pp512,tg128   model: default load,pp128,pp512,tg128,tg128@1024,tg128@4096, without those
-                        that the context does not hold
+                        that the context does not hold; without a cache: run1,run512
   --formats=NAME,...    kernels: as llmc-compile --explain names them: f32, int4-g32, int4-g128-i8token,
                         int8-row-sym-i8token, ternary-i8token, nm2x4-int4-g128; i8group: activations
                         per group. Default: f32,int8-row-i8token,int4-g128,int4-g128-i8token
@@ -163,15 +166,21 @@ private:
     result.name = text;
     if (text == "load")
       return result;
-    const size_t at = text.find('@');
-    const std::string kind = text.substr(0, 2);
-    if ((kind != "pp" && kind != "tg") || (kind == "pp" && at != std::string::npos))
-      failUsage(name + ": expected load, ppN, tgN or tgN@DEPTH, found '" + text + "'");
-    result.prefill = kind == "pp";
-    result.count = number(text.substr(2, at == std::string::npos ? at : at - 2), 1, most);
-    if (at != std::string::npos)
-      result.depth = number(text.substr(at + 1), 1, most);
-    return result;
+    static const std::pair<const char *, ModelTest::Kind> kinds[] = {
+        {"pp", ModelTest::Kind::Prefill},
+        {"tg", ModelTest::Kind::Decode},
+        {"run", ModelTest::Kind::Run}};
+    for (const auto &[prefix, kind] : kinds)
+      if (text.rfind(prefix, 0) == 0) {
+        result.kind = kind;
+        const size_t from = std::strlen(prefix), at = text.find('@');
+        const bool deep = kind == ModelTest::Kind::Decode && at != std::string::npos;
+        result.count = number(text.substr(from, deep ? at - from : text.npos), 1, most);
+        if (deep)
+          result.depth = number(text.substr(at + 1), 1, most);
+        return result;
+      }
+    failUsage(name + ": expected load, ppN, tgN, tgN@DEPTH or runN, found '" + text + "'");
   }
 
   void takeOption() {
@@ -254,7 +263,7 @@ private:
     }
     if (!options.peers.empty())
       for (const ModelTest &given : options.tests)
-        if (given.count == 0)
+        if (given.kind == ModelTest::Kind::Load)
           failUsage("--tests: load cannot be combined with --peers");
     if (options.threads.empty()) {
       options.threads = {1};
@@ -268,7 +277,8 @@ private:
     if (options.rows.empty())
       options.rows = {1, 512};
     if (options.tests.empty())
-      for (const char *text : {"load", "pp128", "pp512", "tg128", "tg128@1024", "tg128@4096"})
+      for (const char *text :
+           {"load", "pp128", "pp512", "tg128", "tg128@1024", "tg128@4096", "run1", "run512"})
         options.tests.push_back(test(text));
   }
 

@@ -13,12 +13,14 @@
 
 namespace llmc::bench {
 
-/// One measurement of a model: `count` ids of prefill, or decoded one by one, behind `depth`.
+/// One measurement of a model: `count` ids of prefill, or decoded one by one, behind `depth`; or
+/// one call of a graph without cache with `count` ids; or opening the artifact.
 struct ModelTest {
-  bool prefill = false;
+  enum class Kind { Load, Prefill, Decode, Run };
+  Kind kind = Kind::Load;
   int64_t count = 0;
   int64_t depth = 0;
-  std::string name; ///< pp512, tg128, tg128@1024
+  std::string name; ///< pp512, tg128, tg128@1024, run512, load
 };
 
 struct BenchOptions {

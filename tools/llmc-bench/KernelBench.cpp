@@ -3,6 +3,7 @@
 // Linears alone, format by format, beside the limits of the machine around each repetition.
 //
 #include "Commands.h"
+#include "GraphRunner.h"
 #include "KernelModel.h"
 #include "ModelWork.h"
 #include "Report.h"
@@ -40,52 +41,13 @@ private:
   CompiledKernel kernel;
 };
 
-class ChainRunner {
-public:
-  ChainRunner(const Artifact &artifact, const ThreadPool &threads, int64_t rows, int64_t width)
-      : session(artifact, threads, 0), ids(bytesOf(rows, sizeof(int64_t)), "the ids"),
-        output(bytesOf(rows * width, sizeof(float)), "the output") {
-    int64_t *values = static_cast<int64_t *>(ids.data());
-    for (int64_t i = 0; i < rows; ++i)
-      values[i] = i % kKernelIds;
-    in = {tensor(ids, LLMC_I64, {1, rows})};
-    out = {tensor(output, LLMC_F32, {1, rows, width})};
-  }
-
-  double run() {
-    const double begin = now();
-    session.run(in, out);
-    return now() - begin;
-  }
-
-private:
-  static uint64_t bytesOf(int64_t count, size_t size) {
-    return static_cast<uint64_t>(count) * size;
-  }
-
-  static llmc_tensor tensor(const PageBuffer &values, int32_t type,
-                            const std::vector<int64_t> &shape) {
-    llmc_tensor result = {};
-    result.data = values.data();
-    result.bytes = values.bytes();
-    result.type = type;
-    result.rank = static_cast<int32_t>(shape.size());
-    std::copy(shape.begin(), shape.end(), result.shape);
-    return result;
-  }
-
-  Session session;
-  PageBuffer ids, output; ///< The C ABI wants multiples of 64 bytes, which pages are.
-  std::vector<llmc_tensor> in, out;
-};
-
 double measure(const BenchOptions &options, const KernelOptions &kernel, int64_t rows,
                const ThreadPool &threads, KernelCache &cache, benchmark::UserCounters &counters) {
   const CompiledKernel &compiled = cache.get(kernel);
   const ModelWork &work = compiled.work;
   const double probe = std::min(kProbeSeconds, options.minTime);
   const Limits before = Limits::measure(threads, options.readBytes, probe);
-  ChainRunner runner(*compiled.artifact, threads, rows, kernel.shape.k);
+  GraphRunner runner(*compiled.artifact, threads, rows);
   static_cast<void>(runner.run());
   const double seconds = bestTime(options.minTime, [&] { return runner.run(); });
   const Limits after = Limits::measure(threads, options.readBytes, probe);

@@ -5,6 +5,8 @@
 //
 #include "KernelModel.h"
 
+#include "GraphRunner.h"
+
 #include "llmc/Compress/StoredWeight.h"
 #include "llmc/IR/WeightData.h"
 #include "llmc/InitAll.h"
@@ -25,7 +27,7 @@ using namespace llmc::bench;
 namespace {
 
 constexpr int64_t kMostPairs = 256;
-constexpr int64_t kTableRows = kKernelIds;
+constexpr int64_t kTableRows = kGraphIds;
 
 [[noreturn]] void failFormat(const std::string &format) {
   failUsage("--formats: expected names as llmc-compile --explain prints them (f32, int4-g128, "

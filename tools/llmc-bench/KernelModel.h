@@ -12,9 +12,6 @@
 
 namespace llmc::bench {
 
-/// A compiled chain takes ids below this: numbers of a row of activations each.
-constexpr int64_t kKernelIds = 64;
-
 /// What is measured: pairs of a matrix [n, k] and one [k, n].
 struct KernelShape {
   int64_t k = 0;

@@ -4,6 +4,7 @@
 // repetition.
 //
 #include "Commands.h"
+#include "GraphRunner.h"
 #include "ModelWork.h"
 #include "Report.h"
 
@@ -37,7 +38,7 @@ public:
   /// Seconds of one test.
   double run(const ModelTest &test) {
     session.reset();
-    if (test.prefill)
+    if (test.kind == ModelTest::Kind::Prefill)
       return prefill(test.count);
     if (test.depth)
       prefill(test.depth);
@@ -63,10 +64,7 @@ private:
 /// What the measurements of one number of threads share.
 struct Setup {
   Setup(const std::string &base, int32_t count)
-      : artifact(base), threads(count), work(readModelWork(artifact)) {
-    if (!artifact.info().isStep)
-      failInput(base + ": has no cache (role 'run'); llmc-bench model measures role 'step'");
-  }
+      : artifact(base), threads(count), work(readModelWork(artifact)) {}
   Artifact artifact;
   ThreadPool threads;
   ModelWork work;
@@ -74,11 +72,12 @@ struct Setup {
 
 int64_t positionsOf(const ModelTest &test) { return test.depth + test.count; }
 
-/// Products of the whole test: prefill computes the logits of each chunk's last position.
+/// Products of the whole test: prefill computes the logits of each chunk's last position, a graph
+/// without cache all of them.
 Products productsOf(const ModelTest &test, const ModelWork &work, int64_t chunk) {
   const double count = static_cast<double>(test.count);
-  const double logits =
-      test.prefill ? static_cast<double>((test.count + chunk - 1) / chunk) : count;
+  const bool prefill = test.kind == ModelTest::Kind::Prefill;
+  const double logits = prefill ? static_cast<double>((test.count + chunk - 1) / chunk) : count;
   return work.body.times(count).plus(work.logits.times(logits));
 }
 
@@ -87,7 +86,7 @@ void fillCounters(benchmark::UserCounters &counters, const ModelTest &test, cons
   const double count = static_cast<double>(test.count);
   counters["tokens_per_s"] = count / seconds;
   counters["read_limit_bytes_per_s"] = limits.bytesPerSecond;
-  if (!test.prefill) {
+  if (test.kind == ModelTest::Kind::Decode) {
     // The cache grows by one position for each token.
     const double bytes = setup.work.bytesPerToken(static_cast<double>(test.depth) + count / 2);
     counters["bytes_per_token"] = bytes;
@@ -102,19 +101,43 @@ void fillCounters(benchmark::UserCounters &counters, const ModelTest &test, cons
     counters["share_of_peak"] = ideal / seconds;
 }
 
+/// The fastest run within `limit` seconds, as with the limits: what disturbs only ever slows down.
+/// The very first touches the memory and does not count.
+double fastestRun(const Setup &setup, const ModelTest &test, double limit) {
+  if (test.kind == ModelTest::Kind::Run) {
+    GraphRunner runner(setup.artifact, setup.threads, test.count);
+    static_cast<void>(runner.run());
+    return bestTime(limit, [&] { return runner.run(); });
+  }
+  ModelRunner runner(setup.artifact, setup.threads, positionsOf(test));
+  static_cast<void>(runner.run(test));
+  return bestTime(limit, [&] { return runner.run(test); });
+}
+
+/// Why the artifact cannot run a test, or nothing.
+std::string unfit(const Artifact &artifact, const ModelTest &test) {
+  const ArtifactInfo &info = artifact.info();
+  const bool isRun = test.kind == ModelTest::Kind::Run;
+  if (info.isStep == isRun)
+    return test.name + ": " + artifact.base() +
+           (isRun ? " has a cache (role 'step')" : " has no cache (role 'run')");
+  const int64_t most = isRun ? info.maxTokens : info.context;
+  if (positionsOf(test) <= most)
+    return "";
+  return test.name + " needs " + std::to_string(positionsOf(test)) +
+         " positions, but the context of " + artifact.base() + " has " + std::to_string(most);
+}
+
 void addTest(const BenchOptions &options, const std::shared_ptr<Setup> &setup,
-             const ModelTest &test) {
+             const ModelTest &test, int64_t ownResident) {
   const std::string name =
       "model/" + test.name + "/threads:" + std::to_string(setup->threads.count());
   addMeasurement(options, name, [=](benchmark::UserCounters &counters) {
     const double probe = std::min(kProbeSeconds, options.minTime);
     const Limits before = Limits::measure(setup->threads, options.readBytes, probe);
     resetPeakResident();
-    ModelRunner runner(setup->artifact, setup->threads, positionsOf(test));
-    static_cast<void>(runner.run(test)); // The first one touches the memory.
-    // The best, as with the limits: what disturbs only ever slows down.
-    const double seconds = bestTime(options.minTime, [&] { return runner.run(test); });
-    counters["peak_resident_bytes"] = static_cast<double>(peakResident());
+    const double seconds = fastestRun(*setup, test, options.minTime);
+    counters["peak_resident_bytes"] = static_cast<double>(peakResident() - ownResident);
     const Limits after = Limits::measure(setup->threads, options.readBytes, probe);
     fillCounters(counters, test, *setup, Limits::between(before, after), seconds);
     return seconds;
@@ -127,6 +150,12 @@ void addLoad(const BenchOptions &options, int32_t count) {
                    const double begin = now();
                    const Artifact artifact(options.base);
                    const ThreadPool threads(count);
+                   if (!artifact.info().isStep) {
+                     GraphRunner(artifact, threads, 1).run();
+                     const double seconds = now() - begin;
+                     counters["load_seconds"] = seconds;
+                     return seconds;
+                   }
                    Session session(artifact, threads, artifact.info().context);
                    std::vector<float> logits(static_cast<size_t>(artifact.info().vocab));
                    const int32_t id = 0;
@@ -140,24 +169,25 @@ void addLoad(const BenchOptions &options, int32_t count) {
 } // namespace
 
 void llmc::bench::benchModel(const BenchOptions &options) {
+  // This tool, with the compiler in it, is not what a model costs.
+  const int64_t ownResident = currentResident();
   for (const int32_t count : options.threads) {
     const auto setup = std::make_shared<Setup>(options.base, count);
     for (const ModelTest &test : options.tests) {
-      if (test.count == 0) {
+      if (test.kind == ModelTest::Kind::Load) {
         addLoad(options, count);
         continue;
       }
-      const int64_t context = setup->artifact.info().context;
-      if (positionsOf(test) <= context) {
-        addTest(options, setup, test);
+      const std::string why = unfit(setup->artifact, test);
+      if (why.empty()) {
+        addTest(options, setup, test, ownResident);
         continue;
       }
-      const std::string why = test.name + " needs " + std::to_string(positionsOf(test)) +
-                              " positions, but the context of " + options.base + " has " +
-                              std::to_string(context);
       if (options.testsGiven)
-        failInput(why + " (llmc-compile --context=)");
-      if (count == options.threads.front())
+        failInput(why + " (llmc-compile --context=, --max-tokens=)");
+      // Of the default tests half are always for the other role.
+      const bool sameRole = setup->artifact.info().isStep == (test.kind != ModelTest::Kind::Run);
+      if (sameRole && count == options.threads.front())
         std::fprintf(stderr, "llmc-bench: note: %s: left out\n", why.c_str());
     }
   }
@@ -167,6 +197,6 @@ void llmc::bench::benchModel(const BenchOptions &options) {
                             {"share_of_read", "% of read", 100, 1},
                             {"operations_per_s", "GOPS", 1e-9, 1},
                             {"share_of_peak", "% of peak", 100, 1},
-                            {"peak_resident_bytes", "peak MB", 1e-6, 1},
+                            {"peak_resident_bytes", "model MB", 1e-6, 1},
                             {"load_seconds", "load ms", 1e3, 1}});
 }

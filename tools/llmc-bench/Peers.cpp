@@ -69,6 +69,8 @@ void llmc::bench::benchPeers(const BenchOptions &options) {
       "--seconds=" + std::to_string(options.minTime)};
   for (const std::string &peer : options.peers)
     words.push_back("--peer=" + peer);
+  if (options.readBytes)
+    words.push_back("--read-size=" + std::to_string(options.readBytes >> 20));
   if (options.json)
     words.push_back("--json");
   words.push_back(options.base);

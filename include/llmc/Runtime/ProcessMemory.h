@@ -10,6 +10,9 @@ namespace llmc {
 /// includes the process that started this one.
 int64_t peakResident();
 
+/// The resident memory of this program now, in bytes.
+int64_t currentResident();
+
 /// Lets peakResident() begin anew from what is resident now; does nothing where the system forbids
 /// it.
 void resetPeakResident();
