@@ -26,6 +26,19 @@ static constexpr const char *kAliases = R"mlir(
 !tensor = !llvm.struct<(ptr, i64, i32, i32, array<8 x i64>)>
 )mlir";
 
+// Which weights P_init takes: those given, or the object's own for NULL.
+static constexpr const char *kWeightsGlobal = R"mlir(
+llvm.mlir.global external hidden constant @{P}_weights_data() {addr_space = 0 : i32, dso_local} : !llvm.array<64 x i8>
+)mlir";
+static constexpr const char *kWeightsInObject = R"mlir(
+  %linked = llvm.mlir.addressof @{P}_weights_data : !ptr
+  %absent = llvm.icmp "eq" %given, %none : !ptr
+  %weights = llvm.select %absent, %linked, %given : i1, !ptr
+)mlir";
+static constexpr const char *kWeightsGiven = R"mlir(
+  %weights = llvm.bitcast %given : !ptr to !ptr
+)mlir";
+
 static constexpr const char *kCommon =
 #include "InterfaceCommon.inc"
     ;
@@ -166,6 +179,9 @@ static std::string runFunction(const InterfaceFacts &facts) {
 LogicalResult llmc::emitInterface(ModuleOp module, const InterfaceFacts &facts) {
   std::string text = std::string(kAliases) + kCommon;
   text += facts.isStep ? std::string(kStep) : kRunHead + runFunction(facts);
+  if (facts.embedWeights)
+    text += kWeightsGlobal;
+  replaceAll(text, "{WEIGHTS}", facts.embedWeights ? kWeightsInObject : kWeightsGiven);
   replaceAll(text, "{P}", facts.prefix);
   auto fill = [&](StringRef key, int64_t value) { replaceAll(text, key, std::to_string(value)); };
   fill("{CONTEXT}", facts.isStep ? facts.context : 0);

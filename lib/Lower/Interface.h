@@ -24,6 +24,7 @@ struct InterfaceOutput {
 struct InterfaceFacts {
   std::string prefix;
   bool isStep = true;
+  bool embedWeights = false; ///< P_init takes NULL for the weights in the object.
   int64_t context = 0, chunk = 0, maxTokens = 0;
   int64_t vocabulary = 0;
   int64_t idsBuffer = 0;     ///< Step: offset of the ids in the arena.

@@ -297,6 +297,7 @@ void LowerStepPass::runOnOperation() {
   InterfaceFacts facts;
   facts.prefix = config.prefix;
   facts.isStep = (*entry)->getAttrOfType<StringAttr>("llmc.role") == "step";
+  facts.embedWeights = config.embedWeights;
   facts.context = config.context;
   facts.chunk = config.chunk;
   facts.maxTokens = config.maxTokens;

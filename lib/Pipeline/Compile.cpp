@@ -84,6 +84,7 @@ FailureOr<std::unique_ptr<Compilation>> Compilation::create(ModuleOp module,
   if (options.chunk < 1)
     return module.emitError("chunk of ") << options.chunk << " asked for, expected at least 1";
   config.chunk = std::min(options.chunk, config.context);
+  config.embedWeights = options.embedWeights;
   config.maxTokens = options.maxTokens ? options.maxTokens : config.context;
   if (config.maxTokens < 1)
     return module.emitError("max-tokens of ")
@@ -138,6 +139,8 @@ FailureOr<std::string> Compilation::emit(Stage stage, bool assembly) {
     code->print(stream, nullptr);
     return text;
   }
+  if (embedded)
+    code->appendModuleInlineAsm(embeddingAssembly());
   llvm::Expected<std::string> bytes = emitCode(*code, **targetMachine, assembly);
   if (!bytes)
     return module.emitError(llvm::toString(bytes.takeError()));

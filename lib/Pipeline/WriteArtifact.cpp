@@ -50,22 +50,21 @@ static std::string weightHeader(ArrayRef<PackedEntry> entries) {
   return text;
 }
 
-LogicalResult Compilation::writeWeights(const std::string &path) {
+LogicalResult Compilation::fillWeights(AtomicOutput &file, size_t &dataStart) {
+  const std::string &path = file.path();
   FailureOr<func::FuncOp> entry = getEntry(module);
   if (failed(entry))
     return failure();
   SmallVector<PackedEntry> entries = getPackedEntries(*entry);
-  std::string header = weightHeader(entries), error;
-  std::unique_ptr<AtomicOutput> file = AtomicOutput::create(path, error);
-  if (!file)
-    return module.emitError(error);
+  std::string header = weightHeader(entries);
   uint64_t headerSize = header.size();
-  size_t dataStart = 8 + header.size(), total = dataStart + totalWeightBytes;
-  if (int code = posix_fallocate(file->descriptor(), 0, total))
+  dataStart = 8 + header.size();
+  size_t total = dataStart + totalWeightBytes;
+  if (int code = posix_fallocate(file.descriptor(), 0, total))
     return module.emitError("'" + path + "' cannot be given ")
            << total << " bytes: " << std::strerror(code);
   // Mapped through a second descriptor: the output's own is for writing only.
-  int descriptor = open(file->temporaryPath().c_str(), O_RDWR | O_CLOEXEC);
+  int descriptor = open(file.temporaryPath().c_str(), O_RDWR | O_CLOEXEC);
   void *map = descriptor < 0
                   ? MAP_FAILED
                   : mmap(nullptr, total, PROT_READ | PROT_WRITE, MAP_SHARED, descriptor, 0);
@@ -85,11 +84,42 @@ LogicalResult Compilation::writeWeights(const std::string &path) {
   }
   weightHash = llvm::formatv("{0:x-16}", llmcrt_hash(bytes + dataStart, totalWeightBytes)).str();
   munmap(map, total);
-  if (failed(result))
+  return result;
+}
+
+LogicalResult Compilation::writeWeights(const std::string &path) {
+  std::string error;
+  size_t dataStart = 0;
+  std::unique_ptr<AtomicOutput> file = AtomicOutput::create(path, error);
+  if (!file)
+    return module.emitError(error);
+  if (failed(fillWeights(*file, dataStart)))
     return failure();
   if (!file->commit(error))
     return module.emitError(error);
   return success();
+}
+
+LogicalResult Compilation::writeEmbeddedWeights(const std::string &beside) {
+  // The assembler holds the bytes in memory, and code reaches 2 GB far.
+  constexpr int64_t kMost = int64_t(1) << 30;
+  if (totalWeightBytes > kMost)
+    return module.emitError("embedded weights of ")
+           << totalWeightBytes << " bytes, expected at most " << kMost
+           << "; leave them in a file of their own";
+  std::string error;
+  embedded = AtomicOutput::create(beside, error);
+  if (!embedded)
+    return module.emitError(error);
+  return fillWeights(*embedded, embeddedStart);
+}
+
+std::string Compilation::embeddingAssembly() const {
+  std::string symbol = settings.prefix + "_weights_data";
+  return llvm::formatv(".section .rodata.{0},\"a\",@progbits\n.balign 64\n.hidden {0}\n.globl "
+                       "{0}\n{0}:\n.incbin \"{1}\", {2}, {3}\n.size {0}, {3}\n.text\n",
+                       symbol, embedded->temporaryPath(), embeddedStart, totalWeightBytes)
+      .str();
 }
 
 //===----------------------------------------------------------------------===//
@@ -208,8 +238,13 @@ std::string Compilation::finishInfo(const std::string &weightsFile) {
   root["max_tokens"] = settings.maxTokens;
   if (int64_t vocabulary = number("llmc.vocabulary"))
     root["vocab"] = vocabulary;
-  root["weights"] =
-      json::Object{{"file", weightsFile}, {"bytes", totalWeightBytes}, {"hash", weightHash}};
+  json::Object weights{{"bytes", totalWeightBytes}, {"hash", weightHash}};
+  if (weightsFile.empty()) {
+    root["embedded_weights"] = std::move(weights);
+  } else {
+    weights["file"] = weightsFile;
+    root["weights"] = std::move(weights);
+  }
   auto checks = module->getAttrOfType<ArrayAttr>("llmc.checks");
   if (checks && !checks.empty())
     root["checks"] = toJson(checks);
@@ -241,6 +276,8 @@ std::string Compilation::header() const {
   text +=
       "int32_t " + p +
       "_init(llmc_model *model, void *arena, const void *weights, const llmc_threads *threads);\n";
+  if (settings.embedWeights)
+    text += "/* weights may be NULL: they are in the object. */\n";
   bool isStep = json::parse(interfaceJson)->getAsObject()->getString("role") == StringRef("step");
   if (isStep) {
     text += "int32_t " + p + "_state_init(llmc_state *state, void *kv);\n";
@@ -292,12 +329,17 @@ LogicalResult llmc::compileArtifact(ModuleOp module, const CompileOptions &optio
   if (settings.prefix.empty())
     settings.prefix = makePrefix(llvm::sys::path::filename(output));
   auto compilation = Compilation::create(module, settings);
-  if (failed(compilation) || failed((*compilation)->runUntil(Stage::Pack)) ||
-      failed((*compilation)->writeWeights(output + ".safetensors")) ||
+  if (failed(compilation) || failed((*compilation)->runUntil(Stage::Pack)))
+    return failure();
+  std::string weights = output + ".safetensors";
+  if (failed(options.embedWeights ? (*compilation)->writeEmbeddedWeights(weights)
+                                  : (*compilation)->writeWeights(weights)) ||
       failed((*compilation)->runUntil(Stage::Lower)))
     return failure();
-  std::string weights = llvm::sys::path::filename(output).str() + ".safetensors";
-  std::string info = (*compilation)->finishInfo(weights);
+  std::string info =
+      (*compilation)
+          ->finishInfo(options.embedWeights ? std::string()
+                                            : llvm::sys::path::filename(weights).str());
   if (failed((*compilation)->runUntil(Stage::Target)))
     return failure();
   FailureOr<std::string> object = (*compilation)->emit(Stage::Object);

@@ -48,6 +48,18 @@ def test_c_program_generates(way, tmp_path, flags):
         assert out.stdout == greedy(base)
 
 
+def test_embedded_weights(way, tmp_path):
+    """One object holds all: the C program passes no weights, llmc-run finds no file of them, and both say what the usual artifact says."""
+    module = way.passes(way.imported(QWEN2), "--rtn-quantize=bits=4 group=32")
+    expected = greedy(way.compiled(module))
+    base = compile_named(tmp_path, module, *HOST, "--embed-weights")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["model.h", "model.json", "model.o", "model.so"]
+    assert greedy(base) == expected
+    program = build_program(tmp_path, "cc", base, BUILD / "lib" / "libllmcrt.a")
+    out = subprocess.run([program, "-", "2"], check=True, capture_output=True, text=True)
+    assert out.stdout == expected
+
+
 @pytest.mark.parametrize("flags", [(), ("--rtn-quantize=bits=4 group=32",), ("--ternarize",)])
 def test_aarch64_generates_the_same(way, tmp_path, flags):
     library = BUILD / "lib" / "aarch64-linux-gnu" / "libllmcrt.a"

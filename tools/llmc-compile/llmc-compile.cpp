@@ -66,6 +66,11 @@ static cl::opt<int64_t> maxTokens(
     "max-tokens",
     cl::desc("Models without cache: batch x length the arena is planned for; default: the context"),
     cl::init(0), cl::cat(category));
+static cl::opt<bool> embedWeights(
+    "embed-weights",
+    cl::desc("Put the weights into the object (at most 1 GB) instead of OUTPUT.safetensors; "
+             "P_init then takes NULL for them"),
+    cl::cat(category));
 static cl::opt<std::string>
     prefix("symbol-prefix",
            cl::desc("Prefix of every symbol; default: the base name of -o made a C identifier"),
@@ -206,6 +211,7 @@ int main(int argc, char **argv) {
   options.target = {target, cpu, features};
   options.context = context;
   options.chunk = chunk;
+  options.embedWeights = embedWeights;
   options.maxTokens = maxTokens;
   options.prefix =
       !prefix.empty()

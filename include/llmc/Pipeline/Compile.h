@@ -7,6 +7,7 @@
 #define LLMC_PIPELINE_COMPILE_H
 
 #include "llmc/Lower/CompileConfig.h"
+#include "llmc/Pipeline/AtomicOutput.h"
 #include "llmc/Target/Target.h"
 
 #include <optional>
@@ -29,10 +30,11 @@ std::optional<Stage> parseStage(llvm::StringRef name);
 
 struct CompileOptions {
   TargetOptions target;
-  std::string prefix;    ///< C identifier; see makePrefix.
-  int64_t context = 0;   ///< 0: what the model's own tables cover, else 2048.
-  int64_t chunk = 512;   ///< Rows of one pass of prefill; at most the context.
-  int64_t maxTokens = 0; ///< Role run: batch x length; 0: the context.
+  std::string prefix;        ///< C identifier; see makePrefix.
+  int64_t context = 0;       ///< 0: what the model's own tables cover, else 2048.
+  int64_t chunk = 512;       ///< Rows of one pass of prefill; at most the context.
+  bool embedWeights = false; ///< Weights in the object instead of a file of their own.
+  int64_t maxTokens = 0;     ///< Role run: batch x length; 0: the context.
 };
 
 /// A C identifier from a file's base name: other characters become _, a leading digit gets one in
@@ -55,7 +57,10 @@ public:
   /// After Pack: writes the weight file (safetensors) whole or not at all; keeps its size and hash
   /// for the JSON.
   LogicalResult writeWeights(const std::string &path);
+  /// After Pack: the same into the file of nobody, for emit() to take into the object.
+  LogicalResult writeEmbeddedWeights(const std::string &beside);
   /// After Lower: the text of the artifact's JSON, also put into the module for P_info_json.
+  /// `weightsFile` is empty where the weights are in the object.
   std::string finishInfo(const std::string &weightsFile);
   /// The generated header.
   std::string header() const;
@@ -78,11 +83,15 @@ private:
   Stage reached = Stage::Import;
   int64_t totalWeightBytes = 0;
   std::string weightHash;
+  std::unique_ptr<AtomicOutput> embedded; ///< never committed
+  size_t embeddedStart = 0;
+  LogicalResult fillWeights(AtomicOutput &file, size_t &dataStart);
+  std::string embeddingAssembly() const;
   std::string
       interfaceJson; ///< role, inputs, outputs, layers: read from the entry before it is lowered.
 };
 
-/// The whole way: <output>.safetensors .o .so .h .json, each whole or not at all.
+/// The whole way: <output>.safetensors (unless embedded) .o .so .h .json, each whole or not at all.
 LogicalResult compileArtifact(ModuleOp module, const CompileOptions &options,
                               const std::string &output);
 

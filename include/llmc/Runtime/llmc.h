@@ -1,24 +1,31 @@
+/* clang-format off: the list below is a table. */
 /* The C ABI of a compiled model: the types every generated header shares.
  *
  * C99, valid C++17, self-contained. A generated header <P>.h (P is the symbol prefix) includes this
  * text and declares
  *
  *   int32_t     P_abi(void);                       LLMC_ABI of the compiler that made the object
- *   const char *P_info_json(void);                 what is in the artifact: roles, shapes, target,
- * features, provenance int32_t     P_sizes(int64_t context, int64_t chunk, int32_t threads,
- * uint64_t *arena, uint64_t *kv); int32_t     P_init(llmc_model *, void *arena, const void
- * *weights, const llmc_threads *threads); int32_t     P_state_init(llmc_state *, void *kv); int32_t
- * P_prefill(llmc_model *, llmc_state *, const int32_t *ids, int64_t n, float *logits); int32_t
- * P_prefill_all(llmc_model *, llmc_state *, const int32_t *ids, int64_t n, float *logits); int32_t
- * P_decode(llmc_model *, llmc_state *const states[], const int32_t ids[], int64_t n, float
- * *logits); int32_t     P_run(llmc_model *, const llmc_tensor inputs[], llmc_tensor outputs[]);
- * (plain graphs)
+ *   const char *P_info_json(void);                 what is in the artifact: roles, shapes, target
+ *   int32_t     P_sizes(int64_t context, int64_t chunk, int32_t threads, uint64_t *arena,
+ *                       uint64_t *kv);
+ *   int32_t     P_init(llmc_model *, void *arena, const void *weights, const llmc_threads *);
+ *                       weights may be NULL if they are in the object (--embed-weights)
+ *   int32_t     P_state_init(llmc_state *, void *kv);
+ *   int32_t     P_prefill(llmc_model *, llmc_state *, const int32_t *ids, int64_t n,
+ *                       float *logits);
+ *   int32_t     P_prefill_all(llmc_model *, llmc_state *, const int32_t *ids, int64_t n,
+ *                       float *logits);
+ *   int32_t     P_decode(llmc_model *, llmc_state *const states[], const int32_t ids[], int64_t n,
+ *                       float *logits);
+ *   int32_t     P_run(llmc_model *, const llmc_tensor inputs[], llmc_tensor outputs[]);
+ *                       (plain graphs)
  *
  * All buffers belong to the caller, are 64-byte aligned, and must outlive the model (arena,
  * weights) or the state (kv). Nothing is allocated after init and no function aborts: every error
  * is a code below, and the state is unchanged then. One model may be used by one call at a time;
  * different models and states are independent.
  */
+/* clang-format on */
 #ifndef LLMC_RUNTIME_LLMC_H
 #define LLMC_RUNTIME_LLMC_H
 

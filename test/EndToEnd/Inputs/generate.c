@@ -1,16 +1,17 @@
 /* generate.c WEIGHTS THREADS FEATURE...: links a compiled model (prefix model) and prints 24 greedy
- * ids behind 1, 42, 7. */
+ * ids behind 1, 42, 7. WEIGHTS is a file, or - for weights in the object. */
 #define _POSIX_C_SOURCE 200112L
 #include "llmc/Runtime/llmcrt.h"
 #include "model.h"
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 enum { VOCABULARY = 128 };
 
 int main(int argc, char **argv) {
   char why[LLMCRT_ERROR] = "cannot start";
-  llmcrt_weights weights;
+  llmcrt_weights weights = {0};
   llmc_threads threads;
   llmc_model model;
   llmc_state state, *states[] = {&state};
@@ -19,7 +20,7 @@ int main(int argc, char **argv) {
   float logits[VOCABULARY];
   const int32_t prompt[] = {1, 42, 7};
   if (argc < 3 || llmcrt_cpu_check((const char *const *)argv + 3, argc - 3, why) ||
-      llmcrt_weights_open(argv[1], &weights, why))
+      (strcmp(argv[1], "-") && llmcrt_weights_open(argv[1], &weights, why)))
     return fprintf(stderr, "%s\n", why), 2;
   llmcrt_pool *pool = llmcrt_pool_create(atoi(argv[2]), &threads);
   if (!pool || model_abi() != LLMC_ABI ||
