@@ -178,20 +178,18 @@ LogicalResult StepEmitter::emitAttention(AttentionOp op) {
   }
   if (op.getMask())
     return op.emitError("cannot have both a cache and a padding mask: a state is one sequence");
-  Value cache = constant(cacheOffsets.lookup(op.getCacheAttr().getValue())),
-        stride = constant(kvBlockBytes);
-  call(getCachedAttentionKernel(kernels, shape), {q, y, cache, stride});
+  auto &[layout, place] = caches[op.getCacheAttr().getValue()];
+  shape.cacheElement = layout.element;
+  call(getCachedAttentionKernel(kernels, shape), {q, y, constant(place), constant(kvBlockBytes)});
   return success();
 }
 
 void StepEmitter::emitCacheStore(CacheStoreOp op) {
   RowBuffer rows = placeOf(op.getInput()).buffer;
-  int64_t heads = op.getHeads(), size = rows.width / heads;
-  Kernel kernel = op.getPart() == CachePart::Keys
-                      ? getKeyStoreKernel(kernels, heads, size, rows)
-                      : getValueStoreKernel(kernels, heads, size, size, rows);
-  call(kernel, {offsetOf(op.getInput()), constant(cacheOffsets.lookup(op.getCache())),
-                constant(kvBlockBytes)});
+  auto &[layout, place] = caches[op.getCache()];
+  Kernel kernel = op.getPart() == CachePart::Keys ? getKeyStoreKernel(kernels, layout, rows)
+                                                  : getValueStoreKernel(kernels, layout, rows);
+  call(kernel, {offsetOf(op.getInput()), constant(place), constant(kvBlockBytes)});
 }
 
 void StepEmitter::emitEmbedding(EmbeddingOp op) {

@@ -100,8 +100,12 @@ LogicalResult StepEmitter::emit(InterfaceFacts &facts) {
   auto terminator = cast<func::ReturnOp>(block.getTerminator());
   for (auto cache : module.getOps<CacheOp>()) {
     auto type = cast<RankedTensorType>(cache.getType());
-    cacheOffsets[cache.getSymName()] = kvBlockBytes;
-    kvBlockBytes += cacheBlockBytes(type.getDimSize(0), type.getDimSize(1));
+    if (type.getElementType().isF16() && !config.vectors.half)
+      return cache.emitError("a cache of f16 needs a target that converts f16 (F16C on x86)");
+    CacheLayout layout{type.getElementType(), type.getDimSize(0), type.getDimSize(1),
+                       type.getDimSize(1)};
+    caches[cache.getSymName()] = {layout, kvBlockBytes};
+    kvBlockBytes += layout.blockBytes();
   }
   Type index = b.getIndexType(), pointer = LLVM::LLVMPointerType::get(b.getContext());
   Type memory = MemRefType::get({ShapedType::kDynamic}, b.getI8Type());

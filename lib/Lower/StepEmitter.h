@@ -8,6 +8,8 @@
 
 #include "Interface.h"
 
+#include "llmc/Lower/AttentionKernels.h"
+
 #include <map>
 
 namespace llmc {
@@ -58,7 +60,8 @@ private:
   CompileConfig config;
   KernelBuilder kernels;
   ImplicitLocOpBuilder b;
-  llvm::StringMap<int64_t> cacheOffsets;
+  /// Of each cache its layout and where its part of a block starts, in bytes.
+  llvm::StringMap<std::pair<CacheLayout, int64_t>> caches;
   int64_t kvBlockBytes = 0, scratchBytes = 0;
   SmallVector<int64_t> flags;
 

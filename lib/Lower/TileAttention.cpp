@@ -27,7 +27,9 @@ AttentionEmitter::AttentionEmitter(ImplicitLocOpBuilder &b, KernelFrame &frame,
   q = viewRows(b, frame.arena, offsets[0]);
   if (cached) {
     y = viewRows(b, frame.arena, offsets[1]);
-    k = v = viewRows(b, frame.kv, indexConstant(b, 0));
+    cache = shape.cache();
+    k = v = viewAs(b, frame.kv, indexConstant(b, 0), cache.element);
+    scales = viewRows(b, frame.kv, indexConstant(b, 0));
     length = frame.rows;
     total = addIndex(b, frame.past, frame.rows);
   } else {
@@ -114,6 +116,10 @@ void AttentionEmitter::emitTile(const Tile &tile) {
         Value hidden = l.constant(-std::numeric_limits<double>::infinity());
         score = arith::SelectOp::create(b, visible, score, hidden);
       }
+    SmallVector<Value> valueScales;
+    if (cached && cache.scaled())
+      for (int64_t part = 0; part < parts; ++part)
+        valueScales.push_back(cacheScales(tile, block, part, /*keys=*/false));
     for (int64_t i = 0; i < queries; ++i) {
       ArrayRef<Value> own = ArrayRef(scores).slice(i * parts, parts);
       Value highest = own[0];
@@ -127,7 +133,10 @@ void AttentionEmitter::emitTile(const Tile &tile) {
       for (auto [part, score] : llvm::enumerate(own)) {
         Value power = emitExp(b, arith::SubFOp::create(b, score, peakLanes));
         Value at = indexConstant(b, i * kCacheBlock + part * l.lanes);
-        l.store(power, probabilities, at, l.lanes);
+        Value weight = power;
+        if (cached && cache.scaled())
+          weight = arith::MulFOp::create(b, power, valueScales[part]);
+        l.store(weight, probabilities, at, l.lanes);
         sum = l.add(sum, power);
       }
       peaks.push_back(peak);
@@ -160,8 +169,8 @@ void AttentionEmitter::accumulate(const Tile &tile, Value block, Value count,
   Value values, pitch;
   if (cached) {
     Value behind = mulIndex(b, tile.kvHead, shape.valueSize * kCacheBlock);
-    behind = addIndex(b, behind, shape.kvHeads * shape.headSize * kCacheBlock);
-    values = addIndex(b, cacheBlock(block), behind);
+    values = divIndex(b, cacheBytes(block), cache.elementBytes());
+    values = addIndex(b, addIndex(b, values, cache.valuesAt()), behind);
     pitch = indexConstant(b, shape.valueSize);
   } else {
     Value line =
@@ -197,8 +206,11 @@ void AttentionEmitter::accumulatePart(ArrayRef<Value> corrections, Value column,
   carried = forLoop(b, indexConstant(b, 0), count, 1, carried, [&](Value key, ValueRange before) {
     Value at = addIndex(b, first, arith::MulIOp::create(b, key, pitch));
     SmallVector<Value> next, row;
-    for (int64_t j = 0; j < vectors; ++j)
-      row.push_back(l.load(v, addIndex(b, at, j * l.lanes), j + 1 < vectors ? l.lanes : last));
+    for (int64_t j = 0; j < vectors; ++j) {
+      Value from = addIndex(b, at, j * l.lanes);
+      int64_t columns = j + 1 < vectors ? l.lanes : last;
+      row.push_back(cached ? loadCached(from, columns) : l.load(v, from, columns));
+    }
     for (int64_t i = 0; i < queries; ++i) {
       Value weight = l.loadSplat(probabilities, addIndex(b, key, i * kCacheBlock));
       for (int64_t j = 0; j < vectors; ++j)
@@ -210,7 +222,9 @@ void AttentionEmitter::accumulatePart(ArrayRef<Value> corrections, Value column,
     l.store(sum, sums, place, l.lanes);
 }
 
-static std::string attentionName(StringRef operation, const AttentionShape &s) {
+static std::string attentionName(std::string operation, const AttentionShape &s) {
+  if (s.cacheElement && !s.cacheElement.isF32())
+    operation += s.cacheElement.isF16() ? "_f16" : s.cacheElement.isBF16() ? "_bf16" : "_i8";
   return kernelName(operation,
                     {s.heads, s.kvHeads, s.headSize, s.valueSize, s.causal, s.window, s.q.stride,
                      s.k.stride, s.v.stride, s.y.stride, s.hasMask},

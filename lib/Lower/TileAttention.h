@@ -57,8 +57,12 @@ private:
   void accumulate(const Tile &tile, Value block, Value start, ArrayRef<Value> corrections);
   void accumulatePart(ArrayRef<Value> corrections, Value column, int64_t vectors, int64_t last,
                       Value values, Value pitch, Value count);
-  /// First float of one cache in a block.
-  Value cacheBlock(Value block);
+  /// Bytes in front of this cache's part of a block.
+  Value cacheBytes(Value block);
+  /// The first `count` elements at an index of the cache, as f32 without their scale.
+  Value loadCached(Value at, int64_t count);
+  /// Scales of `lanes` positions of a block, of keys or values.
+  Value cacheScales(const Tile &tile, Value block, int64_t part, bool keys);
 
   ImplicitLocOpBuilder &b;
   KernelFrame &frame;
@@ -68,7 +72,9 @@ private:
   bool cached;
   int64_t group, parts;
   Value q, k, v, mask, y, probabilities, sums; ///< memory; the last two are scratch
-  Value length, total;                         ///< queries and keys of a sequence
+  Value scales;                                ///< the cache as f32
+  CacheLayout cache;
+  Value length, total; ///< queries and keys of a sequence
 };
 
 } // namespace llmc

@@ -1,104 +1,166 @@
 //===- TileCache.cpp - keys and values into the cache -----------------------------------===//
 //
 // A thread stores the heads it owns, so it may go on from the linear that made them without
-// waiting.
+// waiting. Rows are narrowed on the way: f16 and bf16 by rounding, i8 with a scale for each head.
 //
 #include "llmc/Lower/AttentionKernels.h"
 #include "llmc/Lower/LaneBuilder.h"
+#include "llmc/Lower/MathKernels.h"
 
+#include "mlir/Dialect/Math/IR/Math.h"
 #include "mlir/Dialect/MemRef/IR/MemRef.h"
+#include "mlir/Dialect/Vector/IR/VectorOps.h"
 
 using namespace mlir;
 using namespace llmc;
 
-int64_t llmc::cacheBlockBytes(int64_t kvHeads, int64_t headSize) {
-  return kvHeads * 2 * headSize * kCacheBlock * static_cast<int64_t>(sizeof(float));
-}
-
 namespace {
 
-/// What of a block one head and one call write.
-struct Span {
-  Value head;      ///< index of the head
-  Value column;    ///< its first column in a row
-  Value base;      ///< first float of this cache in the block
-  Value start;     ///< position of the block's first
-  Value low, high; ///< positions to write
+/// Stores one head of one position at a time.
+class CacheWriter {
+public:
+  CacheWriter(ImplicitLocOpBuilder &b, KernelFrame &frame, const CacheLayout &cache, bool isKeys,
+              RowBuffer x, VectorShape vectors)
+      : b(b), frame(frame), cache(cache), isKeys(isKeys), x(x), l(b, vectors.lanes),
+        size(isKeys ? cache.headSize : cache.valueSize) {
+    rows = viewRows(b, frame.arena, frame.offsets[0]);
+    Value zero = indexConstant(b, 0);
+    elements = viewAs(b, frame.kv, zero, cache.element);
+    scales = viewRows(b, frame.kv, zero);
+  }
+
+  void emit() {
+    Value total = addIndex(b, frame.past, frame.rows);
+    forLoop(b, frame.past, total, 1, [&](Value position) {
+      Value block = divIndex(b, position, kCacheBlock);
+      Value place = remIndex(b, position, kCacheBlock);
+      Value bytes =
+          addIndex(b, arith::MulIOp::create(b, block, frame.offsets[2]), frame.offsets[1]);
+      Value row = arith::SubIOp::create(b, position, frame.past);
+      forLoop(b, frame.begin, frame.end, size, [&](Value column) {
+        Value head = divIndex(b, column, size);
+        Value from = rowIndex(b, row, x, column);
+        Value factor = cache.scaled() ? storeScale(bytes, head, place, from) : Value();
+        Value base = addIndex(b, divIndex(b, bytes, cache.elementBytes()),
+                              mulIndex(b, head, size * kCacheBlock));
+        if (isKeys)
+          storeKey(addIndex(b, base, place), from, factor);
+        else
+          storeValue(addIndex(b, addIndex(b, base, cache.valuesAt()), mulIndex(b, place, size)),
+                     from, factor);
+      });
+    });
+  }
+
+private:
+  /// Stores absmax / 127 and returns its inverse, or 0 for a vector of zeros.
+  Value storeScale(Value bytes, Value head, Value place, Value from) {
+    auto larger = [&](Value p, Value q) { return l.max(p, q); };
+    Value peaks = l.reduceColumns(
+        size, l.constant(0.0),
+        [&](Value column, int64_t count, Value peak) {
+          Value value = l.load(rows, addIndex(b, from, column), count);
+          return l.max(math::AbsFOp::create(b, value), peak);
+        },
+        larger);
+    Value peak = l.fold(peaks, larger);
+    Value scale = arith::DivFOp::create(b, peak, floatConstant(b, 127.0));
+    Value at = addIndex(b, bytes, isKeys ? cache.scalesAt() : cache.valueScalesAt());
+    at = addIndex(b, addIndex(b, divIndex(b, at, 4), mulIndex(b, head, kCacheBlock)), place);
+    memref::StoreOp::create(b, scale, scales, at);
+    Value none = arith::CmpFOp::create(b, arith::CmpFPredicate::OEQ, peak, floatConstant(b, 0.0));
+    Value inverse = arith::DivFOp::create(b, floatConstant(b, 127.0), peak);
+    return arith::SelectOp::create(b, none, floatConstant(b, 0.0), inverse);
+  }
+
+  /// f32, scalar or vector, as an element of the cache.
+  Value narrow(Value value, Value factor) {
+    Type element = cache.element;
+    if (element.isF32())
+      return value;
+    auto like = [&](Type type) -> Type {
+      auto vector = dyn_cast<VectorType>(value.getType());
+      return vector ? VectorType::get(vector.getShape(), type) : type;
+    };
+    if (element.isF16())
+      return arith::TruncFOp::create(b, like(element), value);
+    auto integer = [&](int32_t bits) -> Value {
+      Type type = like(b.getI32Type());
+      Attribute scalar = b.getI32IntegerAttr(bits);
+      if (auto vector = dyn_cast<VectorType>(type))
+        return arith::ConstantOp::create(b, DenseElementsAttr::get(vector, scalar));
+      return arith::ConstantOp::create(b, cast<TypedAttr>(scalar));
+    };
+    Type ints = like(b.getI32Type());
+    if (element.isInteger(8)) {
+      if (isa<VectorType>(value.getType()))
+        factor = l.splat(factor);
+      // Adding 1.5 * 2^23 leaves the number, rounded half to even, in the low bits.
+      Value scaled = arith::MulFOp::create(b, value, factor);
+      Value rounded = arith::AddFOp::create(b, scaled, constantLike(b, value, 0x1.8p23));
+      return arith::TruncIOp::create(b, like(element), arith::BitcastOp::create(b, ints, rounded));
+    }
+    Value bits = arith::BitcastOp::create(b, ints, value);
+    Value odd = arith::AndIOp::create(b, arith::ShRUIOp::create(b, bits, integer(16)), integer(1));
+    bits = arith::AddIOp::create(b, arith::AddIOp::create(b, bits, integer(0x7fff)), odd);
+    Value high = arith::TruncIOp::create(b, like(b.getI16Type()),
+                                         arith::ShRUIOp::create(b, bits, integer(16)));
+    return arith::BitcastOp::create(b, like(element), high);
+  }
+
+  void storeKey(Value to, Value from, Value factor) {
+    forLoop(b, indexConstant(b, 0), indexConstant(b, size), 1, [&](Value d) {
+      Value value = memref::LoadOp::create(b, rows, addIndex(b, from, d));
+      memref::StoreOp::create(b, narrow(value, factor), elements,
+                              addIndex(b, to, mulIndex(b, d, kCacheBlock)));
+    });
+  }
+
+  void storeValue(Value to, Value from, Value factor) {
+    int64_t whole = size / l.lanes * l.lanes;
+    forLoop(b, indexConstant(b, 0), indexConstant(b, whole), l.lanes, [&](Value column) {
+      Value value = l.load(rows, addIndex(b, from, column), l.lanes);
+      vector::StoreOp::create(b, narrow(value, factor), elements, addIndex(b, to, column));
+    });
+    forLoop(b, indexConstant(b, whole), indexConstant(b, size), 1, [&](Value column) {
+      Value value = memref::LoadOp::create(b, rows, addIndex(b, from, column));
+      memref::StoreOp::create(b, narrow(value, factor), elements, addIndex(b, to, column));
+    });
+  }
+
+  ImplicitLocOpBuilder &b;
+  KernelFrame &frame;
+  const CacheLayout &cache;
+  bool isKeys;
+  RowBuffer x;
+  LaneBuilder l;
+  int64_t size;
+  Value rows, elements, scales;
 };
 
 } // namespace
 
-static Kernel makeStore(KernelBuilder &builder, StringRef name, int64_t kvHeads, int64_t headSize,
-                        RowBuffer x,
-                        function_ref<void(LaneBuilder &, KernelFrame &, Value, Value, Span)> body) {
+static std::string elementName(Type type) {
+  return type.isF32() ? "f32" : type.isF16() ? "f16" : type.isBF16() ? "bf16" : "i8";
+}
+
+static Kernel makeStore(KernelBuilder &builder, const CacheLayout &cache, bool isKeys,
+                        RowBuffer x) {
   auto emit = [&](ImplicitLocOpBuilder &b, KernelFrame &frame) {
-    LaneBuilder l(b, builder.shape().lanes);
-    Value rows = viewRows(b, frame.arena, frame.offsets[0]);
-    Value zero = indexConstant(b, 0), cache = viewRows(b, frame.kv, zero);
-    Value total = addIndex(b, frame.past, frame.rows);
-    Value firstBlock = divIndex(b, frame.past, kCacheBlock);
-    Value lastBlock = divIndex(b, addIndex(b, total, kCacheBlock - 1), kCacheBlock);
-    forLoop(b, firstBlock, lastBlock, 1, [&](Value block) {
-      Span span;
-      span.start = mulIndex(b, block, kCacheBlock);
-      span.low = arith::MaxUIOp::create(b, span.start, frame.past);
-      span.high = arith::MinUIOp::create(b, addIndex(b, span.start, kCacheBlock), total);
-      Value bytes =
-          addIndex(b, arith::MulIOp::create(b, block, frame.offsets[2]), frame.offsets[1]);
-      span.base = divIndex(b, bytes, sizeof(float));
-      forLoop(b, frame.begin, frame.end, headSize, [&](Value column) {
-        span.column = column;
-        span.head = divIndex(b, column, headSize);
-        body(l, frame, rows, cache, span);
-      });
-    });
+    CacheWriter(b, frame, cache, isKeys, x, builder.shape()).emit();
   };
-  Kernel kernel = builder.getOrCreate(name, 3, 0, emit);
-  kernel.columns = kvHeads * headSize;
-  kernel.unit = headSize;
+  std::string name = (isKeys ? "store_keys_" : "store_values_") + elementName(cache.element);
+  Kernel kernel = builder.getOrCreate(
+      kernelName(name, {cache.kvHeads, cache.headSize, cache.valueSize, x.stride}), 3, 0, emit);
+  kernel.unit = isKeys ? cache.headSize : cache.valueSize;
+  kernel.columns = cache.kvHeads * kernel.unit;
   return kernel;
 }
 
-static Value rowOf(ImplicitLocOpBuilder &b, const KernelFrame &frame, Value position) {
-  return arith::SubIOp::create(b, position, frame.past);
+Kernel llmc::getKeyStoreKernel(KernelBuilder &builder, const CacheLayout &cache, RowBuffer k) {
+  return makeStore(builder, cache, /*isKeys=*/true, k);
 }
 
-Kernel llmc::getKeyStoreKernel(KernelBuilder &builder, int64_t kvHeads, int64_t headSize,
-                               RowBuffer k) {
-  auto body = [&](LaneBuilder &l, KernelFrame &frame, Value rows, Value cache, Span span) {
-    ImplicitLocOpBuilder &b = l.b;
-    Value base = addIndex(b, span.base, mulIndex(b, span.head, headSize * kCacheBlock));
-    forLoop(b, indexConstant(b, 0), indexConstant(b, headSize), 1, [&](Value d) {
-      Value to = addIndex(b, base, mulIndex(b, d, kCacheBlock));
-      Value column = addIndex(b, span.column, d);
-      forLoop(b, span.low, span.high, 1, [&](Value position) {
-        Value from = rowIndex(b, rowOf(b, frame, position), k, column);
-        Value place = arith::SubIOp::create(b, position, span.start);
-        Value element = memref::LoadOp::create(b, rows, from);
-        memref::StoreOp::create(b, element, cache, addIndex(b, to, place));
-      });
-    });
-  };
-  return makeStore(builder, kernelName("store_keys", {kvHeads, headSize, k.stride}), kvHeads,
-                   headSize, k, body);
-}
-
-Kernel llmc::getValueStoreKernel(KernelBuilder &builder, int64_t kvHeads, int64_t headSize,
-                                 int64_t valueSize, RowBuffer v) {
-  auto body = [&](LaneBuilder &l, KernelFrame &frame, Value rows, Value cache, Span span) {
-    ImplicitLocOpBuilder &b = l.b;
-    Value base = addIndex(b, span.base, mulIndex(b, span.head, valueSize * kCacheBlock));
-    base = addIndex(b, base, kvHeads * headSize * kCacheBlock);
-    forLoop(b, span.low, span.high, 1, [&](Value position) {
-      Value from = rowIndex(b, rowOf(b, frame, position), v, span.column);
-      Value place = arith::SubIOp::create(b, position, span.start);
-      Value to = addIndex(b, base, mulIndex(b, place, valueSize));
-      l.forColumns(valueSize, [&](Value column, int64_t count) {
-        l.store(l.load(rows, addIndex(b, from, column), count), cache, addIndex(b, to, column),
-                count);
-      });
-    });
-  };
-  return makeStore(builder, kernelName("store_values", {kvHeads, headSize, valueSize, v.stride}),
-                   kvHeads, valueSize, v, body);
+Kernel llmc::getValueStoreKernel(KernelBuilder &builder, const CacheLayout &cache, RowBuffer v) {
+  return makeStore(builder, cache, /*isKeys=*/false, v);
 }

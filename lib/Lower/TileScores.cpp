@@ -51,29 +51,64 @@ SmallVector<Value> AttentionEmitter::visibleLanes(const Tile &tile, Value start,
   return visible;
 }
 
-Value AttentionEmitter::cacheBlock(Value block) {
-  Value bytes = addIndex(b, arith::MulIOp::create(b, block, frame.offsets[3]), frame.offsets[2]);
-  return divIndex(b, bytes, sizeof(float));
+Value AttentionEmitter::cacheBytes(Value block) {
+  return addIndex(b, arith::MulIOp::create(b, block, frame.offsets[3]), frame.offsets[2]);
+}
+
+Value AttentionEmitter::loadCached(Value at, int64_t count) {
+  if (cache.element.isF32())
+    return l.load(k, at, count);
+  auto type = VectorType::get({l.lanes}, cache.element);
+  Value elements;
+  if (count == l.lanes) {
+    elements = vector::LoadOp::create(b, type, k, at);
+  } else {
+    // A short last vector of a head: element by element, as narrow masked loads are no instruction.
+    elements = arith::ConstantOp::create(b, type, b.getZeroAttr(type));
+    for (int64_t i = 0; i < count; ++i)
+      elements = vector::InsertOp::create(
+          b, memref::LoadOp::create(b, k, ValueRange{addIndex(b, at, i)}).getResult(), elements, i);
+  }
+  if (!cache.scaled())
+    return widenFloat(b, elements, vectors);
+  Value wide = arith::ExtSIOp::create(b, VectorType::get({l.lanes}, b.getI32Type()), elements);
+  return arith::SIToFPOp::create(b, l.type(), wide);
+}
+
+Value AttentionEmitter::cacheScales(const Tile &tile, Value block, int64_t part, bool keys) {
+  Value at = addIndex(b, cacheBytes(block), keys ? cache.scalesAt() : cache.valueScalesAt());
+  at = addIndex(b, divIndex(b, at, 4), mulIndex(b, tile.kvHead, kCacheBlock));
+  return l.load(scales, addIndex(b, at, part * l.lanes), l.lanes);
 }
 
 SmallVector<Value> AttentionEmitter::cachedScores(const Tile &tile, Value block) {
-  Value keys =
-      addIndex(b, cacheBlock(block), mulIndex(b, tile.kvHead, shape.headSize * kCacheBlock));
+  Value keys = addIndex(b, divIndex(b, cacheBytes(block), cache.elementBytes()),
+                        mulIndex(b, tile.kvHead, shape.headSize * kCacheBlock));
   SmallVector<Value> init(tile.query.size() * parts, l.constant(0.0));
-  return forLoop(b, indexConstant(b, 0), indexConstant(b, shape.headSize), 1, init,
-                 [&](Value d, ValueRange carried) {
-                   SmallVector<Value> columns, next;
-                   Value at = addIndex(b, keys, mulIndex(b, d, kCacheBlock));
-                   for (int64_t part = 0; part < parts; ++part)
-                     columns.push_back(l.load(k, addIndex(b, at, part * l.lanes), l.lanes));
-                   for (auto [i, query] : llvm::enumerate(tile.query)) {
-                     Value element = l.loadSplat(q, addIndex(b, query, d));
-                     for (int64_t part = 0; part < parts; ++part)
-                       next.push_back(vector::FMAOp::create(b, element, columns[part],
-                                                            carried[i * parts + part]));
-                   }
-                   return next;
-                 });
+  SmallVector<Value> scores =
+      forLoop(b, indexConstant(b, 0), indexConstant(b, shape.headSize), 1, init,
+              [&](Value d, ValueRange carried) {
+                SmallVector<Value> columns, next;
+                Value at = addIndex(b, keys, mulIndex(b, d, kCacheBlock));
+                for (int64_t part = 0; part < parts; ++part)
+                  columns.push_back(loadCached(addIndex(b, at, part * l.lanes), l.lanes));
+                for (auto [i, query] : llvm::enumerate(tile.query)) {
+                  Value element = l.loadSplat(q, addIndex(b, query, d));
+                  for (int64_t part = 0; part < parts; ++part)
+                    next.push_back(vector::FMAOp::create(b, element, columns[part],
+                                                         carried[i * parts + part]));
+                }
+                return next;
+              });
+  if (cache.scaled())
+    for (int64_t part = 0; part < parts; ++part) {
+      Value scale = cacheScales(tile, block, part, /*keys=*/true);
+      for (size_t i = 0; i < tile.query.size(); ++i) {
+        Value &score = scores[i * parts + part];
+        score = arith::MulFOp::create(b, score, scale);
+      }
+    }
+  return scores;
 }
 
 SmallVector<Value> AttentionEmitter::rowScores(const Tile &tile, Value start) {

@@ -129,4 +129,18 @@ def Decompress : Pass<"decompress", "::mlir::ModuleOp"> {
   let dependentDialects = ["::llmc::LLMCDialect"];
 }
 
+def CacheQuantize : Pass<"cache-quantize", "::mlir::ModuleOp"> {
+  let summary = "Store keys and values in fewer bits";
+  let description = [{
+    Sets the element type of every `llmc.cache`. `f16` and `bf16` round each element; `i8` stores one head of one position
+    with the scale absmax / 127 and codes rounded half to even. Reading long contexts is bound by the bytes of the
+    cache, so decode gets faster there; `llmc-run --perplexity --baseline` says what it costs. The prompt goes through the
+    cache too, so prefill and decode see the same numbers.
+
+    (* example test/Compress/cache-quantize.mlir *)
+  }];
+  let options = [Option<"type", "type", "std::string", /*default=*/"\"i8\"", "f32, f16, bf16 or i8">];
+  let dependentDialects = ["::llmc::LLMCDialect"];
+}
+
 #endif // LLMC_COMPRESS_PASSES_TD

@@ -8,8 +8,12 @@
 // caches of the model, so what a call touches grows with the positions in use. The part of one
 // cache, at kv + block * blockStride + cacheOffset, is
 //
-//   keys   f32 [kvHeads][headSize][16]     16 positions adjacent: a vector of scores needs no
-//   values f32 [kvHeads][16][valueSize]    horizontal sum
+//   keys   [kvHeads][headSize][16]     16 positions adjacent: a vector of scores needs no
+//   values [kvHeads][16][valueSize]    horizontal sum
+//   scales f32 [kvHeads][16] of keys, then of values: only for i8
+//
+// Elements are f32, f16, bf16 or i8. An i8 vector (one head of one position) has the scale absmax /
+// 127 and codes rounded half to even; scales multiply scores and probabilities, not elements.
 //
 #ifndef LLMC_LOWER_ATTENTIONKERNELS_H
 #define LLMC_LOWER_ATTENTIONKERNELS_H
@@ -20,6 +24,25 @@ namespace llmc {
 
 /// Positions in a block of the cache, and keys in a step of the attention loop.
 constexpr int64_t kCacheBlock = 16;
+
+/// Where everything lies in the part of one cache in a block.
+struct CacheLayout {
+  Type element; ///< f32, f16, bf16 or i8
+  int64_t kvHeads = 1, headSize = 0, valueSize = 0;
+
+  bool scaled() const { return element.isInteger(8); }
+  int64_t elementBytes() const { return element.getIntOrFloatBitWidth() / 8; }
+  int64_t valuesAt() const { return kvHeads * headSize * kCacheBlock; } ///< in elements
+  int64_t scalesAt() const {                                            ///< in bytes
+    return kvHeads * (headSize + valueSize) * kCacheBlock * elementBytes();
+  }
+  int64_t valueScalesAt() const { return scalesAt() + kvHeads * kCacheBlock * 4; }
+  /// Bytes of a block, a multiple of 64.
+  int64_t blockBytes() const {
+    int64_t bytes = scaled() ? valueScalesAt() + kvHeads * kCacheBlock * 4 : scalesAt();
+    return (bytes + 63) / 64 * 64;
+  }
+};
 
 /// An llmc.attention. `heads` is a multiple of `kvHeads`; a window > 0 needs `causal`.
 struct AttentionShape {
@@ -32,16 +55,15 @@ struct AttentionShape {
   double softcap = 0.0; ///< 0: none
   RowBuffer q, k, v, y;
   bool hasMask = false; ///< only getAttentionKernel
-};
+  Type cacheElement;    ///< only getCachedAttentionKernel
 
-/// Bytes of one cache in one block: keys, then values, of the same head size. A multiple of 64.
-int64_t cacheBlockBytes(int64_t kvHeads, int64_t headSize);
+  CacheLayout cache() const { return {cacheElement, kvHeads, headSize, valueSize}; }
+};
 
 /// Write key or value rows to positions past .. past + rows - 1. Offsets {rows, cache offset in a
 /// block (kv), block stride in bytes (kv)}. By columns, a head at a time.
-Kernel getKeyStoreKernel(KernelBuilder &builder, int64_t kvHeads, int64_t headSize, RowBuffer k);
-Kernel getValueStoreKernel(KernelBuilder &builder, int64_t kvHeads, int64_t headSize,
-                           int64_t valueSize, RowBuffer v);
+Kernel getKeyStoreKernel(KernelBuilder &builder, const CacheLayout &cache, RowBuffer k);
+Kernel getValueStoreKernel(KernelBuilder &builder, const CacheLayout &cache, RowBuffer v);
 
 /// Attention of `rows` queries at positions past .. past + rows - 1 over the cache. Offsets {q, y,
 /// cache offset in a block (kv), block stride in bytes (kv)}. Memory behind the last position may

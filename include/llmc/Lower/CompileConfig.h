@@ -15,10 +15,10 @@ namespace llmc {
 struct CompileConfig {
   std::string prefix = "model"; ///< C identifier in front of every public symbol.
   VectorShape vectors;
-  int64_t context = 2048;   ///< Positions of a sequence (role step) or rows of the position tables.
-  int64_t chunk = 512;      ///< Rows of one pass of prefill.
+  int64_t context = 2048; ///< Positions of a sequence (role step) or rows of the position tables.
+  int64_t chunk = 512;    ///< Rows of one pass of prefill.
   bool embedWeights = false; ///< Weights are in the object, as @<prefix>_weights_data.
-  int64_t maxTokens = 2048; ///< Rows of one call of role run: batch x length.
+  int64_t maxTokens = 2048;  ///< Rows of one call of role run: batch x length.
 
   static CompileConfig get(ModuleOp module);
   void set(ModuleOp module) const;

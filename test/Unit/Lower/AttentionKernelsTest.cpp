@@ -68,8 +68,39 @@ std::vector<double> reference(const Case &c, const float *q, Row key, Row value,
 
 constexpr double kBound = 4e-6;
 
+/// One head of one position as a cache of `element` gives it back, by the rule in the header.
+std::vector<float> throughCache(const float *row, int64_t size, Type element) {
+  std::vector<float> result(row, row + size);
+  float peak = 0;
+  for (float value : result)
+    peak = std::max(peak, std::abs(value));
+  for (float &value : result) {
+    if (element.isF16()) {
+      value = static_cast<float>(static_cast<_Float16>(value));
+    } else if (element.isBF16()) {
+      uint32_t bits = llvm::bit_cast<uint32_t>(value);
+      uint32_t low = bits & 0xffff, high = bits >> 16;
+      high += low > 0x8000 || (low == 0x8000 && high % 2 == 1);
+      value = llvm::bit_cast<float>(high << 16);
+    } else if (element.isInteger(8)) {
+      value = peak == 0 ? 0 : std::nearbyint(value * (127.0f / peak)) * (peak / 127.0f);
+    }
+  }
+  return result;
+}
+
+Type cacheElement(MLIRContext *context, StringRef name) {
+  Builder b(context);
+  return name == "f16"    ? Type(b.getF16Type())
+         : name == "bf16" ? Type(b.getBF16Type())
+         : name == "i8"   ? Type(b.getI8Type())
+                          : Type(b.getF32Type());
+}
+
 /// Fills a cache in calls of the given lengths, and checks the result of each.
-void checkCached(int64_t lanes, const Case &c, const std::vector<int64_t> &calls) {
+void checkCached(int64_t lanes, const Case &c, const std::vector<int64_t> &calls,
+                 StringRef elementName = "f32") {
+  SCOPED_TRACE(elementName.str());
   SCOPED_TRACE(::testing::Message() << c << ", " << lanes << " lanes");
   std::mt19937 random(lanes * 1000 + c.heads * 100 + c.headSize);
   KernelRunner runner(lanes);
@@ -78,6 +109,8 @@ void checkCached(int64_t lanes, const Case &c, const std::vector<int64_t> &calls
   for (int64_t rows : calls)
     total += rows;
   AttentionShape shape = makeShape(c);
+  shape.cacheElement = cacheElement(runner.builder().context(), elementName);
+  CacheLayout layout = shape.cache();
   // Queries, keys and values are views of one buffer.
   int64_t queries = c.heads * c.headSize, keys = c.kvHeads * c.headSize;
   Rows all = Rows::make(arena, total, queries + keys + c.kvHeads * c.valueSize);
@@ -87,13 +120,11 @@ void checkCached(int64_t lanes, const Case &c, const std::vector<int64_t> &calls
   Rows y = Rows::make(arena, total, c.heads * c.valueSize);
   Rows again = Rows::make(arena, total, c.heads * c.valueSize);
   shape.q = q.buffer, shape.k = k.buffer, shape.v = v.buffer, shape.y = y.buffer;
-  Kernel keyStore = getKeyStoreKernel(runner.builder(), c.kvHeads, c.headSize, shape.k);
-  Kernel valueStore =
-      getValueStoreKernel(runner.builder(), c.kvHeads, c.headSize, c.valueSize, shape.v);
+  Kernel keyStore = getKeyStoreKernel(runner.builder(), layout, shape.k);
+  Kernel valueStore = getValueStoreKernel(runner.builder(), layout, shape.v);
   Kernel attention = getCachedAttentionKernel(runner.builder(), shape);
   // Another cache of the model sits before this one in each block.
-  int64_t bytes = c.kvHeads * (c.headSize + c.valueSize) * kCacheBlock * sizeof(float);
-  int64_t stride = bytes + 192, place = 128;
+  int64_t stride = layout.blockBytes() + 192, place = 128;
   int64_t past = 0;
   for (int64_t rows : calls) {
     auto at = [&](const Rows &b) {
@@ -107,11 +138,11 @@ void checkCached(int64_t lanes, const Case &c, const std::vector<int64_t> &calls
     for (int64_t r = past; r < past + rows; ++r)
       for (int64_t h = 0; h < c.heads; ++h) {
         int64_t kvHead = h / (c.heads / c.kvHeads);
-        std::function<const float *(int64_t)> key = [&](int64_t i) {
-          return k.row(arena, i) + kvHead * c.headSize;
+        std::function<std::vector<float>(int64_t)> key = [&](int64_t i) {
+          return throughCache(k.row(arena, i) + kvHead * c.headSize, c.headSize, layout.element);
         };
-        std::function<const float *(int64_t)> value = [&](int64_t i) {
-          return v.row(arena, i) + kvHead * c.valueSize;
+        std::function<std::vector<float>(int64_t)> value = [&](int64_t i) {
+          return throughCache(v.row(arena, i) + kvHead * c.valueSize, c.valueSize, layout.element);
         };
         std::vector<double> expected =
             reference(c, q.row(arena, r) + h * c.headSize, key, value, r, past + rows, nullptr);
@@ -229,7 +260,20 @@ TEST_P(AttentionKernels, RowsCausal) {
 
 TEST_P(AttentionKernels, OneRow) { checkRows(GetParam(), {4, 2, 16, 16, false, 0, 0}, 1, 1, true); }
 
-TEST(AttentionKernelsLayout, CacheBlockBytes) {
-  EXPECT_EQ(cacheBlockBytes(4, 8), 2 * 4 * 8 * 16 * 4);
-  EXPECT_EQ(cacheBlockBytes(1, 5) % 64, 0);
+TEST_P(AttentionKernels, CachedNarrow) {
+  for (StringRef element : {"f16", "bf16", "i8"}) {
+    checkCached(GetParam(), {8, 4, 8, 8, true, 0, 0}, {21, 1, 1, 13}, element);
+    checkCached(GetParam(), {6, 2, 10, 10, true, 5, 0}, {21, 1, 30, 1}, element);
+    checkCached(GetParam(), {2, 1, 64, 64, true, 0, 2.5}, {19, 1, 18}, element);
+  }
+}
+
+TEST(AttentionKernelsLayout, BlockBytes) {
+  MLIRContext context;
+  EXPECT_EQ((CacheLayout{cacheElement(&context, "f32"), 4, 8, 8}.blockBytes()), 2 * 4 * 8 * 16 * 4);
+  EXPECT_EQ((CacheLayout{cacheElement(&context, "f16"), 4, 8, 8}.blockBytes()), 2 * 4 * 8 * 16 * 2);
+  // Codes, then a scale for each head and position of keys and of values.
+  EXPECT_EQ((CacheLayout{cacheElement(&context, "i8"), 4, 8, 8}.blockBytes()),
+            2 * 4 * 8 * 16 + 2 * 4 * 16 * 4);
+  EXPECT_EQ((CacheLayout{cacheElement(&context, "i8"), 1, 5, 5}.blockBytes()) % 64, 0);
 }
