@@ -61,11 +61,14 @@ private:
   std::vector<float> logits;
 };
 
-/// What the measurements of one number of threads share.
+/// What the measurements of one number of threads share; the artifact is mapped once for all, or
+/// its pages would count several times as resident.
 struct Setup {
-  Setup(const std::string &base, int32_t count)
-      : artifact(base), threads(count), work(readModelWork(artifact)) {}
-  Artifact artifact;
+  Setup(std::shared_ptr<const Artifact> opened, int32_t count)
+      : shared(std::move(opened)), artifact(*shared), threads(count),
+        work(readModelWork(artifact)) {}
+  std::shared_ptr<const Artifact> shared;
+  const Artifact &artifact;
   ThreadPool threads;
   ModelWork work;
 };
@@ -171,8 +174,9 @@ void addLoad(const BenchOptions &options, int32_t count) {
 void llmc::bench::benchModel(const BenchOptions &options) {
   // This tool, with the compiler in it, is not what a model costs.
   const int64_t ownResident = currentResident();
+  const auto artifact = std::make_shared<const Artifact>(options.base);
   for (const int32_t count : options.threads) {
-    const auto setup = std::make_shared<Setup>(options.base, count);
+    const auto setup = std::make_shared<Setup>(artifact, count);
     for (const ModelTest &test : options.tests) {
       if (test.kind == ModelTest::Kind::Load) {
         addLoad(options, count);
