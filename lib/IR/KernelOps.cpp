@@ -12,8 +12,8 @@ LogicalResult DotI8Op::verify() {
   int64_t bytes = cast<VectorType>(getCodes().getType()).getNumElements();
   if (bytes != 4 * lanes) // C1
     return emitOpError("expects 4 codes for each of ") << lanes << " sums, got " << bytes;
-  int64_t bound = getBoundAttr().getInt();
-  if (bound < 1 || bound > 255) // C2
-    return emitOpError("expects a bound from 1 to 255, got ") << bound;
+  int64_t bound = getBoundAttr().getInt(), largest = getSignedCodes() ? 128 : 255;
+  if (bound < 1 || bound > largest) // C2
+    return emitOpError("expects a bound from 1 to ") << largest << ", got " << bound;
   return success();
 }

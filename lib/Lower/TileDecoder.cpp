@@ -134,7 +134,10 @@ Value LinearEmitter::zeroVector(Value header, Value row) {
     return splatFloat(layout.format.constantZero());
   int64_t offset = layout.groupsPerUnit * layout.tileRows * layout.scaleBytes;
   Value zero = load(bytes, byteView, add(add(times(header, 4), offset), row));
-  return arith::UIToFPOp::create(b, floats, arith::ExtUIOp::create(b, ints, zero));
+  zero = arith::ExtUIOp::create(b, ints, zero);
+  if (plan.signedCodes)
+    zero = arith::SubIOp::create(b, zero, splatInt(128));
+  return arith::SIToFPOp::create(b, floats, zero);
 }
 
 LinearEmitter::Values LinearEmitter::zeroVectors(Value header, int64_t group) {

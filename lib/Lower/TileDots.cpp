@@ -28,6 +28,12 @@ Value LinearEmitter::quadCodes(Value block, int64_t inputs, int64_t quad, int64_
     start += layout.planeBytes(width, inputs) / (4 * layout.tileRows);
     low += width;
   }
+  if (plan.signedCodes) {
+    // Codes behind the last stay zero.
+    int64_t present = std::min<int64_t>(4, inputs - 4 * quad);
+    int64_t signs = 0x80 * kEachByte & ((int64_t(1) << (8 * present)) - 1);
+    result = arith::XOrIOp::create(b, result, splatInt(signs));
+  }
   return vector::BitCastOp::create(b, quads, result);
 }
 
@@ -43,7 +49,9 @@ Value LinearEmitter::quadInput(Value at) {
 Value LinearEmitter::dot(Value sum, Value codes, Value inputs) {
   bool isTernary = layout.format.kind == CodeFormat::Kind::Ternary;
   int64_t bound = isTernary ? 2 : (int64_t(1) << layout.format.bits) - 1;
-  return DotI8Op::create(b, sum, codes, inputs, bound);
+  if (plan.signedCodes)
+    bound = 128;
+  return DotI8Op::create(b, sum, codes, inputs, bound, plan.signedCodes);
 }
 
 // Adds the products of inputs [from, to) of a block of `inputs` inputs that starts at input

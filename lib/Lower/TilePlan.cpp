@@ -35,10 +35,13 @@ LinearPlan::LinearPlan(const LinearLayout &layout, VectorShape shape) {
   exactInputs = std::max<int64_t>(1, 256 / layout.blockSymbols) * block;
   // Quads start at chunks, so chunks must hold whole ones.
   dots = exact && !layout.sparse && shape.dot != DotKind::None && (chunk >= k || chunk % 4 == 0);
+  // Where bytes are multiplied as signed, or pairs of them must fit 16 bits.
+  signedCodes = dots && format.bits == 8 && shape.dot != DotKind::Vnni;
   wideChunks = exact && !dots && chunk > exactInputs;
   regular = layout.unit % block == 0 || layout.unit == k;
 
-  bool needsSums = format.kind != CodeFormat::Kind::Dense && !layout.sparse;
+  bool needsSums = format.kind != CodeFormat::Kind::Dense && !layout.sparse &&
+                   !(signedCodes && !format.storesZeros());
   // Sums of codes and their products with zero points are exact in f32 while below 2^24.
   constexpr int64_t kLargestProduct = 255 * 127;
   if (needsSums && dots)

@@ -30,8 +30,9 @@ void llmc::lowerDotsGeneric(Block &block) {
     Value inputs = vector::BitCastOp::create(b, type, op.getInputs());
     Value sum = op.getAcc();
     for (int64_t shift : {0, 8, 16, 24}) {
-      Value code = arith::ShRUIOp::create(b, codes, constant(shift));
-      code = arith::AndIOp::create(b, code, constant(255));
+      Value code = arith::ShLIOp::create(b, codes, constant(24 - shift));
+      code = op.getSignedCodes() ? arith::ShRSIOp::create(b, code, constant(24)).getResult()
+                                 : arith::ShRUIOp::create(b, code, constant(24)).getResult();
       Value input = arith::ShLIOp::create(b, inputs, constant(24 - shift));
       input = arith::ShRSIOp::create(b, input, constant(24));
       sum = arith::AddIOp::create(b, sum, arith::MulIOp::create(b, code, input));

@@ -2,7 +2,8 @@
 //
 // vpmaddubsw adds pairs of products in 16 bits, which saturate. As many of a chain are added there
 // as the bound on the codes lets be exact; vpmaddwd by ones widens the rest of the way. Codes whose
-// pair of products needs more than 16 bits are spread to 16 bits themselves.
+// pair of products needs more than 16 bits are spread to 16 bits themselves; signed codes give
+// their sign to the inputs.
 //
 #include "Dots.h"
 
@@ -43,8 +44,13 @@ static Value spreadProducts(ImplicitLocOpBuilder &b, DotI8Op op, const Width &wi
   Value codes = vector::BitCastOp::create(b, width.pairs, op.getCodes());
   Value inputs = vector::BitCastOp::create(b, width.pairs, op.getInputs());
   Value eight = splatInteger(b, width.pairs, 8);
-  Value even = arith::AndIOp::create(b, codes, splatInteger(b, width.pairs, 255));
-  Value odd = arith::ShRUIOp::create(b, codes, eight);
+  auto shiftRight = [&](Value value) -> Value {
+    if (op.getSignedCodes())
+      return arith::ShRSIOp::create(b, value, eight);
+    return arith::ShRUIOp::create(b, value, eight);
+  };
+  Value even = shiftRight(arith::ShLIOp::create(b, codes, eight));
+  Value odd = shiftRight(codes);
   Value evenInputs = arith::ShRSIOp::create(b, arith::ShLIOp::create(b, inputs, eight), eight);
   Value oddInputs = arith::ShRSIOp::create(b, inputs, eight);
   Value sum = callIntrinsic(b, width.sums, width.madd, {even, evenInputs});
@@ -78,11 +84,17 @@ void llmc::lowerDotsMaddubs(Block &block, int64_t lanes) {
     Width width = widthOf(op);
     ImplicitLocOpBuilder b(op.getLoc(), op);
     Value acc = op.getAcc(), result;
-    if (largestPair(op) > 32767) {
+    // Only the registers of 256 bits can take the sign of one from the other.
+    if (largestPair(op) > 32767 || (op.getSignedCodes() && lanes != 8)) {
       result = arith::AddIOp::create(b, acc, spreadProducts(b, op, width));
     } else {
       Chain chain = chains.lookup(op);
-      Value pairs = callIntrinsic(b, width.pairs, width.maddubs, {op.getCodes(), op.getInputs()});
+      Value codes = op.getCodes(), inputs = op.getInputs();
+      if (op.getSignedCodes()) {
+        inputs = callIntrinsic(b, inputs.getType(), "llvm.x86.avx2.psign.b", {inputs, codes});
+        codes = LLVM::AbsOp::create(b, codes.getType(), codes, /*is_int_min_poison=*/false);
+      }
+      Value pairs = callIntrinsic(b, width.pairs, width.maddubs, {codes, inputs});
       if (chain.pairs)
         pairs = keepOrder(b, arith::AddIOp::create(b, chain.pairs, pairs));
       chain.pairs = pairs;
@@ -100,7 +112,7 @@ void llmc::lowerDotsMaddubs(Block &block, int64_t lanes) {
       Value sums = callIntrinsic(b, width.sums, width.madd, {chain.pairs, ones});
       result = arith::AddIOp::create(b, chain.acc, sums);
     }
-    op.replaceAllUsesWith(result);
+    op.replaceAllUsesWith(keepOrder(b, result));
     op.erase();
   }
 }

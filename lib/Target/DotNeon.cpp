@@ -19,7 +19,7 @@ void llmc::lowerDotsNeon(Block &block) {
       return callIntrinsic(b, sums, "llvm.aarch64.neon.sdot", {acc, codes, op.getInputs()});
     };
     Value acc = op.getAcc(), codes = op.getCodes();
-    if (op.getBound() > 127) {
+    if (op.getBound() > 127 && !op.getSignedCodes()) {
       Value half = splatInteger(b, bytes, 64);
       Value offset = sdot(sdot(splatInteger(b, sums, 0), half), half);
       acc = arith::AddIOp::create(b, acc, offset);

@@ -9,7 +9,7 @@ using namespace llmc;
 
 void llmc::lowerDotsVnni(Block &block, int64_t lanes) {
   for (auto op : llvm::make_early_inc_range(block.getOps<DotI8Op>())) {
-    if (cast<VectorType>(op.getAcc().getType()).getNumElements() != lanes)
+    if (cast<VectorType>(op.getAcc().getType()).getNumElements() != lanes || op.getSignedCodes())
       continue;
     ImplicitLocOpBuilder b(op.getLoc(), op);
     std::string name = "llvm.x86.avx512.vpdpbusd." + std::to_string(32 * lanes);

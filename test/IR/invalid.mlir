@@ -458,6 +458,14 @@ func.func @dot_i8_bytes(%acc: vector<8xi32>, %codes: vector<8xi8>) {
 
 // -----
 
+func.func @dot_i8_signed_bound(%acc: vector<2xi32>, %codes: vector<8xi8>) {
+  // expected-error @+1 {{expects a bound from 1 to 128, got 129}}
+  %0 = llmc.dot_i8 %acc, %codes, %codes {bound = 129 : i64, signed_codes} : vector<2xi32>, vector<8xi8>
+  return
+}
+
+// -----
+
 func.func @dot_i8_bound(%acc: vector<2xi32>, %codes: vector<8xi8>) {
   // expected-error @+1 {{expects a bound from 1 to 255, got 256}}
   %0 = llmc.dot_i8 %acc, %codes, %codes {bound = 256 : i64} : vector<2xi32>, vector<8xi8>

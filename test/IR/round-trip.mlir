@@ -164,7 +164,9 @@ func.func @checks(%y: tensor<1x2x4xf32>, %e: tensor<2x4xf32>) {
 func.func @kernels(%acc: vector<8xi32>, %codes: vector<32xi8>, %inputs: vector<32xi8>) -> vector<8xi32> {
   // CHECK: llmc.dot_i8 %{{.*}}, %{{.*}}, %{{.*}} {bound = 15 : i64} : vector<8xi32>, vector<32xi8>
   %sum = llmc.dot_i8 %acc, %codes, %inputs {bound = 15 : i64} : vector<8xi32>, vector<32xi8>
-  return %sum : vector<8xi32>
+  // CHECK: llmc.dot_i8 %{{.*}}, %{{.*}}, %{{.*}} {bound = 128 : i64, signed_codes} : vector<8xi32>, vector<32xi8>
+  %both = llmc.dot_i8 %sum, %codes, %inputs {bound = 128 : i64, signed_codes} : vector<8xi32>, vector<32xi8>
+  return %both : vector<8xi32>
 }
 
 // What the dialect puts on functions and arguments.

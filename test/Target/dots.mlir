@@ -20,8 +20,10 @@
 // NEON: loop: sdot=48 stack=0 all={{[78].$}}
 
 // NODOT-NOT: sdot
-func.func @main(%x: tensor<?x?x1024xf32> {llmc.name = "x", llmc.dims = ["batch", "sequence", ""]})
+func.func @main(%ids: tensor<?x?xi64> {llmc.name = "input_ids", llmc.dims = ["batch", "sequence"]})
     -> (tensor<?x?x512xf32> {llmc.name = "y"}) attributes {llmc.role = "run"} {
+  %table = llmc.weight "table" {values = dense<0.5> : tensor<2x1024xf32>} : tensor<2x1024xf32>
+  %x = llmc.embedding %table, %ids : tensor<2x1024xf32>, tensor<?x?xi64>
   %w = llmc.weight "w"
       {codes = dense<119> : tensor<512x512xui8>, scales = dense<0.5> : tensor<512x32xf16>, zeros = dense<8> : tensor<512x32xui8>}
       : !llmc.compressed<512x1024xf32, #llmc.int<4, group = 32, scale = f16>>

@@ -7,21 +7,23 @@ include "llmc/IR/GraphOps.td"
 class VectorOf1D<Type element> : VectorOfRankAndType<[1], [element]>;
 
 def DotI8Op : LLMC_Op<"dot_i8", [Pure, AllTypesMatch<["acc", "result"]>, AllTypesMatch<["codes", "inputs"]>]> {
-  let summary = "Add products of unsigned codes and signed bytes to integers, four to a lane";
+  let summary = "Add products of codes and signed bytes to integers, four to a lane";
   let description = [{
     `result[i] = acc[i] + codes[4 i] * inputs[4 i] + ... + codes[4 i + 3] * inputs[4 i + 3]`, exact, wrapping at 32 bits. Codes
-    are unsigned and at most `bound`; inputs are signed and at least -127. What the instruction set has for it is decided in
+    are unsigned, or signed with `signed_codes`, and at most `bound` in magnitude; inputs are signed and at least -127. What the instruction set has for it is decided in
     the Target room, where a chain of these on one accumulator may be summed in 16 bits first, if `bound` lets it.
 
     * C1: codes and inputs have four elements for each of acc.
-    * C2: 1 <= bound <= 255.
+    * C2: 1 <= bound <= 255, with `signed_codes` at most 128.
 
     Example:
     ```mlir
     %sum = llmc.dot_i8 %acc, %codes, %inputs {bound = 15 : i64} : vector<8xi32>, vector<32xi8>
+    %both = llmc.dot_i8 %sum, %codes, %inputs {bound = 128 : i64, signed_codes} : vector<8xi32>, vector<32xi8>
     ```
   }];
-  let arguments = (ins VectorOf1D<I32>:$acc, VectorOf1D<I8>:$codes, VectorOf1D<I8>:$inputs, I64Attr:$bound);
+  let arguments = (ins VectorOf1D<I32>:$acc, VectorOf1D<I8>:$codes, VectorOf1D<I8>:$inputs, I64Attr:$bound,
+                       UnitAttr:$signed_codes);
   let results = (outs VectorOf1D<I32>:$result);
   let assemblyFormat = "$acc `,` $codes `,` $inputs attr-dict `:` type($acc) `,` type($codes)";
   let hasVerifier = 1;

@@ -16,7 +16,7 @@ namespace {
 constexpr int64_t kDots = 40;
 
 // One accumulator through a chain of dots: start in the arena, then inputs; codes are the weights.
-CompiledKernel makeChain(int64_t lanes, int64_t bound) {
+CompiledKernel makeChain(int64_t lanes, int64_t bound, bool isSigned) {
   return CompiledKernel({lanes, 16}, [&](KernelBuilder &builder) {
     return builder.getOrCreate("chain", 0, 0, [&](ImplicitLocOpBuilder &b, KernelFrame &frame) {
       auto sums = VectorType::get({lanes}, b.getI32Type());
@@ -28,22 +28,22 @@ CompiledKernel makeChain(int64_t lanes, int64_t bound) {
         Value at = indexConstant(b, 4 * lanes * i), after = indexConstant(b, 4 * lanes * (i + 1));
         Value codes = vector::LoadOp::create(b, bytes, frame.weights, ValueRange{at});
         Value inputs = vector::LoadOp::create(b, bytes, frame.arena, ValueRange{after});
-        sum = DotI8Op::create(b, sum, codes, inputs, bound);
+        sum = DotI8Op::create(b, sum, codes, inputs, bound, isSigned);
       }
       vector::StoreOp::create(b, sum, words, ValueRange{zero});
     });
   });
 }
 
-TEST(Dots, ExactUpToTheirBound) {
+void checkDots(ArrayRef<int64_t> bounds, bool isSigned) {
   std::mt19937 random(1);
   for (int64_t lanes : {4, 8, 16})
-    for (int64_t bound : {1, 2, 3, 7, 15, 31, 63, 127, 128, 129, 255}) {
-      CompiledKernel chain = makeChain(lanes, bound);
+    for (int64_t bound : bounds) {
+      CompiledKernel chain = makeChain(lanes, bound, isSigned);
       // Extremes of either sign, then random values.
       for (int trial = 0; trial < 4; ++trial) {
         std::vector<int8_t> arena(4 * lanes * (kDots + 1));
-        std::vector<uint8_t> codes(4 * lanes * kDots);
+        std::vector<uint8_t> codes(4 * lanes * kDots); // Or int8_t.
         std::vector<int32_t> want(lanes), got(lanes);
         for (int64_t lane = 0; lane < lanes; ++lane)
           want[lane] = static_cast<int32_t>(random() % 1000) - 500;
@@ -51,9 +51,14 @@ TEST(Dots, ExactUpToTheirBound) {
         for (size_t i = 0; i < codes.size(); ++i) {
           bool extreme = trial < 2;
           int input = extreme ? (trial ? -127 : 127) : static_cast<int>(random() % 255) - 127;
-          codes[i] = extreme ? bound : random() % (bound + 1);
+          int64_t code = extreme ? bound : random() % (bound + 1);
+          if (isSigned && (extreme || random() % 2))
+            code = -code;
+          if (isSigned && code > 127)
+            code = 127;
+          codes[i] = static_cast<uint8_t>(code);
           arena[4 * lanes + i] = static_cast<int8_t>(input);
-          want[i / 4 % lanes] += codes[i] * input;
+          want[i / 4 % lanes] += code * input;
         }
         chain.run(reinterpret_cast<char *>(arena.data()),
                   reinterpret_cast<const char *>(codes.data()), 1, 1, 0, {});
@@ -62,5 +67,11 @@ TEST(Dots, ExactUpToTheirBound) {
       }
     }
 }
+
+TEST(Dots, ExactUpToTheirBound) {
+  checkDots({1, 2, 3, 7, 15, 31, 63, 127, 128, 129, 255}, /*isSigned=*/false);
+}
+
+TEST(Dots, SignedCodes) { checkDots({1, 64, 127, 128}, /*isSigned=*/true); }
 
 } // namespace
