@@ -1,7 +1,7 @@
 //===- TileAttention.cpp - attention over blocks of keys --------------------------------===//
 //
-// One loop for both kernels: a tile of a few queries that share a key/value head runs over blocks
-// of 16 keys with a running maximum and sum.
+// One loop for both kernels: a tile of a few queries that share a key/value head runs over 64 keys
+// at a time (four blocks) with a running maximum and sum.
 //
 #include "TileAttention.h"
 
@@ -40,7 +40,7 @@ AttentionEmitter::AttentionEmitter(ImplicitLocOpBuilder &b, KernelFrame &frame,
     y = viewRows(b, frame.arena, offsets.back());
     length = total = frame.sequence;
   }
-  int64_t bytes = TileSizes(vectors, group).full * kCacheBlock * sizeof(float);
+  int64_t bytes = TileSizes(vectors, group).full * kStepKeys * sizeof(float);
   probabilities = viewRows(b, frame.arena, frame.scratch);
   sums = viewRows(b, frame.arena, addIndex(b, frame.scratch, bytes));
 }
@@ -101,54 +101,22 @@ void AttentionEmitter::emitTile(const Tile &tile) {
   // Of each query the maximum (a scalar) and the sum of each lane.
   SmallVector<Value> state(queries, floatConstant(b, kLowest));
   state.append(queries, l.constant(0.0));
-  state = forLoop(b, firstBlock, lastBlock, 1, state, [&](Value block, ValueRange carried) {
-    Value start = mulIndex(b, block, kCacheBlock);
-    SmallVector<Value> scores = cached ? cachedScores(tile, block) : rowScores(tile, start);
-    SmallVector<Value> peaks, totals, corrections;
-    for (int64_t part = 0; part < parts; ++part)
-      for (auto [i, visible] : llvm::enumerate(visibleLanes(tile, start, part))) {
-        Value &score = scores[i * parts + part];
-        score = arith::MulFOp::create(b, score, l.constant(shape.scale));
-        if (shape.softcap != 0.0) {
-          Value ratio = arith::DivFOp::create(b, score, l.constant(shape.softcap));
-          score = arith::MulFOp::create(b, emitTanh(b, ratio), l.constant(shape.softcap));
-        }
-        Value hidden = l.constant(-std::numeric_limits<double>::infinity());
-        score = arith::SelectOp::create(b, visible, score, hidden);
-      }
-    SmallVector<Value> valueScales;
-    if (cached && cache.scaled())
-      for (int64_t part = 0; part < parts; ++part)
-        valueScales.push_back(cacheScales(tile, block, part, /*keys=*/false));
-    for (int64_t i = 0; i < queries; ++i) {
-      ArrayRef<Value> own = ArrayRef(scores).slice(i * parts, parts);
-      Value highest = own[0];
-      for (Value score : own.drop_front())
-        highest = l.max(score, highest);
-      Value peak = l.max(l.foldMax(highest), carried[i]);
-      Value peakLanes = l.splat(peak);
-      Value change = arith::SubFOp::create(b, l.splat(carried[i]), peakLanes);
-      Value correction = emitExp(b, change);
-      Value sum = arith::MulFOp::create(b, carried[queries + i], correction);
-      for (auto [part, score] : llvm::enumerate(own)) {
-        Value power = emitExp(b, arith::SubFOp::create(b, score, peakLanes));
-        Value at = indexConstant(b, i * kCacheBlock + part * l.lanes);
-        Value weight = power;
-        if (cached && cache.scaled())
-          weight = arith::MulFOp::create(b, power, valueScales[part]);
-        l.store(weight, probabilities, at, l.lanes);
-        sum = l.add(sum, power);
-      }
-      peaks.push_back(peak);
-      totals.push_back(sum);
-      corrections.push_back(correction);
-    }
-    Value left = arith::SubIOp::create(b, end, start);
-    Value count = arith::MinUIOp::create(b, left, indexConstant(b, kCacheBlock));
-    accumulate(tile, block, count, corrections);
-    peaks.append(totals);
-    return peaks;
-  });
+  state =
+      forLoop(b, firstBlock, lastBlock, kStepBlocks, state, [&](Value block, ValueRange carried) {
+        Value left = arith::SubIOp::create(b, lastBlock, block);
+        Value blocks = arith::MinUIOp::create(b, left, indexConstant(b, kStepBlocks));
+        SmallVector<Value> peaks = storeScores(tile, block, blocks);
+        for (int64_t i = 0; i < queries; ++i)
+          peaks[i] = l.max(l.foldMax(peaks[i]), carried[i]);
+        SmallVector<Value> corrections = correct(carried.take_front(queries), peaks);
+        SmallVector<Value> totals;
+        for (int64_t i = 0; i < queries; ++i)
+          totals.push_back(arith::MulFOp::create(b, carried[queries + i], corrections[i]));
+        totals = exponentiate(tile, block, blocks, peaks, totals);
+        accumulate(tile, block, end, corrections);
+        peaks.append(totals);
+        return peaks;
+      });
 
   for (int64_t i = 0; i < queries; ++i) {
     Value sum = l.splat(l.foldSum(state[queries + i]));
@@ -162,22 +130,78 @@ void AttentionEmitter::emitTile(const Tile &tile) {
   }
 }
 
-/// Adds `count` values, weighted by the stored probabilities, to the sums.
-void AttentionEmitter::accumulate(const Tile &tile, Value block, Value count,
+/// Scores of `blocks` blocks of keys, scaled and masked, to the scratch; returns the maximum of
+/// each query in every lane of its own.
+SmallVector<Value> AttentionEmitter::storeScores(const Tile &tile, Value firstBlock, Value blocks) {
+  int64_t queries = tile.query.size();
+  SmallVector<Value> init(queries, l.constant(kLowest));
+  return forLoop(b, indexConstant(b, 0), blocks, 1, init, [&](Value j, ValueRange carried) {
+    Value block = addIndex(b, firstBlock, j), start = mulIndex(b, block, kCacheBlock);
+    Value place = mulIndex(b, j, kCacheBlock);
+    SmallVector<Value> scores = cached ? cachedScores(tile, block) : rowScores(tile, start);
+    SmallVector<Value> peaks(carried.begin(), carried.end());
+    for (int64_t part = 0; part < parts; ++part)
+      for (auto [i, visible] : llvm::enumerate(visibleLanes(tile, start, part))) {
+        Value score = arith::MulFOp::create(b, scores[i * parts + part], l.constant(shape.scale));
+        if (shape.softcap != 0.0) {
+          Value ratio = arith::DivFOp::create(b, score, l.constant(shape.softcap));
+          score = arith::MulFOp::create(b, emitTanh(b, ratio), l.constant(shape.softcap));
+        }
+        Value hidden = l.constant(-std::numeric_limits<double>::infinity());
+        score = arith::SelectOp::create(b, visible, score, hidden);
+        l.store(score, probabilities, addIndex(b, place, i * kStepKeys + part * l.lanes), l.lanes);
+        peaks[i] = l.max(score, peaks[i]);
+      }
+    return peaks;
+  });
+}
+
+/// exp(before - after) of each query, in every lane: one exponential for up to `lanes` queries.
+SmallVector<Value> AttentionEmitter::correct(ValueRange before, ArrayRef<Value> after) {
+  SmallVector<Value> result;
+  Value changes = l.constant(0.0);
+  for (auto [i, pair] : llvm::enumerate(llvm::zip(before, after))) {
+    auto [old, now] = pair;
+    Value change = arith::SubFOp::create(b, old, now);
+    changes = vector::InsertOp::create(b, change, changes, i);
+  }
+  Value powers = emitExp(b, changes);
+  for (size_t i = 0; i < after.size(); ++i)
+    result.push_back(l.splat(vector::ExtractOp::create(b, powers, i)));
+  return result;
+}
+
+/// Scores in the scratch become probabilities, times the scale of their value where the cache has
+/// scales; returns the sums of each lane added to `totals`.
+SmallVector<Value> AttentionEmitter::exponentiate(const Tile &tile, Value firstBlock, Value blocks,
+                                                  ArrayRef<Value> peaks, ValueRange totals) {
+  Value zero = indexConstant(b, 0), keys = mulIndex(b, blocks, kCacheBlock);
+  SmallVector<Value> result;
+  // One vector at a time, so that the constants of the exponential stay in registers.
+  for (auto [i, peak] : llvm::enumerate(peaks)) {
+    Value peakLanes = l.splat(peak), row = indexConstant(b, i * kStepKeys);
+    auto body = [&](Value key, ValueRange carried) -> SmallVector<Value> {
+      Value at = addIndex(b, row, key);
+      Value score = l.load(probabilities, at, l.lanes);
+      Value power = emitExp(b, arith::SubFOp::create(b, score, peakLanes));
+      Value sum = l.add(carried[0], power);
+      if (cached && cache.scaled()) {
+        Value block = addIndex(b, firstBlock, divIndex(b, key, kCacheBlock));
+        Value scale = cacheScales(tile, block, remIndex(b, key, kCacheBlock), /*keys=*/false);
+        power = arith::MulFOp::create(b, power, scale);
+      }
+      l.store(power, probabilities, at, l.lanes);
+      return {sum};
+    };
+    result.push_back(forLoop(b, zero, keys, l.lanes, ValueRange(totals[i]), body)[0]);
+  }
+  return result;
+}
+
+/// Adds the values of the keys from a block on, up to `end`, weighted by the stored probabilities.
+void AttentionEmitter::accumulate(const Tile &tile, Value block, Value end,
                                   ArrayRef<Value> corrections) {
   int64_t queries = tile.query.size(), columns = paddedValues() / l.lanes;
-  Value values, pitch;
-  if (cached) {
-    Value behind = mulIndex(b, tile.kvHead, shape.valueSize * kCacheBlock);
-    values = divIndex(b, cacheBytes(block), cache.elementBytes());
-    values = addIndex(b, addIndex(b, values, cache.valuesAt()), behind);
-    pitch = indexConstant(b, shape.valueSize);
-  } else {
-    Value line =
-        addIndex(b, arith::MulIOp::create(b, tile.batch, total), mulIndex(b, block, kCacheBlock));
-    values = rowIndex(b, line, shape.v, mulIndex(b, tile.kvHead, shape.valueSize));
-    pitch = indexConstant(b, shape.v.stride);
-  }
   int64_t width = std::clamp<int64_t>(vectors.registers / 2 / queries, 1, columns);
   int64_t tail = shape.valueSize - (columns - 1) * l.lanes;
   // The last group of columns may be short, and its last vector too.
@@ -185,40 +209,65 @@ void AttentionEmitter::accumulate(const Tile &tile, Value block, Value count,
   if (groups > 0)
     forLoop(b, indexConstant(b, 0), indexConstant(b, groups * width * l.lanes), width * l.lanes,
             [&](Value column) {
-              accumulatePart(corrections, column, width, l.lanes, values, pitch, count);
+              accumulatePart(tile, corrections, column, width, l.lanes, block, end);
             });
-  accumulatePart(corrections, indexConstant(b, groups * width * l.lanes), columns - groups * width,
-                 tail, values, pitch, count);
+  accumulatePart(tile, corrections, indexConstant(b, groups * width * l.lanes),
+                 columns - groups * width, tail, block, end);
+}
+
+/// The first value of a block, and the distance to that of the next key.
+std::pair<Value, Value> AttentionEmitter::valueRows(const Tile &tile, Value block) {
+  if (cached) {
+    Value values = divIndex(b, cacheBytes(block), cache.elementBytes());
+    values = addIndex(b, addIndex(b, values, cache.valuesAt()),
+                      mulIndex(b, tile.kvHead, shape.valueSize * kCacheBlock));
+    return {values, indexConstant(b, shape.valueSize)};
+  }
+  Value line =
+      addIndex(b, arith::MulIOp::create(b, tile.batch, total), mulIndex(b, block, kCacheBlock));
+  return {rowIndex(b, line, shape.v, mulIndex(b, tile.kvHead, shape.valueSize)),
+          indexConstant(b, shape.v.stride)};
 }
 
 /// The same for `vectors` vectors from `column` on, the last of them `last` lanes wide.
-void AttentionEmitter::accumulatePart(ArrayRef<Value> corrections, Value column, int64_t vectors,
-                                      int64_t last, Value values, Value pitch, Value count) {
+void AttentionEmitter::accumulatePart(const Tile &tile, ArrayRef<Value> corrections, Value column,
+                                      int64_t vectors, int64_t last, Value firstBlock, Value end) {
   int64_t queries = corrections.size();
-  SmallVector<Value> places, carried;
+  SmallVector<Value> places, sumsSoFar;
   for (int64_t i = 0; i < queries; ++i)
     for (int64_t j = 0; j < vectors; ++j) {
       places.push_back(addIndex(b, column, i * paddedValues() + j * l.lanes));
       Value sum = l.load(sums, places.back(), l.lanes);
-      carried.push_back(arith::MulFOp::create(b, sum, corrections[i]));
+      sumsSoFar.push_back(arith::MulFOp::create(b, sum, corrections[i]));
     }
-  Value first = addIndex(b, values, column);
-  carried = forLoop(b, indexConstant(b, 0), count, 1, carried, [&](Value key, ValueRange before) {
-    Value at = addIndex(b, first, arith::MulIOp::create(b, key, pitch));
-    SmallVector<Value> next, row;
-    for (int64_t j = 0; j < vectors; ++j) {
-      Value from = addIndex(b, at, j * l.lanes);
-      int64_t columns = j + 1 < vectors ? l.lanes : last;
-      row.push_back(cached ? loadCached(from, columns) : l.load(v, from, columns));
-    }
-    for (int64_t i = 0; i < queries; ++i) {
-      Value weight = l.loadSplat(probabilities, addIndex(b, key, i * kCacheBlock));
-      for (int64_t j = 0; j < vectors; ++j)
-        next.push_back(vector::FMAOp::create(b, weight, row[j], before[i * vectors + j]));
-    }
-    return next;
-  });
-  for (auto [place, sum] : llvm::zip(places, carried))
+  Value firstKey = mulIndex(b, firstBlock, kCacheBlock);
+  Value keys = arith::MinUIOp::create(b, arith::SubIOp::create(b, end, firstKey),
+                                      indexConstant(b, kStepKeys));
+  auto perBlock = [&](Value start, ValueRange before) {
+    auto [values, pitch] =
+        valueRows(tile, addIndex(b, firstBlock, divIndex(b, start, kCacheBlock)));
+    Value count = arith::MinUIOp::create(b, arith::SubIOp::create(b, keys, start),
+                                         indexConstant(b, kCacheBlock));
+    Value first = addIndex(b, values, column), step = pitch;
+    return forLoop(b, indexConstant(b, 0), count, 1, before, [&](Value key, ValueRange carried) {
+      Value at = addIndex(b, first, arith::MulIOp::create(b, key, step));
+      SmallVector<Value> next, row;
+      for (int64_t j = 0; j < vectors; ++j) {
+        Value from = addIndex(b, at, j * l.lanes);
+        int64_t columns = j + 1 < vectors ? l.lanes : last;
+        row.push_back(cached ? loadCached(from, columns) : l.load(v, from, columns));
+      }
+      Value place = addIndex(b, start, key);
+      for (int64_t i = 0; i < queries; ++i) {
+        Value weight = l.loadSplat(probabilities, addIndex(b, place, i * kStepKeys));
+        for (int64_t j = 0; j < vectors; ++j)
+          next.push_back(vector::FMAOp::create(b, weight, row[j], carried[i * vectors + j]));
+      }
+      return next;
+    });
+  };
+  sumsSoFar = forLoop(b, indexConstant(b, 0), keys, kCacheBlock, sumsSoFar, perBlock);
+  for (auto [place, sum] : llvm::zip(places, sumsSoFar))
     l.store(sum, sums, place, l.lanes);
 }
 
@@ -234,7 +283,7 @@ static std::string attentionName(std::string operation, const AttentionShape &s)
 static int64_t scratchBytes(VectorShape vectors, const AttentionShape &shape) {
   int64_t padded = (shape.valueSize + vectors.lanes - 1) / vectors.lanes * vectors.lanes;
   int64_t queries = TileSizes(vectors, shape.heads / shape.kvHeads).full;
-  int64_t bytes = queries * (kCacheBlock + padded) * sizeof(float);
+  int64_t bytes = queries * (kStepKeys + padded) * sizeof(float);
   return (bytes + 63) / 64 * 64;
 }
 

@@ -14,6 +14,10 @@
 
 namespace llmc {
 
+/// Keys between two corrections of the running sums: four blocks, so that maxima across lanes and
+/// corrections cost little beside the products.
+constexpr int64_t kStepBlocks = 4, kStepKeys = kStepBlocks * kCacheBlock;
+
 /// How many queries a tile holds: `full` ones, and where they do not cover the queries of a
 /// key/value head, `rest`. The choice never depends on the number of threads.
 struct TileSizes {
@@ -54,15 +58,20 @@ private:
   /// `lanes` vectors to one: lane i holds the sum of vector i.
   Value sumEach(SmallVector<Value> vectors);
   SmallVector<Value> visibleLanes(const Tile &tile, Value start, int64_t part);
-  void accumulate(const Tile &tile, Value block, Value start, ArrayRef<Value> corrections);
-  void accumulatePart(ArrayRef<Value> corrections, Value column, int64_t vectors, int64_t last,
-                      Value values, Value pitch, Value count);
+  SmallVector<Value> storeScores(const Tile &tile, Value firstBlock, Value blocks);
+  SmallVector<Value> correct(ValueRange before, ArrayRef<Value> after);
+  SmallVector<Value> exponentiate(const Tile &tile, Value firstBlock, Value blocks,
+                                  ArrayRef<Value> peaks, ValueRange totals);
+  void accumulate(const Tile &tile, Value block, Value end, ArrayRef<Value> corrections);
+  void accumulatePart(const Tile &tile, ArrayRef<Value> corrections, Value column, int64_t vectors,
+                      int64_t last, Value firstBlock, Value end);
+  std::pair<Value, Value> valueRows(const Tile &tile, Value block);
   /// Bytes in front of this cache's part of a block.
   Value cacheBytes(Value block);
   /// The first `count` elements at an index of the cache, as f32 without their scale.
   Value loadCached(Value at, int64_t count);
-  /// Scales of `lanes` positions of a block, of keys or values.
-  Value cacheScales(const Tile &tile, Value block, int64_t part, bool keys);
+  /// Scales of `lanes` positions of a block from `place` on, of keys or values.
+  Value cacheScales(const Tile &tile, Value block, Value place, bool keys);
 
   ImplicitLocOpBuilder &b;
   KernelFrame &frame;

@@ -75,34 +75,40 @@ Value AttentionEmitter::loadCached(Value at, int64_t count) {
   return arith::SIToFPOp::create(b, l.type(), wide);
 }
 
-Value AttentionEmitter::cacheScales(const Tile &tile, Value block, int64_t part, bool keys) {
+Value AttentionEmitter::cacheScales(const Tile &tile, Value block, Value place, bool keys) {
   Value at = addIndex(b, cacheBytes(block), keys ? cache.scalesAt() : cache.valueScalesAt());
   at = addIndex(b, divIndex(b, at, 4), mulIndex(b, tile.kvHead, kCacheBlock));
-  return l.load(scales, addIndex(b, at, part * l.lanes), l.lanes);
+  return l.load(scales, addIndex(b, at, place), l.lanes);
 }
 
 SmallVector<Value> AttentionEmitter::cachedScores(const Tile &tile, Value block) {
   Value keys = addIndex(b, divIndex(b, cacheBytes(block), cache.elementBytes()),
                         mulIndex(b, tile.kvHead, shape.headSize * kCacheBlock));
+  // The loop counts by the place in the keys and carries the column of the queries, so that both
+  // address memory as they are.
   SmallVector<Value> init(tile.query.size() * parts, l.constant(0.0));
+  init.push_back(indexConstant(b, 0));
+  Value last = addIndex(b, keys, shape.headSize * kCacheBlock);
   SmallVector<Value> scores =
-      forLoop(b, indexConstant(b, 0), indexConstant(b, shape.headSize), 1, init,
-              [&](Value d, ValueRange carried) {
-                SmallVector<Value> columns, next;
-                Value at = addIndex(b, keys, mulIndex(b, d, kCacheBlock));
-                for (int64_t part = 0; part < parts; ++part)
-                  columns.push_back(loadCached(addIndex(b, at, part * l.lanes), l.lanes));
-                for (auto [i, query] : llvm::enumerate(tile.query)) {
-                  Value element = l.loadSplat(q, addIndex(b, query, d));
-                  for (int64_t part = 0; part < parts; ++part)
-                    next.push_back(vector::FMAOp::create(b, element, columns[part],
-                                                         carried[i * parts + part]));
-                }
-                return next;
-              });
+      forLoop(b, keys, last, kCacheBlock, init, [&](Value at, ValueRange carried) {
+        SmallVector<Value> columns, next;
+        Value d = carried.back();
+        for (int64_t part = 0; part < parts; ++part)
+          columns.push_back(loadCached(addIndex(b, at, part * l.lanes), l.lanes));
+        for (auto [i, query] : llvm::enumerate(tile.query)) {
+          Value element = l.loadSplat(q, addIndex(b, query, d));
+          for (int64_t part = 0; part < parts; ++part)
+            next.push_back(
+                vector::FMAOp::create(b, element, columns[part], carried[i * parts + part]));
+        }
+        next.push_back(addIndex(b, d, 1));
+        return next;
+      });
+  scores.pop_back();
   if (cache.scaled())
     for (int64_t part = 0; part < parts; ++part) {
-      Value scale = cacheScales(tile, block, part, /*keys=*/true);
+      Value place = indexConstant(b, part * l.lanes);
+      Value scale = cacheScales(tile, block, place, /*keys=*/true);
       for (size_t i = 0; i < tile.query.size(); ++i) {
         Value &score = scores[i * parts + part];
         score = arith::MulFOp::create(b, score, scale);

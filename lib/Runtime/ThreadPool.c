@@ -73,14 +73,17 @@ static void raiseEvent(Event *event) {
 }
 
 static void awaitEvent(Event *event, uint32_t seen, int32_t batches) {
-  const int64_t begin = nanoseconds();
+  int64_t begin = 0; /* read behind the first batch: most waits are over by then */
   for (int32_t batch = 0; batch < batches; ++batch) {
     for (int32_t i = 0; i < SpinBatch; ++i) {
       if (__atomic_load_n(&event->epoch, __ATOMIC_ACQUIRE) != seen)
         return;
       relax();
     }
-    if (nanoseconds() - begin > SpinNanoseconds)
+    const int64_t now = nanoseconds();
+    if (batch == 0)
+      begin = now;
+    else if (now - begin > SpinNanoseconds)
       break;
   }
   __atomic_add_fetch(&event->sleepers, 1, __ATOMIC_SEQ_CST);
