@@ -70,6 +70,17 @@ def spread(values):
     return (max(values) - min(values)) / statistics.median(values)
 
 
+def warn(test, threads, runs, records):
+    """The bounds are those of llmc-bench."""
+    what = f"peers: warning: {test} with {threads} threads"
+    busy = max(run["others_busy"] for run in runs)
+    if busy > 0.1:
+        print(f"{what}: other processes kept {busy:.2f} processors busy", file=sys.stderr)
+    wide = [record["engine"] for record in records if record["spread"] > 0.1]
+    if wide:
+        print(f"{what}: rounds spread over more than 10 %: {', '.join(wide)}", file=sys.stderr)
+
+
 def measure_test(options, threads, test, peers):
     """One record per engine, llmc first."""
     runs, rates = [], {peer.name: [] for peer in peers}
@@ -89,6 +100,7 @@ def measure_test(options, threads, test, peers):
         records.append({"test": test, "threads": threads, "engine": peer.name, "version": peer.version,
                         "file": peer.path, "tokens_per_s": statistics.median(found), "spread": spread(found),
                         "best": max(found), "llmc_ratio": ratio, "llmc_ratio_best": max(own) / max(found)})
+    warn(test, threads, runs, records)
     return records
 
 

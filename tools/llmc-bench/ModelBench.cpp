@@ -89,7 +89,8 @@ void fillCounters(benchmark::UserCounters &counters, const ModelTest &test, cons
   const double count = static_cast<double>(test.count);
   counters["tokens_per_s"] = count / seconds;
   counters["read_limit_bytes_per_s"] = limits.bytesPerSecond;
-  if (test.kind == ModelTest::Kind::Decode) {
+  // Weights that are linked into the code have no file that says what is read.
+  if (test.kind == ModelTest::Kind::Decode && setup.work.weightBytes > 0) {
     // The cache grows by one position for each token.
     const double bytes = setup.work.bytesPerToken(static_cast<double>(test.depth) + count / 2);
     counters["bytes_per_token"] = bytes;

@@ -24,7 +24,7 @@ struct Products {
 };
 
 struct ModelWork {
-  double weightBytes = 0; ///< read for each decoded token
+  double weightBytes = 0; ///< read for each decoded token; 0: not known
   double cacheBytes = 0;  ///< of one position
   Products body;          ///< for each position
   Products logits;        ///< for each position whose logits are wanted
