@@ -114,13 +114,13 @@ void LinearPlan::planDots(const LinearLayout &layout, VectorShape shape) {
   }
   panelStep = panelInputs;
   stepInputs = ceilDiv(32, block) * block;
-  // 16-bit sums are short lived, so they leave room for operands; 32-bit sums of a large register
-  // file hide the latency of the dot product.
-  bool large = shape.registers >= 32;
-  rowBlock = shape.dot == DotKind::Maddubs ? 4 : 6;
-  vectorBlock = std::min<int64_t>(vectors, large ? 4 : 2);
-  stepQuads = shape.dot == DotKind::Maddubs ? 8 : large ? 2 : 4;
-  sumSets = large && vectors < 8 ? 2 : 1;
+  // Sums of 16 bits leave few registers for operands. Sums of 32 bits in a large register file hide
+  // the latency of the dot product: 24 of them, or two for each vector of a row.
+  bool large = shape.registers >= 32, pairs = shape.dot == DotKind::Maddubs;
+  rowBlock = pairs ? 4 : 6;
+  vectorBlock = std::min<int64_t>(vectors, large && !pairs ? 4 : 2);
+  stepQuads = pairs ? 8 : large ? 2 : 4;
+  sumSets = large && !pairs && vectors < 8 ? 2 : 1;
 }
 
 //===----------------------------------------------------------------------===//
