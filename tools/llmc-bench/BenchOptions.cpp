@@ -29,7 +29,8 @@ machine: the limits
   clock     of one core, by a chain of additions
 
 kernels: what linears alone make of them, format by format
-  A chain of matrices [N, K] and [K, N] with random weights is compiled and run as a model is. GB/s are of packed weights, GOPS two for each weight and row.
+  A chain of matrices [N, K] and [K, N] with random weights is compiled and run as a model is. GB/s
+  are of packed weights, GOPS two for each weight and row.
 
 model: what a compiled model makes of them
   BASE is what was given to llmc-compile -o. Ids are pseudo-random, the same each time.
@@ -49,20 +50,23 @@ Options
   --threads=1,2         numbers of threads, one row each. Default: 1 and all processors
   --tests=pp512,tg128   model: default load,pp128,pp512,tg128,tg128@1024,tg128@4096, without those
                         that the context does not hold; without a cache: run1,run512
-  --formats=NAME,...    kernels: as llmc-compile --explain names them: f32, int4-g32, int4-g128-i8token,
-                        int8-row-sym-i8token, ternary-i8token, nm2x4-int4-g128; i8group: activations
-                        per group. Default: f32,int8-row-i8token,int4-g128,int4-g128-i8token
+  --formats=NAME,...    kernels: as llmc-compile --explain names them: f32, int4-g32, int4-g128,
+                        int4-g128-i8token, int8-row-sym-i8token, ternary-i8token, nm2x4-int4-g128;
+                        i8group: activations per group. Default: f32,int8-row-i8token,int4-g128,
+                        int4-g128-i8token
   --shapes=KxN,...      kernels: inputs x outputs of the first matrix. Default: 2048x5632
   --rows=1,512          kernels: rows of activations. Default: 1,512
   --cpu=NAME            kernels: what to compile for, as llmc-compile. Default: native
-  --weights=MIB         kernels: packed weights of a chain, at least. Default: for up to 8 rows half of
-                        --read-size, as reading them is the work; else one pair of matrices
+  --weights=MIB         kernels: packed weights of a chain, at least. Default: for up to 8 rows half
+                        of --read-size, as reading them is the work; else one pair of matrices
   --peers=ENGINE:FILE,...
                         model: the same tests through other engines, interleaved with llmc, and the
-                        ratios. ENGINE is llama.cpp (FILE.gguf), onnxruntime or openvino (FILE.onnx).
+                        ratios. ENGINE is llama.cpp (FILE.gguf), onnxruntime or openvino
+                        (FILE.onnx).
                         Runs python/bench/peers.py of the source tree with $LLMC_PYTHON or python3;
                         an engine that is not installed is named and left out
-  --repetitions=N       default: 5. The table has the median and the spread (largest - least) / median
+  --repetitions=N       default: 5. The table has the median and the spread, (largest - least) /
+                        median
   --min-time=SECONDS    a repetition runs the test so long, at least twice, and counts the fastest.
                         Default: 0.5
   --read-size=MIB       buffer that the read bandwidth is measured with. Default: eight times the
