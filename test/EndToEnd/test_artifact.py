@@ -60,7 +60,9 @@ def test_embedded_weights(way, tmp_path):
     assert out.stdout == expected
 
 
-@pytest.mark.parametrize("flags", [(), ("--rtn-quantize=bits=4 group=32",), ("--ternarize",)])
+@pytest.mark.parametrize("flags", [(), ("--rtn-quantize=bits=4 group=32",), ("--ternarize",),
+                                   ("--rtn-quantize=bits=4 group=32 activations=i8-token",),
+                                   ("--rtn-quantize=bits=8 group=0 activations=i8-token",)])
 def test_aarch64_generates_the_same(way, tmp_path, flags):
     library = BUILD / "lib" / "aarch64-linux-gnu" / "libllmcrt.a"
     if not (shutil.which("qemu-aarch64") and shutil.which("aarch64-linux-gnu-gcc") and library.exists()):
