@@ -80,7 +80,8 @@ LogicalResult llmc::verifyFiniteValues(WeightOp weight, ArrayRef<float> values) 
   return success();
 }
 
-AsmResourceBlob llmc::allocateBlob(size_t bytes) {
+/// As allocateBlob; `onFile` says whether the memory is a file's.
+static AsmResourceBlob allocate(size_t bytes, bool &onFile) {
   constexpr size_t kAlign = 64;
   size_t mapped = std::max<size_t>(bytes, 1);
   const char *folder = std::getenv("TMPDIR");
@@ -94,7 +95,8 @@ AsmResourceBlob llmc::allocateBlob(size_t bytes) {
       data = mmap(nullptr, mapped, PROT_READ | PROT_WRITE, MAP_SHARED, file, 0);
     close(file);
   }
-  if (data == MAP_FAILED)
+  onFile = data != MAP_FAILED;
+  if (!onFile)
     data = mmap(nullptr, mapped, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
   if (data == MAP_FAILED)
     llvm::report_fatal_error("out of memory for weight data", /*gen_crash_diag=*/false);
@@ -103,14 +105,23 @@ AsmResourceBlob llmc::allocateBlob(size_t bytes) {
                          /*dataIsMutable=*/true);
 }
 
+AsmResourceBlob llmc::allocateBlob(size_t bytes) {
+  bool onFile;
+  return allocate(bytes, onFile);
+}
+
 ElementsAttr llmc::makeResource(RankedTensorType type, StringRef key, AsmResourceBlob blob) {
   return DenseResourceElementsAttr::get(type, key, std::move(blob));
 }
 
 ElementsAttr llmc::makeResource(RankedTensorType type, StringRef key, ArrayRef<char> data) {
-  AsmResourceBlob blob = allocateBlob(data.size());
+  bool onFile;
+  AsmResourceBlob blob = allocate(data.size(), onFile);
   if (!data.empty())
     std::memcpy(blob.getMutableData().data(), data.data(), data.size());
+  // The file keeps the bytes; without this a pass over a large model would hold all it has made.
+  if (onFile && !data.empty())
+    madvise(blob.getMutableData().data(), data.size(), MADV_DONTNEED);
   return makeResource(type, key, std::move(blob));
 }
 

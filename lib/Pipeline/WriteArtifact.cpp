@@ -81,7 +81,13 @@ LogicalResult Compilation::fillWeights(AtomicOutput &file, size_t &dataStart) {
         packed, settings, MutableArrayRef<char>(bytes + dataStart + packed.offset, packed.bytes));
     if (failed(result))
       break;
+    // Whole pages in front of the next entry are done; the file keeps them.
+    constexpr size_t kPage = 4096;
+    size_t done = (dataStart + packed.offset + packed.bytes) / kPage * kPage;
+    madvise(bytes, done, MADV_DONTNEED);
   }
+  if (inputRead)
+    inputRead();
   weightHash = llvm::formatv("{0:x-16}", llmcrt_hash(bytes + dataStart, totalWeightBytes)).str();
   munmap(map, total);
   return result;
