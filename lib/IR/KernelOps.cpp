@@ -17,3 +17,11 @@ LogicalResult DotI8Op::verify() {
     return emitOpError("expects a bound from 1 to ") << largest << ", got " << bound;
   return success();
 }
+
+LogicalResult PickOp::verify() {
+  auto lanes = [](Value value) { return cast<VectorType>(value.getType()).getNumElements(); };
+  if (lanes(getInput()) % 4 != 0 || lanes(getInput()) != lanes(getIndex())) // C1
+    return emitOpError("expects as many indices as inputs and a multiple of four, got ")
+           << getInput().getType() << " and " << getIndex().getType();
+  return success();
+}

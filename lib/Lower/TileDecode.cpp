@@ -141,6 +141,25 @@ Values LinearEmitter::emitFlushingBlock(Value header, Value block, Value start, 
 
 // Adds the products of inputs [from, to) of a block of `inputs` inputs that starts at input
 // `start`.
+// Adds the products of the kept weights of four inputs at `first`: each lane picks its input by
+// index.
+void LinearEmitter::multiplyPattern(Value block, Value first, int64_t inputs, int64_t pattern,
+                                    int64_t begin, int64_t end, Values &partial) {
+  auto four = VectorType::get({4}, b.getF32Type());
+  SmallVector<int64_t> order;
+  for (int64_t lane = 0; lane < lanes; ++lane)
+    order.push_back(lane % 4);
+  Value choices = load(four, rowInputs, first);
+  choices = vector::ShuffleOp::create(b, choices, choices, order);
+  int64_t symbol = layout.symbols(pattern);
+  for (int64_t kept = 0; kept < layout.keepN; ++kept, ++symbol)
+    for (int64_t v = begin; v < end; ++v) {
+      Value input = PickOp::create(b, choices, symbolIndexWord(block, symbol, v));
+      Value zero = rowZeros.empty() ? Value() : rowZeros[v];
+      partial[v] = fma(input, symbolValue(block, inputs, symbol, v, zero), partial[v]);
+    }
+}
+
 Values LinearEmitter::multiplySymbols(Value block, Value start, int64_t inputs, int64_t from,
                                       int64_t to, Values partial) {
   if (plan.dots)
@@ -159,6 +178,15 @@ Values LinearEmitter::multiplySymbols(Value block, Value start, int64_t inputs, 
   int64_t bits = 0;
   for (unsigned width : layout.indexPlanes)
     bits += width;
+  if (layout.keepM == 4 && bits == 2 && (to - from) % 4 == 0) {
+    // Two vectors of rows at a time: words and zero points of more would not stay in registers.
+    constexpr int64_t kTogether = 2;
+    for (int64_t v = 0; v < plan.vectors; v += kTogether)
+      for (int64_t pattern = from; pattern < to; pattern += 4)
+        multiplyPattern(block, add(first, pattern), inputs, pattern, v,
+                        std::min(v + kTogether, plan.vectors), partial);
+    return partial;
+  }
   // The header of a sparse chunk is one group; zero points are subtracted before the product, since
   // every row sums other inputs.
   for (int64_t pattern = from; pattern < to; pattern += layout.keepM) {

@@ -99,6 +99,12 @@ Value LinearEmitter::symbolIndex(Value block, int64_t inputs, int64_t symbol, in
   return code(block, 0, layout.indexPlanes, layout.symbols(inputs), symbol, v);
 }
 
+Value LinearEmitter::symbolIndexWord(Value block, int64_t symbol, int64_t v) {
+  CodePlace place(symbol, layout.indexPlanes.front());
+  Value word = loadWord(block, place.dword, v);
+  return place.bit ? arith::ShRUIOp::create(b, word, splatInt(place.bit)).getResult() : word;
+}
+
 Value LinearEmitter::symbolIndexBit(Value block, int64_t inputs, int64_t symbol, int64_t v,
                                     int64_t bit) {
   int64_t start = 0;

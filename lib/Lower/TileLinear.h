@@ -110,6 +110,8 @@ public:
   /// i32.
   Value symbolIndexBit(Value block, int64_t inputs, int64_t symbol, int64_t v, int64_t bit);
   Value symbolIndex(Value block, int64_t inputs, int64_t symbol, int64_t v);
+  /// The same as a word whose lowest bits are the position, where one plane holds it.
+  Value symbolIndexWord(Value block, int64_t symbol, int64_t v);
   /// Scales of the rows from `row` on, which counts rows of all groups of the unit; f32, null if
   /// the format has none.
   Value scaleVector(Value header, Value row);
@@ -171,6 +173,8 @@ private:
   void prefetch(Value at, int64_t count);
   Values emitBlocks(Value data, Value start, int64_t length, Values partial);
   Values emitFlushingBlock(Value header, Value block, Value start, int64_t inputs, Values sums);
+  void multiplyPattern(Value block, Value first, int64_t inputs, int64_t pattern, int64_t begin,
+                       int64_t end, Values &partial);
   Values multiplySymbols(Value block, Value start, int64_t inputs, int64_t from, int64_t to,
                          Values partial);
   Values flush(Value header, int64_t group, Value chunkStart, Values sums, Values partial);

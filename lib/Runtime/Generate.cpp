@@ -7,6 +7,7 @@
 #include <charconv>
 #include <chrono>
 #include <cmath>
+#include <limits>
 
 using namespace llmc;
 
@@ -80,8 +81,30 @@ GenerateRequest llmc::makeRequest(const std::vector<int64_t> &prompt, int64_t ne
   return request;
 }
 
+// A vocabulary is looked through for every id, so whole blocks go by lanes; the place is looked for
+// in one block only.
 int64_t llmc::largestIndex(const float *values, int64_t n) {
-  return std::max_element(values, values + n) - values;
+  constexpr int64_t lanes = 16, block = 256;
+  const float lowest = -std::numeric_limits<float>::infinity();
+  float best = lowest;
+  int64_t at = 0;
+  for (int64_t start = 0; start < n; start += block) {
+    const int64_t end = std::min(start + block, n);
+    float peaks[lanes];
+    std::fill_n(peaks, lanes, lowest);
+    int64_t i = start;
+    for (; i + lanes <= end; i += lanes)
+      for (int64_t j = 0; j < lanes; ++j)
+        peaks[j] = values[i + j] > peaks[j] ? values[i + j] : peaks[j];
+    for (; i < end; ++i)
+      peaks[0] = values[i] > peaks[0] ? values[i] : peaks[0];
+    const float peak = *std::max_element(peaks, peaks + lanes);
+    if (peak > best) {
+      best = peak;
+      at = std::find(values + start, values + end, peak) - values;
+    }
+  }
+  return at;
 }
 
 int64_t llmc::positionsOf(const GenerateRequest &request) {

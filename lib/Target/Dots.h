@@ -26,6 +26,10 @@ void lowerDotsNeon(Block &block);
 /// Shifts and 32-bit products, right on every target.
 void lowerDotsGeneric(Block &block);
 
+/// Replaces every llmc.pick: a permutation within 128 bits where the target has one by index, else
+/// selections.
+void lowerPicks(ModuleOp module, const TargetInfo &target);
+
 /// Calls an intrinsic with one result.
 Value callIntrinsic(ImplicitLocOpBuilder &b, Type type, StringRef name, ValueRange arguments);
 /// A vector of one integer.

@@ -23,6 +23,7 @@ using namespace mlir;
 
 LogicalResult llmc::lowerToLLVMDialect(ModuleOp module, const TargetInfo &target) {
   lowerDots(module, target);
+  lowerPicks(module, target);
   PassManager pm(module.getContext());
   pm.addPass(createCanonicalizerPass());
   pm.addPass(createCSEPass());

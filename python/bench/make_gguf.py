@@ -16,7 +16,7 @@ import gguf
 import numpy as np
 
 from shapes import SHAPES, get_shape
-from weights import matrix, row_blocks, vector
+from random_weights import matrix, row_blocks, vector
 
 TYPES = ("Q4_0", "Q8_0", "F32", "F16", "TQ2_0", "TQ1_0")
 NAMES = {

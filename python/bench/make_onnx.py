@@ -17,7 +17,7 @@ from onnx import TensorProto, helper
 
 from onnx_graph import OPSET, emit_decoder, interface
 from shapes import SHAPES, get_shape
-from weights import matrix, row_blocks, vector
+from random_weights import matrix, row_blocks, vector
 
 ALIGNMENT = 4096  # of each tensor: what ONNX Runtime wants for mapping
 STORES = {"f32": (np.float32, TensorProto.FLOAT), "f16": (np.float16, TensorProto.FLOAT16)}

@@ -489,3 +489,12 @@ module attributes {llmc.role = "run"} {}
 
 // expected-error @+1 {{expects llmc.context to be a positive integer, got 0 : i64}}
 module attributes {llmc.context = 0 : i64} {}
+
+// -----
+
+// llmc.pick C1.
+func.func @pick_lanes(%four: vector<8xf32>, %index: vector<4xi32>) {
+  // expected-error @+1 {{expects as many indices as inputs and a multiple of four, got 'vector<8xf32>' and 'vector<4xi32>'}}
+  %kept = llmc.pick %four, %index : vector<8xf32>, vector<4xi32>
+  return
+}

@@ -169,6 +169,13 @@ func.func @kernels(%acc: vector<8xi32>, %codes: vector<32xi8>, %inputs: vector<3
   return %both : vector<8xi32>
 }
 
+// CHECK-LABEL: @pick
+func.func @pick(%four: vector<8xf32>, %index: vector<8xi32>) {
+  // CHECK: llmc.pick %{{.*}}, %{{.*}} : vector<8xf32>, vector<8xi32>
+  %kept = llmc.pick %four, %index : vector<8xf32>, vector<8xi32>
+  return
+}
+
 // What the dialect puts on functions and arguments.
 // CHECK: func.func @main(%{{.*}}: tensor<?x?xi64> {llmc.dims = ["batch", "sequence"], llmc.name = "input_ids"}) attributes {llmc.role = "step"}
 func.func @main(%ids: tensor<?x?xi64> {llmc.name = "input_ids", llmc.dims = ["batch", "sequence"]}) attributes {llmc.role = "step"} {

@@ -17,7 +17,7 @@ sys.path.insert(0, str(BENCH))
 
 import make_onnx  # noqa: E402
 import shapes  # noqa: E402
-import weights  # noqa: E402
+import random_weights  # noqa: E402
 
 IDS = np.array([3, 1, 4, 1, 5, 9, 2, 6, 5, 3, 5, 8], np.int64)
 NAMES = ("24m", "qwen2.5-0.5b", "bitnet-2b")
@@ -112,7 +112,7 @@ def test_gguf_holds_the_same_weights(tmp_path):
     make_gguf.write(shape, str(tmp_path / "m.gguf"), "Q8_0")
     tensors = {tensor.name: tensor for tensor in gguf.GGUFReader(tmp_path / "m.gguf").tensors}
     down = gguf.dequantize(tensors["blk.0.ffn_down.weight"].data, gguf.GGMLQuantizationType.Q8_0)
-    expected = weights.matrix("model.layers.0.mlp.down_proj.weight", shape.hidden, shape.ffn, 0)
+    expected = random_weights.matrix("model.layers.0.mlp.down_proj.weight", shape.hidden, shape.ffn, 0)
     assert down.shape == expected.shape
     assert np.abs(down - expected).max() <= np.abs(expected).max() / 127
     assert "output.weight" not in tensors and "blk.0.attn_q.bias" in tensors

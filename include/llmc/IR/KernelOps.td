@@ -29,4 +29,23 @@ def DotI8Op : LLMC_Op<"dot_i8", [Pure, AllTypesMatch<["acc", "result"]>, AllType
   let hasVerifier = 1;
 }
 
+def PickOp : LLMC_Op<"pick", [Pure, AllTypesMatch<["input", "result"]>]> {
+  let summary = "In each lane one of the four values around it";
+  let description = [{
+    `result[i] = input[4 * (i / 4) + index[i] % 4]`: the input that a weight of a 2:4 pattern belongs to. Bits of the index above the
+    lowest two say nothing, so an index need not be masked.
+
+    * C1: the number of lanes is a multiple of 4 and the same in both operands.
+
+    Example:
+    ```mlir
+    %kept = llmc.pick %four, %index : vector<8xf32>, vector<8xi32>
+    ```
+  }];
+  let arguments = (ins VectorOf1D<F32>:$input, VectorOf1D<I32>:$index);
+  let results = (outs VectorOf1D<F32>:$result);
+  let assemblyFormat = "$input `,` $index attr-dict `:` type($input) `,` type($index)";
+  let hasVerifier = 1;
+}
+
 #endif // LLMC_IR_KERNELOPS_TD

@@ -5,10 +5,13 @@
 #include "llmc/Runtime/Npy.h"
 #include "llmc/Runtime/llmc.h"
 
+#include <algorithm>
 #include <cmath>
 #include <cstdio>
 #include <cstring>
 #include <gtest/gtest.h>
+#include <limits>
+#include <random>
 #include <sys/wait.h>
 
 using namespace llmc;
@@ -256,6 +259,24 @@ TEST_F(RunnerTest, HelpIsDocumentation) {
   EXPECT_EQ(outcome.code, 0);
   for (const char *text : {"usage:", "Examples", "Exit codes", "--prompt-ids", "--perplexity"})
     EXPECT_NE(outcome.out.find(text), std::string::npos) << text;
+}
+
+TEST(Generate, LargestIndexIsTheFirstOfEquals) {
+  std::mt19937 random(7);
+  for (int64_t n : {1, 2, 15, 16, 17, 255, 256, 257, 1000, 32000}) {
+    std::vector<float> values(n);
+    // Few different numbers, so that the largest comes more than once.
+    for (float &value : values)
+      value = float(int(random() % 40)) - 50;
+    EXPECT_EQ(largestIndex(values.data(), n),
+              std::max_element(values.begin(), values.end()) - values.begin());
+    values[n - 1] = 1;
+    EXPECT_EQ(largestIndex(values.data(), n), n - 1);
+    values[n / 2] = std::numeric_limits<float>::infinity();
+    EXPECT_EQ(largestIndex(values.data(), n), n / 2);
+  }
+  const float none[] = {std::nanf(""), -1, std::nanf(""), -2};
+  EXPECT_EQ(largestIndex(none, 4), 1);
 }
 
 TEST_F(RunnerTest, FailsWhenItCannotPrint) {
