@@ -107,8 +107,9 @@ struct AWQQuantize : public llmc::impl::AWQQuantizeBase<AWQQuantize> {
     DenseMap<StringRef, size_t> indexOf;
     for (auto [i, use] : llvm::enumerate(*weights)) {
       indexOf[use.name] = i;
+      StringRef name = use.name;
       selected.push_back(
-          llvm::any_of(*selection, [&](const WeightUse &s) { return s.name == use.name; }));
+          llvm::any_of(*selection, [&](const WeightUse &s) { return s.name == name; }));
     }
 
     std::vector<FoldSite> sites;
