@@ -74,7 +74,7 @@ def main():
              if args.only in os.path.relpath(path, SOURCE)]
     if files:
         report = os.path.join(results, "pytest.xml")
-        command = [python, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--rootdir", SOURCE,
+        command = [python, "-m", "pytest", "-q", "-rs", "-p", "no:cacheprovider", "--rootdir", SOURCE,
                    "--import-mode=importlib", "--junitxml", report]
         suites.append(("pytest", command + files, report))
 
@@ -87,7 +87,9 @@ def main():
             counts = (0, 1, 0)
         totals = [total + count for total, count in zip(totals, counts)]
     passed, failed, skipped = totals
-    print(f"{passed} passed, {failed} failed" + (f", {skipped} skipped" if skipped else ""))
+    if skipped:
+        print(f"{skipped} skipped or left out")
+    print(f"{passed} passed, {failed} failed")
     return 1 if failed or not passed else 0
 
 
