@@ -2,9 +2,9 @@
 #include "llmc/Runtime/RunnerOptions.h"
 
 #include "llmc/Runtime/Failure.h"
+#include "llmc/Runtime/WholeNumber.h"
 #include "llmc/Runtime/llmcrt.h"
 
-#include <charconv>
 #include <set>
 
 using namespace llmc;
@@ -106,15 +106,7 @@ private:
     return value;
   }
 
-  int64_t number(int64_t low, int64_t high) const {
-    int64_t result = 0;
-    const char *end = value.data() + value.size();
-    const auto [next, error] = std::from_chars(value.data(), end, result);
-    if (error != std::errc() || next != end || result < low || result > high)
-      failUsage(name + ": expected a whole number from " + std::to_string(low) + " to " +
-                std::to_string(high) + ", found '" + value + "'");
-    return result;
-  }
+  int64_t number(int64_t low, int64_t high) const { return wholeNumber(name, value, low, high); }
 
   bool flag() const {
     if (hasValue)

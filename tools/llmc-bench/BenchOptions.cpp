@@ -5,9 +5,9 @@
 #include "BenchOptions.h"
 
 #include "llmc/Runtime/Failure.h"
+#include "llmc/Runtime/WholeNumber.h"
 #include "llmc/Runtime/llmcrt.h"
 
-#include <charconv>
 #include <cstring>
 #include <set>
 
@@ -136,13 +136,7 @@ private:
   }
 
   int64_t number(const std::string &text, int64_t low, int64_t high) const {
-    int64_t result = 0;
-    const char *end = text.data() + text.size();
-    const auto [next, error] = std::from_chars(text.data(), end, result);
-    if (error != std::errc() || next != end || result < low || result > high)
-      failUsage(name + ": expected a whole number from " + std::to_string(low) + " to " +
-                std::to_string(high) + ", found '" + text + "'");
-    return result;
+    return wholeNumber(name, text, low, high);
   }
 
   double seconds() const {
