@@ -1,6 +1,7 @@
 /* A pool of threads with a barrier, for stages that are tens of microseconds apart: waiting spins
- * for a bounded time and then sleeps in a futex. All state is made at creation; dispatch and
- * barrier only touch it. */
+ * for a bounded time and then sleeps in a futex. With more threads than processors, whom a waiting
+ * thread waits for may want its processor, so it gives that away instead of spinning. All state is
+ * made at creation; dispatch and barrier only touch it. */
 #ifndef _GNU_SOURCE
 #define _GNU_SOURCE
 #endif
@@ -16,7 +17,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { CacheLine = 64, SpinBatch = 32, SpinNanoseconds = 20000 };
+enum { CacheLine = 64, SpinBatch = 32, SpinNanoseconds = 20000, Yields = 64 };
 
 /* Something that happens again and again: waiters know the epoch they saw, the raiser advances it.
  */
@@ -38,7 +39,7 @@ struct llmcrt_pool {
   uint32_t running __attribute__((aligned(CacheLine)));
   uint32_t arrived __attribute__((aligned(CacheLine)));
   int32_t count __attribute__((aligned(CacheLine)));
-  int32_t spinBatches; /* at most, besides the time limit */
+  int32_t crowded; /* more threads than processors */
   int32_t stop;
   void (*body)(void *argument, int32_t index, int32_t count);
   void *argument;
@@ -72,20 +73,37 @@ static void raiseEvent(Event *event) {
     syscall(SYS_futex, &event->epoch, FUTEX_WAKE_PRIVATE, INT_MAX, NULL, NULL, 0);
 }
 
-static void awaitEvent(Event *event, uint32_t seen, int32_t batches) {
-  int64_t begin = 0; /* read behind the first batch: most waits are over by then */
-  for (int32_t batch = 0; batch < batches; ++batch) {
+/* True when the event came while spinning. The clock is read behind the first batch: most waits are
+ * over by then. */
+static int32_t spinFor(const Event *event, uint32_t seen) {
+  int64_t begin = 0;
+  for (;;) {
     for (int32_t i = 0; i < SpinBatch; ++i) {
       if (__atomic_load_n(&event->epoch, __ATOMIC_ACQUIRE) != seen)
-        return;
+        return 1;
       relax();
     }
     const int64_t now = nanoseconds();
-    if (batch == 0)
+    if (begin == 0)
       begin = now;
     else if (now - begin > SpinNanoseconds)
-      break;
+      return 0;
   }
+}
+
+/* The same by giving the processor to others, which costs less than a sleep and a wake-up. */
+static int32_t yieldFor(const Event *event, uint32_t seen) {
+  for (int32_t i = 0; i < Yields; ++i) {
+    if (__atomic_load_n(&event->epoch, __ATOMIC_ACQUIRE) != seen)
+      return 1;
+    sched_yield();
+  }
+  return 0;
+}
+
+static void awaitEvent(Event *event, uint32_t seen, int32_t crowded) {
+  if (crowded ? yieldFor(event, seen) : spinFor(event, seen))
+    return;
   __atomic_add_fetch(&event->sleepers, 1, __ATOMIC_SEQ_CST);
   while (__atomic_load_n(&event->epoch, __ATOMIC_SEQ_CST) == seen)
     syscall(SYS_futex, &event->epoch, FUTEX_WAIT_PRIVATE, seen, NULL, NULL, 0);
@@ -96,7 +114,7 @@ static void *work(void *opaque) {
   Worker *worker = opaque;
   llmcrt_pool *pool = worker->pool;
   for (uint32_t seen = 0;; ++seen) {
-    awaitEvent(&pool->start, seen, pool->spinBatches);
+    awaitEvent(&pool->start, seen, pool->crowded);
     if (__atomic_load_n(&pool->stop, __ATOMIC_ACQUIRE))
       return NULL;
     pool->body(pool->argument, worker->index, pool->count);
@@ -117,7 +135,7 @@ static void parallel(void *context, void (*body)(void *, int32_t, int32_t), void
   __atomic_store_n(&pool->running, (uint32_t)(pool->count - 1), __ATOMIC_RELEASE);
   raiseEvent(&pool->start);
   body(argument, 0, pool->count);
-  awaitEvent(&pool->done, seen, pool->spinBatches);
+  awaitEvent(&pool->done, seen, pool->crowded);
 }
 
 static void barrier(void *context, int32_t index) {
@@ -130,7 +148,7 @@ static void barrier(void *context, int32_t index) {
     raiseEvent(&pool->passed);
     return;
   }
-  awaitEvent(&pool->passed, seen, pool->spinBatches);
+  awaitEvent(&pool->passed, seen, pool->crowded);
 }
 
 int32_t llmcrt_cpu_count(void) {
@@ -159,7 +177,7 @@ llmcrt_pool *llmcrt_pool_create(int32_t count, llmc_threads *threads) {
     return NULL;
   llmcrt_pool *pool = memory;
   *pool = (llmcrt_pool){.count = count};
-  pool->spinBatches = count > llmcrt_cpu_count() ? 1 : INT_MAX;
+  pool->crowded = count > llmcrt_cpu_count();
   pool->workers = calloc((size_t)count, sizeof(Worker));
   if (!pool->workers) {
     free(pool);
