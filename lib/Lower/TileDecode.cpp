@@ -34,6 +34,7 @@ Values LinearEmitter::emitTile(Value tile, Value inputs, Value inputStart, Value
 
 Values LinearEmitter::emitUnit(Value unit, Value start, int64_t length, Values sums) {
   Value data = add(unit, headerDwords());
+  prefetch(unit, headerDwords());
   int64_t chunk = plan.chunk, block = layout.blockInputs;
   if (chunk < block && chunk < length) {
     // Several chunks in each block.
@@ -92,21 +93,21 @@ Values LinearEmitter::emitChunk(Value header, Value data, Value start, int64_t l
   return flush(header, 0, start, sums, totals);
 }
 
-// Asks for the weights 4 KiB behind the `count` dwords at `at`: hardware prefetchers stop at the
-// end of a page.
+// Asks for the weights behind the `count` dwords at `at`: hardware prefetchers stop at the end of a
+// page. Every line is asked for, those of headers too: a gap costs more than it saves.
 void LinearEmitter::prefetch(Value at, int64_t count) {
-  constexpr int64_t kDistance = 4096 / 4, kLine = 64 / 4;
+  constexpr int64_t kLine = 64 / 4;
   for (int64_t line = 0; line < count; line += kLine)
-    memref::PrefetchOp::create(b, wordView, ValueRange{add(at, kDistance + line)},
+    memref::PrefetchOp::create(b, wordView, ValueRange{add(at, plan.prefetchDistance / 4 + line)},
                                /*isWrite=*/false, /*localityHint=*/3, /*isDataCache=*/true);
 }
 
 Values LinearEmitter::emitBlocks(Value data, Value start, int64_t length, Values partial) {
   int64_t block = layout.blockInputs, step = plan.stepInputs, steps = length / step;
   auto emitStep = [&](Value at, Value from, int64_t inputs, Values carried) {
-    prefetch(at, dwords(inputs));
     for (int64_t done = 0; done < inputs; done += block) {
       int64_t size = std::min(block, inputs - done);
+      prefetch(add(at, dwords(done)), dwords(size));
       carried = multiplySymbols(add(at, dwords(done)), add(from, done), size, 0, size, carried);
     }
     return carried;
@@ -126,6 +127,7 @@ Values LinearEmitter::emitBlocks(Value data, Value start, int64_t length, Values
 
 Values LinearEmitter::emitFlushingBlock(Value header, Value block, Value start, int64_t inputs,
                                         Values sums) {
+  prefetch(block, dwords(inputs));
   for (int64_t from = 0; from < inputs; from += plan.chunk) {
     int64_t to = std::min(from + plan.chunk, inputs);
     // Units of one block may hold several groups; longer units hold one.

@@ -24,14 +24,15 @@ struct LinearPlan {
   bool perGroup;   ///< with a scale for each `activationGroup` inputs, else one for each row.
   bool folded;     ///< those scales are multiplied into the codes: blocks straddle N:M groups.
   bool exact;      ///< products are integers.
-  int64_t activationGroup; ///< at most k.
-  int64_t chunk;           ///< under one weight scale and one activation scale.
-  int64_t exactInputs;     ///< products of so many inputs may be summed in f32 without rounding.
-  bool dots;               ///< products by llmc.dot_i8; activations are bytes in scratch.
-  bool signedCodes;        ///< of dots: 128 is taken from codes and zero points.
-  bool wideChunks;         ///< f32 and longer than exactInputs: partial sums go to i32.
-  int64_t stepInputs;      ///< unrolled on the decode path, whole blocks.
-  int64_t sumSets = 1;     ///< sums that take turns on the decode path of dots.
+  int64_t activationGroup;  ///< at most k.
+  int64_t chunk;            ///< under one weight scale and one activation scale.
+  int64_t exactInputs;      ///< products of so many inputs may be summed in f32 without rounding.
+  bool dots;                ///< products by llmc.dot_i8; activations are bytes in scratch.
+  bool signedCodes;         ///< of dots: 128 is taken from codes and zero points.
+  bool wideChunks;          ///< f32 and longer than exactInputs: partial sums go to i32.
+  int64_t stepInputs;       ///< unrolled on the decode path, whole blocks.
+  int64_t prefetchDistance; ///< bytes, on the decode path.
+  int64_t sumSets = 1;      ///< sums that take turns on the decode path of dots.
 
   /// How sums of codes become sums of codes minus zero point. The scratch has, for each chunk:
   enum class Correction {

@@ -13,6 +13,15 @@ using namespace llmc;
 
 static constexpr int64_t kPanelRows = 96, kRowsBytes = int64_t(1) << 21;
 
+// How many bytes ahead weights are asked for. Measured on Zen 3, from memory: int4 loses 6 % at
+// half and at twice this distance, int8 at twice, f32 does not care; Zen 4 and 5 want a page or
+// more.
+static int64_t prefetchBytes(const CodeFormat &format, VectorShape shape) {
+  if (shape.lanes != 8)
+    return 4096;
+  return format.kind == CodeFormat::Kind::Int && format.bits == 8 ? 1024 : 2048;
+}
+
 static int64_t padTo16(int64_t count) { return (count + 15) / 16 * 16; }
 static int64_t ceilDiv(int64_t a, int64_t b) { return (a + b - 1) / b; }
 
@@ -20,6 +29,7 @@ LinearPlan::LinearPlan(const LinearLayout &layout, VectorShape shape) {
   const CodeFormat &format = layout.format;
   int64_t k = layout.k, block = layout.blockInputs;
   vectors = layout.tileRows / shape.lanes;
+  prefetchDistance = prefetchBytes(format, shape);
   quantized = format.quantizedActivations();
   perGroup = format.activations == CodeFormat::Activations::PerGroup && format.activationGroup < k;
   activationGroup = perGroup ? format.activationGroup : k;

@@ -1,6 +1,6 @@
 // The innermost decode loop of a 2:4 linear with float inputs: inputs are picked by vpermilps, one for each kept weight, nothing is blended.
 // RUN: llmc-compile --target=x86_64-linux-gnu --cpu=haswell --until=object --assembly %s -o - | %python %S/Inputs/loops.py | FileCheck %s
-// CHECK: loop: prefetcht0=6 vbroadcastf128=8 vcvtdq2ps=68 vfmaddps=68 vpand={{..}} vpermilps=64 vpsrld=116
+// CHECK: loop: prefetcht0=8 vbroadcastf128=8 vcvtdq2ps=68 vfmaddps=68 vpand={{..}} vpermilps=64 vpsrld=116
 // CHECK-SAME: all={{5..$}}
 func.func @main(%ids: tensor<?x?xi64> {llmc.name = "input_ids", llmc.dims = ["batch", "sequence"]})
     -> (tensor<?x?x512xf32> {llmc.name = "a"}) attributes {llmc.role = "run"} {
