@@ -138,6 +138,7 @@ LogicalResult llmc::scaleFloatWeight(WeightUse &use, const WeightScaling &scalin
     return mlir::emitError(use.op().getLoc())
            << "weight \"" << use.name << "\": " << weight.message();
   scaling.apply(weight->values, weight->rows, weight->columns);
+  weight->storage = weight->elementType; // Quotients of 16-bit values need more than 16 bits.
   Result<PackedWeight> packed = packWeight(*weight);
   if (!packed)
     return mlir::emitError(use.op().getLoc())

@@ -61,8 +61,10 @@ static std::optional<ProjectionSlice> traceProjection(Value value) {
   return ProjectionSlice{linear, first};
 }
 
+/// f32, f16 or bf16, not sparse.
 static bool isFloatTensor(const WeightUse &use) {
-  return isa<RankedTensorType>(use.op().getType());
+  auto compressed = dyn_cast<CompressedType>(use.op().getType());
+  return !compressed || isa<DenseSchemeAttr>(compressed.getScheme());
 }
 
 /// Fills in what makes `input`; otherwise says why it cannot be scaled.

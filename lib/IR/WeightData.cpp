@@ -5,6 +5,7 @@
 //
 #include "llmc/IR/WeightData.h"
 #include "llmc/Numerics/F16.h"
+#include "llmc/Numerics/MappedPages.h"
 
 #include "mlir/IR/AsmState.h"
 #include "mlir/IR/DialectResourceBlobManager.h"
@@ -41,6 +42,11 @@ ComponentData::ComponentData(ElementsAttr elements) {
     }
   }
   isValid = view.size() == expected;
+}
+
+ComponentData::~ComponentData() {
+  if (!owned)
+    dropPages(view.data(), view.size());
 }
 
 FailureOr<std::vector<float>> llmc::readWeight(WeightOp weight) {
@@ -80,8 +86,7 @@ LogicalResult llmc::verifyFiniteValues(WeightOp weight, ArrayRef<float> values) 
   return success();
 }
 
-/// As allocateBlob; `onFile` says whether the memory is a file's.
-static AsmResourceBlob allocate(size_t bytes, bool &onFile) {
+AsmResourceBlob llmc::allocateBlob(size_t bytes) {
   constexpr size_t kAlign = 64;
   size_t mapped = std::max<size_t>(bytes, 1);
   const char *folder = std::getenv("TMPDIR");
@@ -95,19 +100,18 @@ static AsmResourceBlob allocate(size_t bytes, bool &onFile) {
       data = mmap(nullptr, mapped, PROT_READ | PROT_WRITE, MAP_SHARED, file, 0);
     close(file);
   }
-  onFile = data != MAP_FAILED;
-  if (!onFile)
+  if (data != MAP_FAILED)
+    registerMapping(data, mapped);
+  else
     data = mmap(nullptr, mapped, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
   if (data == MAP_FAILED)
     llvm::report_fatal_error("out of memory for weight data", /*gen_crash_diag=*/false);
-  auto unmap = [mapped](void *pointer, size_t, size_t) { munmap(pointer, mapped); };
+  auto unmap = [mapped](void *pointer, size_t, size_t) {
+    unregisterMapping(pointer);
+    munmap(pointer, mapped);
+  };
   return AsmResourceBlob(ArrayRef<char>(static_cast<char *>(data), bytes), kAlign, unmap,
                          /*dataIsMutable=*/true);
-}
-
-AsmResourceBlob llmc::allocateBlob(size_t bytes) {
-  bool onFile;
-  return allocate(bytes, onFile);
 }
 
 ElementsAttr llmc::makeResource(RankedTensorType type, StringRef key, AsmResourceBlob blob) {
@@ -115,13 +119,11 @@ ElementsAttr llmc::makeResource(RankedTensorType type, StringRef key, AsmResourc
 }
 
 ElementsAttr llmc::makeResource(RankedTensorType type, StringRef key, ArrayRef<char> data) {
-  bool onFile;
-  AsmResourceBlob blob = allocate(data.size(), onFile);
+  AsmResourceBlob blob = allocateBlob(data.size());
   if (!data.empty())
     std::memcpy(blob.getMutableData().data(), data.data(), data.size());
   // The file keeps the bytes; without this a pass over a large model would hold all it has made.
-  if (onFile && !data.empty())
-    madvise(blob.getMutableData().data(), data.size(), MADV_DONTNEED);
+  dropPages(blob.getData().data(), data.size());
   return makeResource(type, key, std::move(blob));
 }
 

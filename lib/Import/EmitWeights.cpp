@@ -1,15 +1,20 @@
 //===- EmitWeights.cpp - Weights of the module ----------------------------===//
 //
 // Writes each weight as [outputs, inputs] into the module's own blobs; packed integers keep their
-// codes, scales and zero points. Values that are not finite are refused by tensor and index.
+// codes, scales and zero points, matrices of 16-bit floats their 16 bits. Values that are not
+// finite are refused by tensor and index.
 //
 //===----------------------------------------------------------------------===//
 
 #include "EmitWeights.h"
 #include "llmc/IR/WeightData.h"
 #include "llmc/Import/ImportError.h"
+#include "llmc/Numerics/MappedPages.h"
+#include "llvm/ADT/ScopeExit.h"
 
+#include <algorithm>
 #include <cmath>
+#include <cstring>
 
 using namespace llmc;
 using onnx::OnnxTensor;
@@ -20,9 +25,8 @@ static int64_t sourceRow(const EmittedWeight &weight, int64_t r) {
   return weight.order.empty() ? r : weight.order[r];
 }
 
-static void checkFinite(double value, const RaisedWeight &weight, int64_t row, int64_t column) {
-  if (std::isfinite(value))
-    return;
+[[noreturn]] static void refuseValue(double value, const RaisedWeight &weight, int64_t row,
+                                     int64_t column) {
   std::string index = "[" + std::to_string(row);
   if (weight.columns)
     index += ", " + std::to_string(column);
@@ -31,22 +35,71 @@ static void checkFinite(double value, const RaisedWeight &weight, int64_t row, i
              "; expected finite values");
 }
 
+/// Calls body(row, column, index of the element where it lies), a square of elements after the
+/// other, so that a transposed matrix is not read with one miss for each.
+template <typename Body> static void forEachElement(const EmittedWeight &emitted, Body body) {
+  const RaisedWeight &weight = *emitted.weight;
+  constexpr int64_t kSquare = 64;
+  bool across = weight.transposed != weight.values.source().swapped;
+  int64_t rows = weight.rows, columns = weight.columns ? weight.columns : 1;
+  for (int64_t top = 0; top < rows; top += kSquare)
+    for (int64_t left = 0; left < columns; left += kSquare)
+      for (int64_t r = top; r < std::min(top + kSquare, rows); ++r) {
+        int64_t from = sourceRow(emitted, r);
+        for (int64_t c = left; c < std::min(left + kSquare, columns); ++c)
+          body(r, c, across ? c * rows + from : from * columns + c);
+      }
+}
+
 std::vector<float> llmc::denseValues(const EmittedWeight &emitted) {
   const RaisedWeight &weight = *emitted.weight;
-  int64_t rows = weight.rows, columns = weight.columns ? weight.columns : 1;
-  std::vector<float> values(rows * columns);
-  for (int64_t r = 0; r < rows; ++r) {
-    int64_t from = sourceRow(emitted, r);
-    for (int64_t c = 0; c < columns; ++c) {
-      double value = weight.values.at(weight.transposed ? c * rows + from : from * columns + c);
+  int64_t columns = weight.columns ? weight.columns : 1;
+  const OnnxTensor::Source &source = weight.values.source();
+  std::vector<float> values(weight.rows * columns);
+  forEachElement(emitted, [&](int64_t r, int64_t c, int64_t at) {
+    double value = source.data ? source.at(at) : weight.values.at(at);
+    if (!std::isfinite(value)) {
       // The index is that of the file's tensor.
-      checkFinite(value, weight, weight.transposed ? c : from, weight.transposed ? from : c);
-      if (emitted.addend)
-        value += emitted.addend->values.at(c);
-      values[r * columns + c] = static_cast<float>(value);
+      int64_t from = sourceRow(emitted, r);
+      refuseValue(value, weight, weight.transposed ? c : from, weight.transposed ? from : c);
     }
-  }
+    if (emitted.addend)
+      value += emitted.addend->values.at(c);
+    values[r * columns + c] = static_cast<float>(value);
+  });
   return values;
+}
+
+/// A matrix that the file holds in 16 bits keeps them.
+static Value emitNarrow(OpBuilder &builder, Location loc, const EmittedWeight &emitted) {
+  const RaisedWeight &weight = *emitted.weight;
+  const OnnxTensor::Source &source = weight.values.source();
+  bool half = source.type == onnx::ElementType::F16;
+  uint16_t exponent = half ? 0x7c00 : 0x7f80;
+  int64_t rows = weight.rows, columns = weight.columns;
+  std::vector<char> bytes(rows * columns * 2);
+  forEachElement(emitted, [&](int64_t r, int64_t c, int64_t at) {
+    uint16_t bits;
+    std::memcpy(&bits, source.data + 2 * at, 2);
+    if ((bits & exponent) == exponent) {
+      int64_t from = sourceRow(emitted, r);
+      refuseValue(source.at(at), weight, weight.transposed ? c : from,
+                  weight.transposed ? from : c);
+    }
+    std::memcpy(bytes.data() + (r * columns + c) * 2, &bits, 2);
+  });
+  Type element = half ? Type(builder.getF16Type()) : Type(builder.getBF16Type());
+  int64_t shape[] = {rows, columns};
+  auto type = CompressedType::get(builder.getContext(), shape, builder.getF32Type(),
+                                  DenseSchemeAttr::get(builder.getContext(), element));
+  return createWeight(builder, loc, weight.name, type, ArrayRef<ArrayRef<char>>(bytes));
+}
+
+/// The file's bytes of a weight are read once.
+static void dropSource(const OnnxTensor &values) {
+  const OnnxTensor::Source &source = values.source();
+  if (source.data)
+    dropPages(source.data, values.size() * onnx::elementBits(source.type) / 8);
 }
 
 static Value emitPacked(OpBuilder &builder, Location loc, const EmittedWeight &emitted) {
@@ -74,7 +127,8 @@ static Value emitPacked(OpBuilder &builder, Location loc, const EmittedWeight &e
   for (int64_t r = 0; r < rows; ++r)
     for (int64_t g = 0; g < groups; ++g) {
       float scale = static_cast<float>(weight.scales.at(sourceRow(emitted, r) * groups + g));
-      checkFinite(scale, weight, r, g);
+      if (!std::isfinite(scale))
+        refuseValue(scale, weight, r, g);
       uint16_t half = onnx::floatToHalf(scale);
       char *to = scales.data() + (r * groups + g) * (halfScales ? 2 : 4);
       if (halfScales)
@@ -107,6 +161,10 @@ Value llmc::emitWeight(OpBuilder &builder, Location loc, const EmittedWeight &em
   const RaisedWeight &weight = *emitted.weight;
   if (weight.bits)
     return emitPacked(builder, loc, emitted);
+  llvm::scope_exit drop([&] { dropSource(weight.values); });
+  const OnnxTensor::Source &source = weight.values.source();
+  if (weight.columns && !emitted.addend && source.data && source.type != onnx::ElementType::F32)
+    return emitNarrow(builder, loc, emitted);
   SmallVector<int64_t> shape = {weight.rows};
   if (weight.columns)
     shape.push_back(weight.columns);

@@ -19,7 +19,8 @@ struct EmittedWeight {
 /// is not finite.
 std::vector<float> denseValues(const EmittedWeight &emitted);
 
-/// An llmc.weight in f32, or compressed with an `int` scheme.
+/// An llmc.weight in f32, or compressed with an `int` scheme, or with `dense` where the file holds
+/// a matrix of f16 or bf16.
 Value emitWeight(OpBuilder &builder, Location loc, const EmittedWeight &emitted);
 
 } // namespace llmc

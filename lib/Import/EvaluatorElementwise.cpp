@@ -206,6 +206,8 @@ static void clip(OpCall &call) {
 OnnxTensor llmc::onnx::castTo(const OnnxTensor &x, ElementType type) {
   if (x.type() == type)
     return x;
+  if (type == ElementType::F32 && x.isFloat32Like() && x.source().data)
+    return x.asF32();
   OnnxTensor y(type, x.shape());
   int64_t n = x.size();
   for (int64_t i = 0; i < n; ++i) {

@@ -68,6 +68,9 @@ OnnxTensor llmc::onnx::transpose(const OnnxTensor &x, const std::vector<int64_t>
     shape[d] = x.shape()[from];
     walk[d] = strides[from];
   }
+  bool isMatrix = x.rank() == 2 && x.isFloat32Like() && x.source().data;
+  if (isMatrix)
+    return shape == x.shape() && walk == strides ? x : x.swapped();
   std::vector<int64_t> source = stridedOffsets(shape, walk, 0);
   return permuteElements(x, std::move(shape), source);
 }

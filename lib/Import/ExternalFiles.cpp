@@ -8,6 +8,7 @@
 
 #include "llmc/Import/ImportError.h"
 #include "llmc/Import/OnnxModel.h"
+#include "llmc/Numerics/MappedPages.h"
 
 #include <cerrno>
 #include <cstring>
@@ -72,8 +73,10 @@ static int openBeneath(int folder, const std::string &location) {
 }
 
 ExternalFiles::Mapping::~Mapping() {
-  if (data)
-    ::munmap(const_cast<uint8_t *>(data), size);
+  if (!data)
+    return;
+  unregisterMapping(data);
+  ::munmap(const_cast<uint8_t *>(data), size);
 }
 
 std::shared_ptr<const ExternalFiles::Mapping> ExternalFiles::open(const std::string &location,
@@ -119,6 +122,7 @@ std::shared_ptr<const ExternalFiles::Mapping> ExternalFiles::open(const std::str
     if (address == MAP_FAILED)
       failLimit(what, ": cannot map external data file '", location, "': ", std::strerror(errno));
     mapping->data = static_cast<const uint8_t *>(address);
+    registerMapping(address, mapping->size);
   }
   mappings.emplace(location, mapping);
   return mapping;

@@ -192,31 +192,59 @@ OnnxTensor OnnxTensor::scalar(int64_t value, ElementType type) {
   return fromInts({value}, {}, type);
 }
 
-OnnxTensor OnnxTensor::borrowFloats(const float *data, Shape shape,
-                                    std::shared_ptr<const void> owner) {
-  OnnxTensor tensor;
-  tensor.elementType = ElementType::F32;
-  tensor.dims = std::move(shape);
-  tensor.count = elementCount(tensor.dims);
-  tensor.foreign = owner;
-  tensor.storage = std::shared_ptr<void>(tensor.storage, const_cast<float *>(data));
-  return tensor;
-}
-
-OnnxTensor OnnxTensor::borrowBytes(const uint8_t *data, Shape shape, ElementType type,
-                                   std::shared_ptr<const void> owner) {
+OnnxTensor OnnxTensor::borrow(const uint8_t *data, Shape shape, ElementType type,
+                              std::shared_ptr<const void> owner) {
   OnnxTensor tensor;
   tensor.elementType = type;
   tensor.dims = std::move(shape);
   tensor.count = elementCount(tensor.dims);
   tensor.foreign = std::move(owner);
-  tensor.rawBytes = data;
+  tensor.lying = {data, type, false};
   return tensor;
+}
+
+OnnxTensor OnnxTensor::swapped() const {
+  if (!lying.data || !isFloat32Like() || dims.size() != 2)
+    fail("only a borrowed matrix of floats is swapped where it lies");
+  OnnxTensor result = *this;
+  std::swap(result.dims[0], result.dims[1]);
+  result.lying.swapped = !lying.swapped;
+  result.storage = nullptr;
+  return result;
+}
+
+OnnxTensor OnnxTensor::asF32() const {
+  OnnxTensor result = *this;
+  result.elementType = ElementType::F32;
+  return result;
+}
+
+double OnnxTensor::Source::at(int64_t i) const {
+  if (type == ElementType::F32) {
+    float value;
+    std::memcpy(&value, data + 4 * i, 4);
+    return value;
+  }
+  if (type != ElementType::F16 && type != ElementType::BF16)
+    return static_cast<double>(wrapToType(data[i], type));
+  uint16_t bits;
+  std::memcpy(&bits, data + 2 * i, 2);
+  return type == ElementType::F16 ? halfToFloat(bits) : bfloatToFloat(bits);
 }
 
 const float *OnnxTensor::floats() const {
   if (!isFloat32Like())
     fail("expected a float tensor, got ", elementTypeName(elementType));
+  bool aligned = reinterpret_cast<uintptr_t>(lying.data) % alignof(float) == 0;
+  if (lying.data && lying.type == ElementType::F32 && !lying.swapped && aligned)
+    return reinterpret_cast<const float *>(lying.data);
+  if (!storage && lying.data) {
+    OnnxTensor wide(elementType, dims);
+    float *out = static_cast<float *>(wide.storage.get());
+    for (int64_t i = 0; i < count; ++i)
+      out[i] = static_cast<float>(at(i));
+    storage = wide.storage;
+  }
   return static_cast<const float *>(storage.get());
 }
 
@@ -229,11 +257,11 @@ const double *OnnxTensor::doubles() const {
 const int64_t *OnnxTensor::ints() const {
   if (!isInteger())
     fail("expected an integer tensor, got ", elementTypeName(elementType));
-  if (!storage && rawBytes) {
+  if (!storage && lying.data) {
     OnnxTensor wide(elementType, dims);
     int64_t *out = static_cast<int64_t *>(wide.storage.get());
     for (int64_t i = 0; i < count; ++i)
-      out[i] = wrapToType(rawBytes[i], elementType);
+      out[i] = wrapToType(lying.data[i], elementType);
     storage = wide.storage;
   }
   return static_cast<const int64_t *>(storage.get());
@@ -244,6 +272,8 @@ double *OnnxTensor::mutableDoubles() { return const_cast<double *>(doubles()); }
 int64_t *OnnxTensor::mutableInts() { return const_cast<int64_t *>(ints()); }
 
 double OnnxTensor::at(int64_t i) const {
+  if (lying.data && !storage)
+    return lying.at(lying.swapped ? i % dims[1] * dims[0] + i / dims[1] : i);
   if (isFloat32Like())
     return floats()[i];
   if (isDouble())
@@ -271,6 +301,11 @@ OnnxTensor OnnxTensor::reshaped(Shape shape) const {
   if (elementCount(shape) != count)
     fail("cannot reshape ", shapeString(dims), " to ", shapeString(shape));
   OnnxTensor result = *this;
+  if (lying.swapped && shape != dims) {
+    floats(); // In the order that the new shape counts in.
+    result.storage = storage;
+    result.lying = {};
+  }
   result.dims = std::move(shape);
   return result;
 }

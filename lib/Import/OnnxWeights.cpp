@@ -163,22 +163,14 @@ template <typename T> static T loadAs(const uint8_t *data, int64_t i) {
 
 static OnnxTensor decodeBytes(const uint8_t *data, ElementType type, const Shape &shape,
                               const std::shared_ptr<const void> &owner) {
-  if (type == ElementType::U8 || type == ElementType::I8)
-    return OnnxTensor::borrowBytes(data, shape, type, owner);
-  if (type == ElementType::F32 && reinterpret_cast<uintptr_t>(data) % alignof(float) == 0 && data)
-    return OnnxTensor::borrowFloats(reinterpret_cast<const float *>(data), shape, owner);
+  bool isByte = type == ElementType::U8 || type == ElementType::I8;
+  bool isNarrowFloat = isFloat(type) && type != ElementType::F64;
+  if (data && (isByte || isNarrowFloat))
+    return OnnxTensor::borrow(data, shape, type, owner);
   OnnxTensor result(type, shape);
   int64_t count = result.size();
   if (count == 0)
     return result;
-  if (result.isFloat32Like()) {
-    float *out = result.mutableFloats();
-    for (int64_t i = 0; i < count; ++i)
-      out[i] = type == ElementType::F32   ? loadAs<float>(data, i)
-               : type == ElementType::F16 ? halfToFloat(loadAs<uint16_t>(data, i))
-                                          : bfloatToFloat(loadAs<uint16_t>(data, i));
-    return result;
-  }
   if (result.isDouble()) {
     std::memcpy(result.mutableDoubles(), data, count * sizeof(double));
     return result;

@@ -163,7 +163,7 @@ bool Raiser::evaluateKnown(const NodeProto &node, const Values &in) {
   Value result;
   result.kind = Value::Kind::Known;
   if (standard && (op == "Shape" || op == "Size") && in[0]->kind != Value::Kind::Known) {
-    OnnxTensor probe = OnnxTensor::borrowFloats(nullptr, in[0]->shape, nullptr);
+    OnnxTensor probe = OnnxTensor::borrow(nullptr, in[0]->shape, ElementType::F32, nullptr);
     result.tensor = evaluator.runNode(node, {&probe})[0];
     set(node, 0, std::move(result));
     return true;

@@ -61,7 +61,6 @@ FailureOr<std::unique_ptr<Compilation>> Compilation::create(ModuleOp module,
                                                             const CompileOptions &options) {
   std::unique_ptr<Compilation> result(new Compilation());
   result->module = module;
-  result->inputRead = options.inputRead;
   llvm::Expected<TargetInfo> target = resolveTarget(options.target);
   if (!target)
     return module.emitError(llvm::toString(target.takeError()));

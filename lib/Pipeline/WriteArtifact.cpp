@@ -86,8 +86,6 @@ LogicalResult Compilation::fillWeights(AtomicOutput &file, size_t &dataStart) {
     size_t done = (dataStart + packed.offset + packed.bytes) / kPage * kPage;
     madvise(bytes, done, MADV_DONTNEED);
   }
-  if (inputRead)
-    inputRead();
   weightHash = llvm::formatv("{0:x-16}", llmcrt_hash(bytes + dataStart, totalWeightBytes)).str();
   munmap(map, total);
   return result;

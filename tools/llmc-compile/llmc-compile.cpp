@@ -3,6 +3,7 @@
 // The command line of the Pipeline room.
 //
 #include "llmc/InitAll.h"
+#include "llmc/Numerics/MappedPages.h"
 #include "llmc/Pipeline/AtomicOutput.h"
 #include "llmc/Pipeline/CommandLine.h"
 #include "llmc/Pipeline/Compile.h"
@@ -17,7 +18,6 @@
 #include "llvm/Support/SourceMgr.h"
 
 #include <map>
-#include <sys/mman.h>
 #include <unistd.h>
 
 using namespace llmc;
@@ -96,15 +96,6 @@ static int fail(ExitCode code, const llvm::Twine &message) {
 static void progress(const llvm::Twine &what) {
   if (isatty(STDERR_FILENO))
     llvm::errs() << "llmc-compile: " << what << "\n";
-}
-
-// Takes a mapped file out of this process's memory; what is read again comes from the file.
-static void dropPages(const llvm::MemoryBuffer &file) {
-  if (file.getBufferKind() != llvm::MemoryBuffer::MemoryBuffer_MMap)
-    return;
-  uintptr_t page = getpagesize(), begin = reinterpret_cast<uintptr_t>(file.getBufferStart());
-  uintptr_t first = begin / page * page;
-  madvise(reinterpret_cast<void *>(first), begin - first + file.getBufferSize(), MADV_DONTNEED);
 }
 
 // Bytes of the weight file by layer, then the totals.
@@ -210,7 +201,9 @@ int main(int argc, char **argv) {
   auto file = openInputFile(input, llvm::Align(64), &message);
   if (!file)
     return fail(kExitBadInput, message);
-  llvm::MemoryBuffer *model = file.get();
+  // Pages leave once they are packed; else input and output would be in memory together.
+  if (file->getBufferKind() == llvm::MemoryBuffer::MemoryBuffer_MMap)
+    registerMapping(file->getBufferStart(), file->getBufferSize());
   source->AddNewSourceBuffer(std::move(file), llvm::SMLoc());
   SourceMgrDiagnosticHandler handler(*source, &mlirContext);
   progress("reading " + llvm::Twine(input));
@@ -222,8 +215,6 @@ int main(int argc, char **argv) {
   options.target = {target, cpu, features};
   options.context = context;
   options.chunk = chunk;
-  // Weights are read once; without this input and output would be in memory together.
-  options.inputRead = [model] { dropPages(*model); };
   options.embedWeights = embedWeights;
   options.maxTokens = maxTokens;
   options.prefix =

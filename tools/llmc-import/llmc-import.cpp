@@ -7,6 +7,7 @@
 #include "llmc/InitAll.h"
 #include "llmc/Pipeline/AtomicOutput.h"
 #include "llmc/Pipeline/CommandLine.h"
+#include "llmc/Pipeline/DroppingStream.h"
 
 #include "mlir/Bytecode/BytecodeWriter.h"
 #include "llvm/Support/InitLLVM.h"
@@ -108,11 +109,12 @@ int main(int argc, char **argv) {
   if (!file)
     return fail(kExitUsage, error);
   llvm::raw_fd_ostream stream(file->descriptor(), /*shouldClose=*/false);
+  DroppingStream dropping(stream);
   bool written = true;
   if (StringRef(output).ends_with(".mlirbc"))
-    written = succeeded(writeBytecodeToFile(*result.module, stream));
+    written = succeeded(writeBytecodeToFile(*result.module, dropping));
   else
-    result.module->print(stream, flags);
+    result.module->print(dropping, flags);
   stream.flush();
   if (!written || stream.has_error()) {
     error = stream.has_error() ? stream.error().message() : "the bytecode writer failed";

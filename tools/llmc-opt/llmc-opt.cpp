@@ -5,6 +5,7 @@
 #include "llmc/InitAll.h"
 #include "llmc/Pipeline/AtomicOutput.h"
 #include "llmc/Pipeline/CommandLine.h"
+#include "llmc/Pipeline/DroppingStream.h"
 #include "llmc/Pipeline/HostExecutor.h"
 
 #include "mlir/Tools/mlir-opt/MlirOptMain.h"
@@ -83,7 +84,14 @@ int main(int argc, char **argv) {
   if (!file)
     return fail(kExitUsage, error);
   llvm::raw_fd_ostream stream(file->descriptor(), /*shouldClose=*/false);
-  if (failed(MlirOptMain(stream, std::move(buffer), registry, config)))
+  DroppingStream dropping(stream);
+  const bool isMapped = buffer->getBufferKind() == llvm::MemoryBuffer::MemoryBuffer_MMap;
+  const void *mapping = buffer->getBufferStart();
+  if (isMapped)
+    registerMapping(mapping, buffer->getBufferSize());
+  const bool failed = llvm::failed(MlirOptMain(dropping, std::move(buffer), registry, config));
+  unregisterMapping(mapping);
+  if (failed)
     return kExitBadInput;
   stream.flush();
   if (stream.has_error()) {

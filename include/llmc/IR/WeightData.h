@@ -18,6 +18,10 @@ public:
   /// Row-major bytes of `elements`; empty for a resource whose blob is missing or has not the size
   /// its type asks for.
   explicit ComponentData(ElementsAttr elements);
+  ComponentData(const ComponentData &) = default;
+  ComponentData &operator=(const ComponentData &) = default;
+  /// Gives the pages back where the bytes lie in a mapped file (MappedPages.h).
+  ~ComponentData();
   ArrayRef<char> bytes() const { return view; }
   /// True if the bytes are exactly what type and shape ask for.
   bool valid() const { return isValid; }

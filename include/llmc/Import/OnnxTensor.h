@@ -57,11 +57,15 @@ public:
   static OnnxTensor fromFloats(std::vector<float> values, Shape shape,
                                ElementType type = ElementType::F32);
   static OnnxTensor scalar(int64_t value, ElementType type = ElementType::I64);
-  /// A float tensor over foreign memory that `owner` keeps alive.
-  static OnnxTensor borrowFloats(const float *data, Shape shape, std::shared_ptr<const void> owner);
-  /// An 8-bit tensor over foreign bytes; its integers are widened when first asked for.
-  static OnnxTensor borrowBytes(const uint8_t *data, Shape shape, ElementType type,
-                                std::shared_ptr<const void> owner);
+  /// A tensor of f32, f16, bf16, i8 or u8 over foreign memory that `owner` keeps alive. Elements
+  /// are read where they lie; those that are not f32 are widened when first asked for as an array.
+  static OnnxTensor borrow(const uint8_t *data, Shape shape, ElementType type,
+                           std::shared_ptr<const void> owner);
+  /// A matrix of floats with its dimensions swapped, still read where it lies; only for a tensor
+  /// that source() finds.
+  OnnxTensor swapped() const;
+  /// A borrowed tensor of 16-bit floats that means f32: every value is the same.
+  OnnxTensor asF32() const;
 
   ElementType type() const { return elementType; }
   const Shape &shape() const { return dims; }
@@ -82,7 +86,16 @@ public:
   double *mutableDoubles();
   int64_t *mutableInts();
   /// The bytes of a borrowed 8-bit tensor, or nullptr.
-  const uint8_t *bytes() const { return rawBytes; }
+  const uint8_t *bytes() const { return isInteger() ? lying.data : nullptr; }
+  /// Where the elements of a borrowed tensor lie, as which type, and whether row-major in the
+  /// swapped dimensions. `data` is null for a tensor that owns its elements.
+  struct Source {
+    const uint8_t *data = nullptr;
+    ElementType type = ElementType::F32;
+    bool swapped = false;
+    double at(int64_t i) const;
+  };
+  const Source &source() const { return lying; }
 
   /// Element `i` as double, whatever the type (int64 beyond 2^53 rounds).
   double at(int64_t i) const;
@@ -101,7 +114,7 @@ private:
   int64_t count = 0;
   mutable std::shared_ptr<void> storage;
   std::shared_ptr<const void> foreign;
-  const uint8_t *rawBytes = nullptr;
+  Source lying;
 };
 
 } // namespace llmc::onnx

@@ -10,7 +10,6 @@
 #include "llmc/Pipeline/AtomicOutput.h"
 #include "llmc/Target/Target.h"
 
-#include <functional>
 #include <optional>
 #include <string>
 
@@ -31,12 +30,11 @@ std::optional<Stage> parseStage(llvm::StringRef name);
 
 struct CompileOptions {
   TargetOptions target;
-  std::string prefix;              ///< C identifier; see makePrefix.
-  int64_t context = 0;             ///< 0: what the model's own tables cover, else 2048.
-  int64_t chunk = 512;             ///< Rows of one pass of prefill; at most the context.
-  std::function<void()> inputRead; ///< Called when all weights have been read; may drop pages.
-  bool embedWeights = false;       ///< Weights in the object instead of a file of their own.
-  int64_t maxTokens = 0;           ///< Role run: batch x length; 0: the context.
+  std::string prefix;        ///< C identifier; see makePrefix.
+  int64_t context = 0;       ///< 0: what the model's own tables cover, else 2048.
+  int64_t chunk = 512;       ///< Rows of one pass of prefill; at most the context.
+  bool embedWeights = false; ///< Weights in the object instead of a file of their own.
+  int64_t maxTokens = 0;     ///< Role run: batch x length; 0: the context.
 };
 
 /// A C identifier from a file's base name: other characters become _, a leading digit gets one in
@@ -85,7 +83,6 @@ private:
   Stage reached = Stage::Import;
   int64_t totalWeightBytes = 0;
   std::string weightHash;
-  std::function<void()> inputRead;
   std::unique_ptr<AtomicOutput> embedded; ///< never committed
   size_t embeddedStart = 0;
   LogicalResult fillWeights(AtomicOutput &file, size_t &dataStart);
