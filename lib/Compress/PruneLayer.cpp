@@ -70,6 +70,10 @@ Result<LayerResult> llmc::pruneLayer(Layer &layer, const PrunePattern &pattern,
   if (weight.coding == StoredWeight::Coding::Int) {
     if (Status ok = pruneCodes(weight.ints, *mask); !ok)
       return ok.failure();
+  } else if (weight.coding == StoredWeight::Coding::Table) {
+    for (size_t i = 0; i < mask->size(); ++i)
+      if (!(*mask)[i])
+        weight.table.codes[i] = kTableZeroCode;
   } else if (weight.coding == StoredWeight::Coding::Ternary) {
     for (size_t i = 0; i < mask->size(); ++i)
       if (!(*mask)[i])

@@ -37,22 +37,28 @@ FailureOr<DynamicQuantAttr> llmc::readActivations(ModuleOp module, StringRef pas
                                           << "i8-group, found '" << activations << "'";
 }
 
+FailureOr<ScaleType> llmc::readGroupOptions(ModuleOp module, StringRef pass, int64_t group,
+                                            StringRef scale) {
+  if (group < 0)
+    return mlir::emitError(module.getLoc())
+           << pass << ": expected a group of 1 or more inputs, or 0 (per channel), found " << group;
+  if (scale != "f16" && scale != "f32")
+    return mlir::emitError(module.getLoc())
+           << pass << ": expected scale=f16 or f32, found '" << scale << "'";
+  return scale == "f16" ? ScaleType::F16 : ScaleType::F32;
+}
+
 FailureOr<QuantizeSettings> llmc::readQuantizeOptions(ModuleOp module, StringRef pass, int64_t bits,
                                                       int64_t group, bool symmetric,
                                                       StringRef scale, StringRef activations) {
   QuantizeSettings settings;
-  auto fail = [&](const llvm::Twine &what) {
-    return mlir::emitError(module.getLoc()) << pass << ": " << what;
-  };
   if (bits < 2 || bits > 8)
-    return fail("expected bits from 2 to 8, found " + llvm::Twine(bits));
-  if (group < 0)
-    return fail("expected a group of 1 or more inputs, or 0 (per channel), found " +
-                llvm::Twine(group));
-  if (scale != "f16" && scale != "f32")
-    return fail("expected scale=f16 or f32, found '" + scale + "'");
-  settings.format = {static_cast<int>(bits), group, symmetric,
-                     scale == "f16" ? ScaleType::F16 : ScaleType::F32};
+    return mlir::emitError(module.getLoc())
+           << pass << ": expected bits from 2 to 8, found " << bits;
+  auto scaleType = readGroupOptions(module, pass, group, scale);
+  if (failed(scaleType))
+    return failure();
+  settings.format = {static_cast<int>(bits), group, symmetric, *scaleType};
   auto quantized = readActivations(module, pass, activations, group);
   if (failed(quantized))
     return failure();

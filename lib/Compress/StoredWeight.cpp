@@ -8,6 +8,7 @@
 #include "llmc/IR/WeightData.h"
 #include "llmc/Numerics/BitPack.h"
 #include "llmc/Numerics/Prune.h"
+#include "llmc/Numerics/TritPack.h"
 
 #include <cmath>
 
@@ -18,6 +19,12 @@ void StoredWeight::setInt(IntWeight codes) {
   coding = Coding::Int;
   values = dequantize(codes);
   ints = std::move(codes);
+}
+
+void StoredWeight::setTable(TableWeight codes) {
+  coding = Coding::Table;
+  values = dequantize(codes);
+  table = std::move(codes);
 }
 
 void StoredWeight::setTernary(TernaryWeight codes) {
@@ -31,6 +38,7 @@ void StoredWeight::setFloat(std::vector<float> newValues) {
   storage = elementType;
   values = std::move(newValues);
   ints = {};
+  table = {};
   ternary = {};
 }
 
@@ -46,10 +54,24 @@ double PackedWeight::bitsPerWeight() const {
   return 8.0 * static_cast<double>(bytes()) / (static_cast<double>(shape[0]) * shape[1]);
 }
 
+static Type makeScaleType(MLIRContext *context, ScaleType scale) {
+  return scale == ScaleType::F16 ? Type(Float16Type::get(context))
+                                 : Type(Float32Type::get(context));
+}
+
 IntSchemeAttr llmc::makeIntScheme(MLIRContext *context, const IntFormat &format) {
-  Type scale = format.scale == ScaleType::F16 ? Type(Float16Type::get(context))
-                                              : Type(Float32Type::get(context));
-  return IntSchemeAttr::get(context, format.bits, format.group, format.symmetric, scale);
+  return IntSchemeAttr::get(context, format.bits, format.group, format.symmetric,
+                            makeScaleType(context, format.scale));
+}
+
+TableSchemeAttr llmc::makeTableScheme(MLIRContext *context, const TableFormat &format) {
+  return TableSchemeAttr::get(context, format.table, format.group,
+                              makeScaleType(context, format.scale));
+}
+
+TableFormat llmc::tableFormat(TableSchemeAttr scheme) {
+  return {scheme.getTable(), scheme.getGroup(),
+          scheme.getScale().isF32() ? ScaleType::F32 : ScaleType::F16};
 }
 
 IntFormat llmc::intFormat(IntSchemeAttr scheme) {
@@ -78,20 +100,29 @@ static Span<const uint8_t> asBytes(ArrayRef<char> bytes) {
   return {reinterpret_cast<const uint8_t *>(bytes.data()), bytes.size()};
 }
 
+/// Stands for the number of bits of ternary codes that are stored five to a byte.
+constexpr int kBase3 = 0;
+
+static Result<std::vector<uint8_t>> unpackStream(Span<const uint8_t> stream, int64_t rows,
+                                                 int64_t columns, int bits) {
+  return bits == kBase3 ? unpackTrits(stream, rows, columns)
+                        : unpackBits(stream, rows, columns, bits);
+}
+
 /// The codes of a scheme as a dense matrix, `fill(row, column)` where pruned.
 template <typename Fill>
 static Result<std::vector<uint8_t>> unpackCodes(const StoredWeight &weight, ArrayRef<char> stream,
                                                 int bits, Fill &&fill) {
   int64_t rows = weight.rows, columns = weight.columns;
   if (!weight.isSparse())
-    return unpackBits(asBytes(stream), rows, columns, bits);
+    return unpackStream(asBytes(stream), rows, columns, bits);
   int64_t kept = 0;
   for (uint8_t keep : weight.keep)
     kept += keep;
   bool joined = weight.sparsity == StoredWeight::Sparsity::Mask;
-  Result<std::vector<uint8_t>> stored = joined
-                                            ? unpackBits(asBytes(stream), 1, kept, bits)
-                                            : unpackBits(asBytes(stream), rows, kept / rows, bits);
+  Result<std::vector<uint8_t>> stored =
+      joined ? unpackStream(asBytes(stream), 1, kept, bits)
+             : unpackStream(asBytes(stream), rows, kept / rows, bits);
   if (!stored)
     return stored;
   std::vector<uint8_t> codes(rows * columns);
@@ -123,10 +154,27 @@ static Status unpackInt(StoredWeight &weight, IntSchemeAttr scheme,
   return {};
 }
 
-static Status unpackTernary(StoredWeight &weight, ArrayRef<ArrayRef<char>> components) {
+static Status unpackTable(StoredWeight &weight, TableSchemeAttr scheme,
+                          ArrayRef<ArrayRef<char>> components) {
+  weight.table.format = tableFormat(scheme);
+  weight.table.rows = weight.rows;
+  weight.table.cols = weight.columns;
+  weight.table.scales = readFloats(components[1], scheme.getScale());
+  auto codes = unpackCodes(weight, components[0], 4,
+                           [](int64_t, int64_t) { return uint8_t(kTableZeroCode); });
+  if (!codes)
+    return codes.failure();
+  weight.table.codes = std::move(*codes);
+  return {};
+}
+
+static Status unpackTernary(StoredWeight &weight, TernarySchemeAttr scheme,
+                            ArrayRef<ArrayRef<char>> components) {
+  weight.base3 = scheme.getBase3();
   Type f32 = Float32Type::get(weight.elementType.getContext());
   weight.ternary.scale = readFloats(components[1], f32)[0];
-  auto codes = unpackCodes(weight, components[0], 2, [](int64_t, int64_t) { return uint8_t(1); });
+  auto codes = unpackCodes(weight, components[0], weight.base3 ? kBase3 : 2,
+                           [](int64_t, int64_t) { return uint8_t(1); });
   if (!codes)
     return codes.failure();
   weight.ternary.codes.resize(codes->size());
@@ -186,9 +234,12 @@ Result<StoredWeight> llmc::unpackWeight(WeightOp op) {
     if (auto ints = dyn_cast<IntSchemeAttr>(coding)) {
       weight.coding = StoredWeight::Coding::Int;
       ok = unpackInt(weight, ints, inner);
-    } else if (isa<TernarySchemeAttr>(coding)) {
+    } else if (auto table = dyn_cast<TableSchemeAttr>(coding)) {
+      weight.coding = StoredWeight::Coding::Table;
+      ok = unpackTable(weight, table, inner);
+    } else if (auto ternary = dyn_cast<TernarySchemeAttr>(coding)) {
       weight.coding = StoredWeight::Coding::Ternary;
-      ok = unpackTernary(weight, inner);
+      ok = unpackTernary(weight, ternary, inner);
     } else {
       weight.storage = cast<DenseSchemeAttr>(coding).getElementType();
     }
@@ -226,7 +277,8 @@ static Result<std::vector<char>> packCodes(const StoredWeight &weight, std::vect
   std::vector<uint8_t> codes = keptOnly(weight, std::move(dense));
   int64_t rows = weight.sparsity == StoredWeight::Sparsity::Mask ? 1 : weight.rows;
   auto perRow = static_cast<int64_t>(codes.size()) / rows;
-  Result<std::vector<uint8_t>> packed = packBits(codes, rows, perRow, bits);
+  Result<std::vector<uint8_t>> packed =
+      bits == kBase3 ? packTrits(codes, rows, perRow) : packBits(codes, rows, perRow, bits);
   if (!packed)
     return packed.failure();
   return asChars(*packed);
@@ -271,12 +323,22 @@ Result<PackedWeight> llmc::packWeight(const StoredWeight &weight) {
       packed.components.push_back(asChars(ints.zeros));
     break;
   }
+  case StoredWeight::Coding::Table: {
+    TableSchemeAttr scheme = makeTableScheme(context, weight.table.format);
+    coding = scheme;
+    auto codes = packCodes(weight, weight.table.codes, 4);
+    if (!codes)
+      return codes.failure();
+    packed.components.push_back(std::move(*codes));
+    packed.components.push_back(storeFloats(weight.table.scales, scheme.getScale()));
+    break;
+  }
   case StoredWeight::Coding::Ternary: {
-    coding = TernarySchemeAttr::get(context);
+    coding = TernarySchemeAttr::get(context, weight.base3);
     std::vector<uint8_t> raised(weight.ternary.codes.size());
     for (size_t i = 0; i < raised.size(); ++i)
       raised[i] = static_cast<uint8_t>(weight.ternary.codes[i] + 1);
-    auto codes = packCodes(weight, std::move(raised), 2);
+    auto codes = packCodes(weight, std::move(raised), weight.base3 ? kBase3 : 2);
     if (!codes)
       return codes.failure();
     packed.components.push_back(std::move(*codes));

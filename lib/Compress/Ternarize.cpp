@@ -40,6 +40,11 @@ struct Ternarize : public llmc::impl::TernarizeBase<Ternarize> {
 
   void runOnOperation() override {
     ModuleOp module = getOperation();
+    if (packing != "2bit" && packing != "base3") {
+      mlir::emitError(module.getLoc())
+          << getArgument() << ": expected packing=2bit or base3, found '" << packing << "'";
+      return signalPassFailure();
+    }
     auto quantized = readActivations(module, getArgument(), activations, /*group=*/0);
     if (failed(quantized))
       return signalPassFailure();
@@ -51,7 +56,8 @@ struct Ternarize : public llmc::impl::TernarizeBase<Ternarize> {
     IntFormat twoBits{2, 0, true, ScaleType::F32};
     auto ternarize = [&](Layer &layer) -> Result<LayerResult> {
       LayerResult result;
-      if (layer.weight.coding == StoredWeight::Coding::Int)
+      if (layer.weight.coding == StoredWeight::Coding::Int ||
+          layer.weight.coding == StoredWeight::Coding::Table)
         noteRequantized(layer.weight, result.notes);
       Result<TernaryWeight> codes = ternarizeKept(layer.weight);
       if (!codes)
@@ -62,10 +68,12 @@ struct Ternarize : public llmc::impl::TernarizeBase<Ternarize> {
       result.baseline = "rtn";
       result.baselineValues = std::move(rounded.values);
       layer.weight.setTernary(std::move(*codes));
+      layer.weight.base3 = packing == "base3";
       result.weight = std::move(layer.weight);
       return result;
     };
-    PassRun run{getArgument(), "activations=" + activations + selectionText(include, exclude)};
+    PassRun run{getArgument(), "packing=" + packing + " activations=" + activations +
+                                   selectionText(include, exclude)};
     if (failed(compressLayers(module, run, *selection, ternarize)))
       return signalPassFailure();
     setActivations(*selection, *quantized);

@@ -25,3 +25,16 @@ LogicalResult PickOp::verify() {
            << getInput().getType() << " and " << getIndex().getType();
   return success();
 }
+
+LogicalResult LookupOp::verify() {
+  auto index = cast<VectorType>(getIndex().getType()),
+       result = cast<VectorType>(getResult().getType());
+  ShapedType table = getTable().getShapedType();
+  if (table.getElementType() != result.getElementType() || table.getNumElements() != 16) // C1
+    return emitOpError("expects a table of 16 ") << result.getElementType() << ", got " << table;
+  Type word = IntegerType::get(getContext(), result.getElementType().isF32() ? 32 : 8);
+  if (index.getNumElements() != result.getNumElements() || index.getElementType() != word) // C2
+    return emitOpError("expects ")
+           << result.getNumElements() << " indices of " << word << ", got " << index;
+  return success();
+}

@@ -7,6 +7,7 @@
 #include "llmc/IR/LLMCDialect.h"
 #include "llmc/IR/WeightData.h"
 #include "llmc/Numerics/BitPack.h"
+#include "llmc/Numerics/TritPack.h"
 
 #include "mlir/IR/DialectImplementation.h"
 #include "llvm/ADT/TypeSwitch.h"
@@ -44,6 +45,15 @@ static std::vector<uint8_t> readCodes(Bytes stream, int64_t rows, int64_t perRow
   return codes ? std::move(*codes) : std::vector<uint8_t>(rows * perRow);
 }
 
+// The same for ternary codes.
+static std::vector<uint8_t> readTrits(Bytes stream, int64_t rows, int64_t perRow, bool base3) {
+  if (!base3)
+    return readCodes(stream, rows, perRow, 2);
+  Span<const uint8_t> packed(reinterpret_cast<const uint8_t *>(stream.data()), stream.size());
+  Result<std::vector<uint8_t>> codes = unpackTrits(packed, rows, perRow);
+  return codes ? std::move(*codes) : std::vector<uint8_t>(rows * perRow);
+}
+
 static bool isFloatStorage(Type type) { return isa<Float32Type, Float16Type, BFloat16Type>(type); }
 
 static Type getByteType(MLIRContext *context) {
@@ -63,8 +73,13 @@ struct KeptLayout {
   bool joined = false; ///< one stream for the whole matrix (`mask`), else one per row.
 };
 
-int64_t groupsOf(IntSchemeAttr scheme, int64_t columns) {
-  return scheme.getGroup() ? (columns + scheme.getGroup() - 1) / scheme.getGroup() : 1;
+int64_t groupsOf(int64_t group, int64_t columns) {
+  return group ? (columns + group - 1) / group : 1;
+}
+
+// Bytes of `count` ternary codes.
+int64_t tritBytes(int64_t count, bool base3) {
+  return base3 ? packedTritBytes(count) : packedRowBytes(count, 2);
 }
 
 int64_t keptPerRow(int64_t n, int64_t m, int64_t columns) {
@@ -75,24 +90,29 @@ SmallVector<SchemeComponent> innerComponents(Attribute inner, const KeptLayout &
   MLIRContext *context = inner.getContext();
   int64_t dynamic = ShapedType::kDynamic;
   SmallVector<SchemeComponent> result;
-  auto stream = [&](StringRef name, Type type, unsigned bits) {
+  auto stream = [&](StringRef name, Type type, int64_t perRow) {
     if (layout.joined)
       result.push_back({name.str(), type, {dynamic}});
     else
-      result.push_back(
-          {name.str(), type, {layout.rows, bits ? (layout.perRow * bits + 7) / 8 : layout.perRow}});
+      result.push_back({name.str(), type, {layout.rows, perRow}});
   };
   TypeSwitch<Attribute>(inner)
-      .Case<DenseSchemeAttr>([&](auto dense) { stream("values", dense.getElementType(), 0); })
+      .Case<DenseSchemeAttr>(
+          [&](auto dense) { stream("values", dense.getElementType(), layout.perRow); })
       .Case<IntSchemeAttr>([&](auto scheme) {
-        stream("codes", getByteType(context), scheme.getBits());
-        int64_t groups = groupsOf(scheme, layout.columns);
+        stream("codes", getByteType(context), packedRowBytes(layout.perRow, scheme.getBits()));
+        int64_t groups = groupsOf(scheme.getGroup(), layout.columns);
         result.push_back({"scales", scheme.getScale(), {layout.rows, groups}});
         if (!scheme.getSymmetric())
           result.push_back({"zeros", getByteType(context), {layout.rows, groups}});
       })
-      .Case<TernarySchemeAttr>([&](auto) {
-        stream("codes", getByteType(context), 2);
+      .Case<TableSchemeAttr>([&](auto scheme) {
+        stream("codes", getByteType(context), packedRowBytes(layout.perRow, 4));
+        int64_t groups = groupsOf(scheme.getGroup(), layout.columns);
+        result.push_back({"scales", scheme.getScale(), {layout.rows, groups}});
+      })
+      .Case<TernarySchemeAttr>([&](auto scheme) {
+        stream("codes", getByteType(context), tritBytes(layout.perRow, scheme.getBase3()));
         result.push_back({"scales", Float32Type::get(context), {1}});
       });
   return result;
@@ -105,9 +125,16 @@ double innerBits(Attribute inner, int64_t rows, int64_t columns, double density)
       .Case<IntSchemeAttr>([&](auto scheme) {
         double perGroup =
             scheme.getScale().getIntOrFloatBitWidth() + (scheme.getSymmetric() ? 0 : 8);
-        return density * scheme.getBits() + perGroup * groupsOf(scheme, columns) / columns;
+        return density * scheme.getBits() +
+               perGroup * groupsOf(scheme.getGroup(), columns) / columns;
       })
-      .Case<TernarySchemeAttr>([&](auto) { return density * 2 + 32.0 / (rows * columns); })
+      .Case<TableSchemeAttr>([&](auto scheme) {
+        double perGroup = scheme.getScale().getIntOrFloatBitWidth();
+        return density * 4 + perGroup * groupsOf(scheme.getGroup(), columns) / columns;
+      })
+      .Case<TernarySchemeAttr>([&](auto scheme) {
+        return density * (scheme.getBase3() ? 1.6 : 2) + 32.0 / (rows * columns);
+      })
       .Default([](Attribute) { return 0.0; });
 }
 
@@ -118,21 +145,26 @@ public:
       : perRow(layout.joined ? 0 : layout.perRow) {
     MLIRContext *context = inner.getContext();
     int64_t rows = layout.joined ? 1 : layout.rows;
-    auto readAll = [&](unsigned bits) {
-      codes = readCodes(data[0], rows, layout.joined ? kept : layout.perRow, bits);
+    int64_t perStream = layout.joined ? kept : layout.perRow;
+    auto readGroups = [&](int64_t size, Type type) {
+      scales = readFloats(data[1], type);
+      groups = groupsOf(size, layout.columns);
+      group = size ? size : layout.columns;
     };
     if (auto dense = dyn_cast<DenseSchemeAttr>(inner)) {
       values = readFloats(data[0], dense.getElementType());
     } else if (auto scheme = dyn_cast<IntSchemeAttr>(inner)) {
-      readAll(scheme.getBits());
-      scales = readFloats(data[1], scheme.getScale());
-      groups = groupsOf(scheme, layout.columns);
-      group = scheme.getGroup() ? scheme.getGroup() : layout.columns;
+      codes = readCodes(data[0], rows, perStream, scheme.getBits());
+      readGroups(scheme.getGroup(), scheme.getScale());
       zero = 1 << (scheme.getBits() - 1);
       if (!scheme.getSymmetric())
         zeros = data[2];
+    } else if (auto scheme = dyn_cast<TableSchemeAttr>(inner)) {
+      codes = readCodes(data[0], rows, perStream, 4);
+      readGroups(scheme.getGroup(), scheme.getScale());
+      levels = tableLevels(scheme.getTable());
     } else {
-      readAll(2);
+      codes = readTrits(data[0], rows, perStream, cast<TernarySchemeAttr>(inner).getBase3());
       scales = readFloats(data[1], Float32Type::get(context));
       group = 0;
       zero = 1;
@@ -158,7 +190,8 @@ public:
         if (!zeros.empty())
           offset = static_cast<uint8_t>(zeros[wanted]);
       }
-      put(column, static_cast<float>(static_cast<int>(codes[index++]) - offset) * scale);
+      int code = codes[index++];
+      put(column, (levels ? (*levels)[code] : static_cast<float>(code - offset)) * scale);
     });
     if (!perRow)
       joinedIndex = index;
@@ -170,6 +203,7 @@ private:
   std::vector<float> values, scales;
   std::vector<uint8_t> codes;
   Bytes zeros;
+  std::optional<std::array<float, 16>> levels; ///< of a table
   int zero = 0;
   int64_t groups = 1, group = 0;
 };
@@ -193,26 +227,33 @@ LogicalResult verifyInner(Attribute inner, const KeptLayout &layout, ArrayRef<By
       return emit() << "expects " << kept << " kept values, got " << data[0].size() / width;
     return verifyFinite(data[0], kept, dense.getElementType(), "values", emit);
   }
-  unsigned bits = 2;
+  auto ternary = dyn_cast<TernarySchemeAttr>(inner);
   auto scheme = dyn_cast<IntSchemeAttr>(inner);
-  if (scheme)
-    bits = scheme.getBits();
-  if (layout.joined && static_cast<int64_t>(data[0].size()) != (kept * bits + 7) / 8)
-    return emit() << "expects " << (kept * bits + 7) / 8 << " bytes of codes for " << kept
+  unsigned bits = scheme ? scheme.getBits() : 4;
+  int64_t expected = ternary ? tritBytes(kept, ternary.getBase3()) : packedRowBytes(kept, bits);
+  if (layout.joined && static_cast<int64_t>(data[0].size()) != expected)
+    return emit() << "expects " << expected << " bytes of codes for " << kept
                   << " kept weights, got " << data[0].size();
-  if (!scheme) {
+  if (ternary) {
+    for (size_t i = 0; ternary.getBase3() && i < data[0].size(); ++i)
+      if (!isTritByte(static_cast<uint8_t>(data[0][i])))
+        return emit() << "expects bytes of five ternary codes, got "
+                      << static_cast<int>(static_cast<uint8_t>(data[0][i])) << " at byte " << i;
     int64_t perRow = layout.joined ? kept : layout.perRow, rows = layout.joined ? 1 : layout.rows;
-    std::vector<uint8_t> codes = readCodes(data[0], rows, perRow, 2);
+    std::vector<uint8_t> codes = readTrits(data[0], rows, perRow, ternary.getBase3());
     for (int64_t i = 0; i < rows * perRow; ++i)
       if (codes[i] > 2)
         return emit() << "expects ternary codes 0 to 2, got 3 at row " << i / perRow << ", index "
                       << i % perRow;
     return verifyFinite(data[1], 1, Float32Type::get(inner.getContext()), "scales", emit);
   }
-  int64_t groups = layout.rows * groupsOf(scheme, layout.columns);
-  if (failed(verifyFinite(data[1], groups, scheme.getScale(), "scales", emit)))
+  auto table = dyn_cast<TableSchemeAttr>(inner);
+  int64_t group = table ? table.getGroup() : scheme.getGroup();
+  int64_t groups = layout.rows * groupsOf(group, layout.columns);
+  Type scale = table ? table.getScale() : scheme.getScale();
+  if (failed(verifyFinite(data[1], groups, scale, "scales", emit)))
     return failure();
-  if (!scheme.getSymmetric())
+  if (scheme && !scheme.getSymmetric())
     for (int64_t i = 0; i < groups; ++i)
       if (static_cast<uint8_t>(data[2][i]) >> bits)
         return emit() << "expects zero points of " << bits << " bits, got "
@@ -268,8 +309,8 @@ SmallVector<SchemeComponent> keptComponents(Attribute inner, const KeptLayout &l
 }
 
 LogicalResult verifyInnerKind(EmitError emitError, Attribute inner) {
-  if (!isa<DenseSchemeAttr, IntSchemeAttr, TernarySchemeAttr>(inner))
-    return emitError() << "expects an inner scheme of dense, int or ternary, got " << inner;
+  if (!isa<DenseSchemeAttr, IntSchemeAttr, TableSchemeAttr, TernarySchemeAttr>(inner))
+    return emitError() << "expects an inner scheme of dense, int, table or ternary, got " << inner;
   return success();
 }
 
@@ -346,15 +387,19 @@ void IntSchemeAttr::print(AsmPrinter &printer) const {
   printer << ", scale = " << getScale() << ">";
 }
 
-LogicalResult IntSchemeAttr::verify(EmitError emitError, int64_t bits, int64_t group, bool,
-                                    Type scale) {
-  if (bits < 2 || bits > 8)
-    return emitError() << "expects 2 to 8 bits, got " << bits;
+static LogicalResult verifyGroups(EmitError emitError, int64_t group, Type scale) {
   if (group < 0)
     return emitError() << "expects a group of 0 (per channel) or more, got " << group;
   if (!isa<Float16Type, Float32Type>(scale))
     return emitError() << "expects scales of f16 or f32, got " << scale;
   return success();
+}
+
+LogicalResult IntSchemeAttr::verify(EmitError emitError, int64_t bits, int64_t group, bool,
+                                    Type scale) {
+  if (bits < 2 || bits > 8)
+    return emitError() << "expects 2 to 8 bits, got " << bits;
+  return verifyGroups(emitError, group, scale);
 }
 
 SmallVector<SchemeComponent> IntSchemeAttr::components(int64_t rows, int64_t columns) const {
@@ -376,8 +421,87 @@ std::vector<float> IntSchemeAttr::decompress(int64_t rows, int64_t columns,
 }
 
 //===----------------------------------------------------------------------===//
+// table
+//===----------------------------------------------------------------------===//
+
+Attribute TableSchemeAttr::parse(AsmParser &parser, Type) {
+  int64_t group = 0;
+  StringRef name;
+  Type scale;
+  SMLoc loc = parser.getCurrentLocation(), nameLoc;
+  if (parser.parseLess() || (nameLoc = parser.getCurrentLocation(), parser.parseKeyword(&name)))
+    return {};
+  std::optional<CodeTable> table = parseCodeTable(name.str());
+  if (!table) {
+    parser.emitError(nameLoc, "expects a table nf4 or nf4_i8, got ") << name;
+    return {};
+  }
+  while (succeeded(parser.parseOptionalComma())) {
+    StringRef key;
+    SMLoc keyLoc = parser.getCurrentLocation();
+    if (parser.parseKeyword(&key))
+      return {};
+    if (key == "group") {
+      if (parser.parseEqual() || parser.parseInteger(group))
+        return {};
+    } else if (key == "scale") {
+      if (parser.parseEqual() || parser.parseType(scale))
+        return {};
+    } else {
+      parser.emitError(keyLoc, "expects group or scale, got ") << key;
+      return {};
+    }
+  }
+  if (parser.parseGreater())
+    return {};
+  if (!scale)
+    scale = Float16Type::get(parser.getContext());
+  return parser.getChecked<TableSchemeAttr>(loc, parser.getContext(), *table, group, scale);
+}
+
+void TableSchemeAttr::print(AsmPrinter &printer) const {
+  printer << "<" << codeTableName(getTable()) << ", group = " << getGroup()
+          << ", scale = " << getScale() << ">";
+}
+
+LogicalResult TableSchemeAttr::verify(EmitError emitError, CodeTable, int64_t group, Type scale) {
+  return verifyGroups(emitError, group, scale);
+}
+
+SmallVector<SchemeComponent> TableSchemeAttr::components(int64_t rows, int64_t columns) const {
+  return innerComponents(*this, denseLayout(rows, columns));
+}
+
+double TableSchemeAttr::bitsPerWeight(int64_t rows, int64_t columns, double) const {
+  return innerBits(*this, rows, columns, 1.0);
+}
+
+LogicalResult TableSchemeAttr::verifyData(int64_t rows, int64_t columns, ArrayRef<Bytes> data,
+                                          EmitError emitError) const {
+  return verifyInner(*this, denseLayout(rows, columns), data, rows * columns, emitError);
+}
+
+std::vector<float> TableSchemeAttr::decompress(int64_t rows, int64_t columns,
+                                               ArrayRef<Bytes> data) const {
+  return decompressDense(*this, rows, columns, data);
+}
+
+//===----------------------------------------------------------------------===//
 // ternary
 //===----------------------------------------------------------------------===//
+
+Attribute TernarySchemeAttr::parse(AsmParser &parser, Type) {
+  if (failed(parser.parseOptionalLess()))
+    return TernarySchemeAttr::get(parser.getContext(), /*base3=*/false);
+  if (parser.parseKeyword("base3") || parser.parseGreater())
+    return {};
+  return TernarySchemeAttr::get(parser.getContext(), /*base3=*/true);
+}
+
+void TernarySchemeAttr::print(AsmPrinter &printer) const {
+  if (getBase3())
+    printer << "<base3>";
+}
 
 SmallVector<SchemeComponent> TernarySchemeAttr::components(int64_t rows, int64_t columns) const {
   return innerComponents(*this, denseLayout(rows, columns));

@@ -24,7 +24,15 @@ static void describe(CodeFormat &format, Attribute scheme) {
         format.group = scheme.getGroup();
         format.symmetric = scheme.getSymmetric();
       })
-      .Case<TernarySchemeAttr>([&](auto) {
+      .Case<TableSchemeAttr>([&](auto scheme) {
+        format.kind = CodeFormat::Kind::Table;
+        format.element = scheme.getScale();
+        format.bits = 4;
+        format.group = scheme.getGroup();
+        format.table = scheme.getTable();
+      })
+      .Case<TernarySchemeAttr>([&](auto scheme) {
+        format.base3 = scheme.getBase3();
         format.kind = CodeFormat::Kind::Ternary;
         format.element = f32;
         format.bits = 2;
@@ -72,10 +80,14 @@ std::string llmc::formatName(const CodeFormat &format) {
     name += typeName(format.element);
     break;
   case CodeFormat::Kind::Ternary:
-    name += "ternary";
+    name += format.base3 ? "ternary-b3" : "ternary";
     break;
   case CodeFormat::Kind::Int:
-    name += llvm::formatv("int{0}-", format.bits);
+  case CodeFormat::Kind::Table:
+    if (format.kind == CodeFormat::Kind::Table)
+      name += format.table == CodeTable::NF4 ? "nf4-" : "nf4i8-";
+    else
+      name += llvm::formatv("int{0}-", format.bits);
     name += format.group ? llvm::formatv("g{0}", format.group).str() : "row";
     if (format.symmetric)
       name += "-sym";

@@ -26,8 +26,7 @@ static SmallVector<unsigned> planesOf(unsigned bits) {
 LinearLayout::LinearLayout(const CodeFormat &format, int64_t n, int64_t k, VectorShape shape)
     : format(format), n(n), k(k), tileRows(linearTileRows(shape)),
       tiles((n + tileRows - 1) / tileRows) {
-  bool isInt = format.kind == CodeFormat::Kind::Int;
-  group = isInt && format.group && format.group < k ? format.group : k;
+  group = format.isGrouped() && format.group && format.group < k ? format.group : k;
   sparse = format.keepM && (group == k || group % format.keepM == 0);
   if (sparse) {
     keepN = format.keepN;
@@ -50,7 +49,7 @@ LinearLayout::LinearLayout(const CodeFormat &format, int64_t n, int64_t k, Vecto
   bool groupsInBlock = group != k && blockInputs % group == 0;
   unit = groupsInBlock ? blockInputs : group;
   groupsPerUnit = groupsInBlock ? blockInputs / group : 1;
-  scaleBytes = isInt ? format.element.getIntOrFloatBitWidth() / 8 : 0;
+  scaleBytes = format.isGrouped() ? format.element.getIntOrFloatBitWidth() / 8 : 0;
   matrixHeader = format.kind == CodeFormat::Kind::Ternary ? 64 : 0;
 }
 
@@ -95,10 +94,10 @@ int64_t llmc::packedBiasBytes(int64_t n, VectorShape shape) {
 }
 
 EmbeddingLayout::EmbeddingLayout(const CodeFormat &format, int64_t rows, int64_t columns) {
-  bool isInt = format.kind == CodeFormat::Kind::Int;
-  group = isInt && format.group && format.group < columns ? format.group : columns;
-  groups = isInt ? (columns + group - 1) / group : 0;
-  int64_t scaleBytes = isInt ? format.element.getIntOrFloatBitWidth() / 8 : 0;
+  bool grouped = format.isGrouped();
+  group = grouped && format.group && format.group < columns ? format.group : columns;
+  groups = grouped ? (columns + group - 1) / group : 0;
+  int64_t scaleBytes = grouped ? format.element.getIntOrFloatBitWidth() / 8 : 0;
   if (format.kind == CodeFormat::Kind::Dense)
     scales = columns * (format.element.getIntOrFloatBitWidth() / 8);
   else // A code is read as two bytes, so one byte more than the stream has; scales stay aligned.

@@ -6,6 +6,7 @@
 #include "llmc/Lower/PackedLinear.h"
 
 #include "llmc/IR/WeightData.h"
+#include "llmc/Numerics/TritPack.h"
 
 #include <cstring>
 
@@ -27,7 +28,7 @@ public:
   std::vector<uint32_t> codes;  ///< codes, or values as bit patterns.
   std::vector<uint8_t> kept;    ///< 1 where the weight is stored.
   std::vector<uint32_t> scales; ///< bit patterns of the row's scales.
-  std::vector<uint8_t> zeros;   ///< zero points, also where they are constant.
+  std::vector<uint8_t> zeros;   ///< codes of pruned weights: the zero points, also where constant.
 
 private:
   RowReader(WeightOp weight, const CodeFormat &format) : weight(weight), format(format) {}
@@ -57,7 +58,6 @@ FailureOr<RowReader> RowReader::create(WeightOp weight, const CodeFormat &format
   Type type = weight.getType();
   ArrayRef<int64_t> dims = getWeightShape(type);
   reader.columns = dims[1];
-  bool isInt = format.kind == CodeFormat::Kind::Int;
   auto get = [&](StringRef name, ArrayRef<char> &bytes) -> LogicalResult {
     ElementsAttr elements = weight.getComponent(name);
     if (!elements || !ComponentData(elements).valid())
@@ -78,7 +78,7 @@ FailureOr<RowReader> RowReader::create(WeightOp weight, const CodeFormat &format
     return failure();
   if (format.storesZeros() && failed(get("zeros", reader.zeroBytes)))
     return failure();
-  if (isInt && format.group)
+  if (format.isGrouped() && format.group)
     reader.groups = (reader.columns + format.group - 1) / format.group;
   int64_t perRow = reader.columns;
   if (format.keepM)
@@ -88,11 +88,11 @@ FailureOr<RowReader> RowReader::create(WeightOp weight, const CodeFormat &format
   if (dense)
     reader.rowStride = perRow * (reader.wide ? 8 : format.element.getIntOrFloatBitWidth() / 8);
   else
-    reader.rowStride = (perRow * format.bits + 7) / 8;
+    reader.rowStride = format.base3 ? packedTritBytes(perRow) : (perRow * format.bits + 7) / 8;
   reader.codes.resize(reader.columns);
   reader.kept.assign(reader.columns, 1);
   reader.scales.resize(reader.groups);
-  reader.zeros.assign(reader.groups, dense ? 0 : format.constantZero());
+  reader.zeros.assign(reader.groups, dense ? 0 : format.prunedCode());
   return reader;
 }
 
@@ -108,6 +108,8 @@ uint32_t RowReader::stored(size_t index, size_t rowStart) const {
   if (format.kind == CodeFormat::Kind::Dense)
     return readPattern(codeBytes.drop_front(rowStart), index,
                        format.element.getIntOrFloatBitWidth() / 8);
+  if (format.base3)
+    return tritOfByte(static_cast<uint8_t>(codeBytes[rowStart + index / 5]), index % 5);
   size_t bit = index * format.bits, byte = rowStart + bit / 8;
   uint32_t two = static_cast<uint8_t>(codeBytes[byte]);
   if (bit % 8 + format.bits > 8)
@@ -138,7 +140,7 @@ LogicalResult RowReader::next() {
   }
   if (!zeroBytes.empty())
     std::memcpy(zeros.data(), zeroBytes.data() + row * groups, groups);
-  if (format.kind == CodeFormat::Kind::Int)
+  if (format.isGrouped())
     for (int64_t g = 0; g < groups; ++g)
       scales[g] =
           readPattern(scaleBytes, row * groups + g, format.element.getIntOrFloatBitWidth() / 8);
@@ -146,7 +148,7 @@ LogicalResult RowReader::next() {
     scales[0] = readPattern(scaleBytes, 0, 4);
   size_t rowStart = format.masked ? 0 : row * rowStride;
   size_t index = format.masked ? joinedIndex : 0;
-  int64_t group = format.kind == CodeFormat::Kind::Int && format.group ? format.group : columns;
+  int64_t group = format.isGrouped() && format.group ? format.group : columns;
   for (int64_t i = 0; i < columns; ++i)
     codes[i] = kept[i] ? stored(index++, rowStart) : zeros[i / group];
   joinedIndex = index;

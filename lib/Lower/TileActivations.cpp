@@ -123,7 +123,11 @@ void LinearEmitter::emitActivations(Value rowStart, Value row, bool sums) {
     forRanges(plan.activationGroup, [&](Value i, Value begin, Value end) {
       Value largest = reduceRange(begin, end, input, rowStart, /*absoluteMaximum=*/true);
       Value scale = arith::DivFOp::create(b, largest, floatConstant(b, 127));
-      memref::StoreOp::create(b, scale, scratch, ValueRange{add(add(row, plan.scaleStart), i)});
+      // Levels were multiplied as 127 times what they are.
+      Value stored = scale;
+      if (plan.exact && layout.format.kind == CodeFormat::Kind::Table)
+        stored = arith::DivFOp::create(b, scale, floatConstant(b, 127));
+      memref::StoreOp::create(b, stored, scratch, ValueRange{add(add(row, plan.scaleStart), i)});
       quantizeRange(begin, end, rowStart, row, scale);
     });
   if (!sums || plan.correction == LinearPlan::Correction::None)

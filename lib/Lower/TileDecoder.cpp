@@ -90,9 +90,25 @@ Value LinearEmitter::symbolValue(Value block, int64_t inputs, int64_t symbol, in
     Value value = load(elements, elementView, add(times(block, 4 / layout.valueBytes), offset));
     return widenFloat(b, value, shape);
   }
-  Value codes = code(block, start / (4 * layout.tileRows), layout.codePlanes, count, symbol, v);
+  int64_t startDword = start / (4 * layout.tileRows);
+  if (layout.format.kind == CodeFormat::Kind::Table)
+    return level(block, startDword, symbol, v);
+  Value codes = code(block, startDword, layout.codePlanes, count, symbol, v);
   Value value = arith::SIToFPOp::create(b, floats, codes);
   return zero ? arith::SubFOp::create(b, value, zero).getResult() : value;
+}
+
+// The level of a code of a table: 127 times it where products are integers.
+Value LinearEmitter::level(Value block, int64_t start, int64_t symbol, int64_t v) {
+  CodePlace place(symbol, layout.codePlanes.front());
+  Value word = loadWord(block, start + place.dword, v);
+  if (place.bit)
+    word = arith::ShRUIOp::create(b, word, splatInt(place.bit));
+  std::array<float, 16> levels = tableLevels(layout.format.table);
+  if (plan.exact)
+    llvm::copy(*integerLevels(layout.format.table), levels.begin());
+  auto type = RankedTensorType::get({16}, b.getF32Type());
+  return LookupOp::create(b, floats, word, DenseElementsAttr::get(type, ArrayRef<float>(levels)));
 }
 
 Value LinearEmitter::symbolIndex(Value block, int64_t inputs, int64_t symbol, int64_t v) {
@@ -134,7 +150,8 @@ Value LinearEmitter::scaleVector(Value header, Value row) {
 }
 
 Value LinearEmitter::zeroVector(Value header, Value row) {
-  if (layout.format.kind == CodeFormat::Kind::Dense)
+  if (layout.format.kind == CodeFormat::Kind::Dense ||
+      layout.format.kind == CodeFormat::Kind::Table)
     return {};
   if (!layout.format.storesZeros())
     return splatFloat(layout.format.constantZero());

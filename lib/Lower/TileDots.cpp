@@ -28,13 +28,31 @@ Value LinearEmitter::quadCodes(Value block, int64_t inputs, int64_t quad, int64_
     start += layout.planeBytes(width, inputs) / (4 * layout.tileRows);
     low += width;
   }
+  int64_t present = std::min<int64_t>(4, inputs - 4 * quad);
+  if (layout.format.kind == CodeFormat::Kind::Table)
+    return quadLevels(vector::BitCastOp::create(b, quads, result), present);
   if (plan.signedCodes) {
     // Codes behind the last stay zero.
-    int64_t present = std::min<int64_t>(4, inputs - 4 * quad);
     int64_t signs = 0x80 * kEachByte & ((int64_t(1) << (8 * present)) - 1);
     result = arith::XOrIOp::create(b, result, splatInt(signs));
   }
   return vector::BitCastOp::create(b, quads, result);
+}
+
+// 127 times the levels of a table's codes, or 128 more where bytes are multiplied as unsigned.
+// Behind the `present` first codes of four they are zero.
+Value LinearEmitter::quadLevels(Value codes, int64_t present) {
+  std::array<int8_t, 16> levels = *integerLevels(layout.format.table);
+  for (int8_t &level : levels)
+    level = static_cast<int8_t>(level + (plan.signedCodes ? 0 : 128));
+  auto type = RankedTensorType::get({16}, b.getI8Type());
+  Value result =
+      LookupOp::create(b, quads, codes, DenseElementsAttr::get(type, ArrayRef<int8_t>(levels)));
+  if (present == 4)
+    return result;
+  Value word = vector::BitCastOp::create(b, ints, result);
+  word = arith::AndIOp::create(b, word, splatInt((int64_t(1) << (8 * present)) - 1));
+  return vector::BitCastOp::create(b, quads, word);
 }
 
 // Four inputs from byte `at` of the scratch on, in every lane.
@@ -48,7 +66,8 @@ Value LinearEmitter::quadInput(Value at) {
 
 Value LinearEmitter::dot(Value sum, Value codes, Value inputs) {
   bool isTernary = layout.format.kind == CodeFormat::Kind::Ternary;
-  int64_t bound = isTernary ? 2 : (int64_t(1) << layout.format.bits) - 1;
+  bool isTable = layout.format.kind == CodeFormat::Kind::Table;
+  int64_t bound = isTernary ? 2 : isTable ? 255 : (int64_t(1) << layout.format.bits) - 1;
   if (plan.signedCodes)
     bound = 128;
   return DotI8Op::create(b, sum, codes, inputs, bound, plan.signedCodes);

@@ -8,6 +8,7 @@
 
 #include "mlir/Dialect/MemRef/IR/MemRef.h"
 #include "mlir/Dialect/SCF/IR/SCF.h"
+#include "mlir/Dialect/Vector/IR/VectorOps.h"
 #include "llvm/Support/FormatVariadic.h"
 
 using namespace mlir;
@@ -47,6 +48,14 @@ struct Scalars {
   Value affine(Value code, Value zero, Value scale) {
     Value difference = arith::SubIOp::create(b, code, zero);
     return arith::MulFOp::create(b, toFloat(difference), scale);
+  }
+  /// table[code] * scale
+  Value lookUp(Value code, CodeTable table, Value scale) {
+    auto type = VectorType::get({16}, b.getF32Type());
+    Value levels = arith::ConstantOp::create(
+        b, DenseElementsAttr::get(type, ArrayRef<float>(tableLevels(table))));
+    Value level = vector::ExtractOp::create(b, levels, toIndex(code));
+    return arith::MulFOp::create(b, level, scale);
   }
 };
 
@@ -113,9 +122,10 @@ Kernel llmc::getEmbeddingKernel(KernelBuilder &builder, const CodeFormat &format
         Value out = viewRows(b, frame.arena, frame.offsets[2]);
         Value outStart = rowIndex(b, row, y, s.index(0));
         Value codes = viewAs(b, frame.weights, start, b.getI8Type());
-        bool isInt = format.kind == CodeFormat::Kind::Int;
-        Value scales = isInt ? viewAs(b, frame.weights, s.add(start, layout.scales), format.element)
-                             : viewAs(b, frame.weights, table, format.element);
+        bool grouped = format.isGrouped();
+        Value scales = grouped
+                           ? viewAs(b, frame.weights, s.add(start, layout.scales), format.element)
+                           : viewAs(b, frame.weights, table, format.element);
         forLoop(b, s.index(0), s.index(columns), 1, [&](Value i) {
           Value at = s.add(outStart, i);
           if (format.kind == CodeFormat::Kind::Dense) {
@@ -127,10 +137,15 @@ Kernel llmc::getEmbeddingKernel(KernelBuilder &builder, const CodeFormat &format
           Value two = arith::OrIOp::create(b, s.byte(codes, byte), high);
           Value code = arith::ShRUIOp::create(b, two, s.toInteger(s.remainder(bit, 8)));
           code = arith::AndIOp::create(b, code, s.integer((int64_t(1) << format.bits) - 1));
-          Value group = isInt ? s.quotient(i, layout.group) : s.index(0);
+          Value group = grouped ? s.quotient(i, layout.group) : s.index(0);
+          Value scale = s.widen(s.load(scales, group));
+          if (format.kind == CodeFormat::Kind::Table) {
+            s.store(s.lookUp(code, format.table, scale), out, at);
+            return;
+          }
           Value zero = format.storesZeros() ? s.byte(codes, s.add(group, layout.zeros))
                                             : s.integer(format.constantZero());
-          s.store(s.affine(code, zero, s.widen(s.load(scales, group))), out, at);
+          s.store(s.affine(code, zero, scale), out, at);
         });
       });
 }
@@ -191,7 +206,10 @@ Kernel llmc::getPackedEmbeddingKernel(KernelBuilder &builder, const CodeFormat &
             if (format.storesZeros())
               zero = s.byte(reader.bytes, s.add(s.add(unit, zeros), groupRow));
           }
-          s.store(s.affine(code, zero, s.widen(scale)), out, at);
+          bool isTable = format.kind == CodeFormat::Kind::Table;
+          s.store(isTable ? s.lookUp(code, format.table, s.widen(scale))
+                          : s.affine(code, zero, s.widen(scale)),
+                  out, at);
         };
         Value k = s.index(columns), none = s.index(0);
         forLoop(b, none, k, layout.unit, [&](Value unitStart) {

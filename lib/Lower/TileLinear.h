@@ -28,7 +28,7 @@ struct LinearPlan {
   int64_t chunk;            ///< under one weight scale and one activation scale.
   int64_t exactInputs;      ///< products of so many inputs may be summed in f32 without rounding.
   bool dots;                ///< products by llmc.dot_i8; activations are bytes in scratch.
-  bool signedCodes;         ///< of dots: 128 is taken from codes and zero points.
+  bool signedCodes;         ///< of dots: 128 is taken from codes and zero points, not levels.
   bool wideChunks;          ///< f32 and longer than exactInputs: partial sums go to i32.
   int64_t stepInputs;       ///< unrolled on the decode path, whole blocks.
   int64_t prefetchDistance; ///< bytes, on the decode path.
@@ -156,10 +156,12 @@ private:
   Value loadWord(Value base, int64_t dword, int64_t v);
   Value code(Value block, int64_t start, ArrayRef<unsigned> planes, int64_t count, int64_t symbol,
              int64_t v);
+  Value level(Value block, int64_t start, int64_t symbol, int64_t v);
   int64_t indexBytes(int64_t symbols) const;
 
   // Dots (TileDots.cpp).
   Value quadCodes(Value block, int64_t inputs, int64_t quad, int64_t v);
+  Value quadLevels(Value codes, int64_t present);
   Value quadInput(Value at);
   Value dot(Value sum, Value codes, Value inputs);
   Values multiplyQuads(Value block, Value start, int64_t inputs, int64_t from, int64_t to,

@@ -111,7 +111,7 @@ void LinearEmitter::decompressBlock(Value header, Value block, Value panelRow, i
       int64_t group = layout.groupsPerUnit > 1 ? input / layout.group : 0;
       if (group != loaded) {
         zero = zeroVector(header, group, v);
-        scale = plan.exact ? Value() : scaleVector(header, group, v);
+        scale = scalesPieces() ? Value() : scaleVector(header, group, v);
         loaded = group;
       }
       Value value = symbolValue(block, inputs, symbol, v, zero);

@@ -34,7 +34,7 @@ LinearPlan::LinearPlan(const LinearLayout &layout, VectorShape shape) {
   perGroup = format.activations == CodeFormat::Activations::PerGroup && format.activationGroup < k;
   activationGroup = perGroup ? format.activationGroup : k;
   folded = perGroup && layout.sparse && activationGroup % layout.keepM != 0;
-  exact = quantized && !folded && format.kind != CodeFormat::Kind::Dense;
+  exact = quantized && !folded && format.isInteger();
   chunk = layout.group;
   if (quantized && !folded && activationGroup < k)
     chunk = chunk == k ? activationGroup : std::gcd(chunk, activationGroup);
@@ -46,12 +46,13 @@ LinearPlan::LinearPlan(const LinearLayout &layout, VectorShape shape) {
   // Quads start at chunks, so chunks must hold whole ones.
   dots = exact && !layout.sparse && shape.dot != DotKind::None && (chunk >= k || chunk % 4 == 0);
   // Where bytes are multiplied as signed, or pairs of them must fit 16 bits.
-  signedCodes = dots && format.bits == 8 && shape.dot != DotKind::Vnni;
+  bool isTable = format.kind == CodeFormat::Kind::Table;
+  signedCodes = dots && (format.bits == 8 || isTable) && shape.dot != DotKind::Vnni;
   wideChunks = exact && !dots && chunk > exactInputs;
   regular = layout.unit % block == 0 || layout.unit == k;
 
   bool needsSums = format.kind != CodeFormat::Kind::Dense && !layout.sparse &&
-                   !(signedCodes && !format.storesZeros());
+                   !(isTable && !dots) && !(signedCodes && !format.storesZeros());
   // Sums of codes and their products with zero points are exact in f32 while below 2^24.
   constexpr int64_t kLargestProduct = 255 * 127;
   if (needsSums && dots)
@@ -142,14 +143,13 @@ static std::string explainWeights(const LinearLayout &layout) {
   if (format.kind == CodeFormat::Kind::Dense && !layout.sparse)
     return format.masked ? "dense values with zeros: a mask cannot be skipped in vectors"
                          : "dense values";
+  std::string codes = format.kind == CodeFormat::Kind::Table ? "codes looked up in registers"
+                                                             : "codes from registers";
   if (format.masked)
-    return "codes from registers, pruned ones stored as the zero point: a mask cannot be skipped "
-           "in vectors";
+    return codes + ", pruned ones stored as the zero point: a mask cannot be skipped in vectors";
   if (format.keepM && !layout.sparse)
-    return "codes from registers, pruned ones stored as the zero point: groups of M straddle scale "
-           "groups";
-  return layout.sparse ? "kept codes from registers, inputs selected by index"
-                       : "codes from registers";
+    return codes + ", pruned ones stored as the zero point: groups of M straddle scale groups";
+  return layout.sparse ? "kept " + codes + ", inputs selected by index" : codes;
 }
 
 // Why quantized activations do not meet an instruction for them.
@@ -157,6 +157,8 @@ static std::string whyNoDots(const LinearLayout &layout, const LinearPlan &plan,
                              VectorShape shape) {
   if (layout.format.kind == CodeFormat::Kind::Dense)
     return "the weight is no integer";
+  if (!layout.format.isInteger())
+    return "the levels of the table are no integers";
   if (layout.sparse)
     return "each row selects other inputs";
   if (shape.dot == DotKind::None)

@@ -38,8 +38,7 @@ Status verifyFinite(Span<const float> weight, int64_t rows, int64_t cols) {
   return {};
 }
 
-/// A positive or negative scale as it is stored, never 0.
-static float storedScale(double scale, ScaleType type) {
+float storedScale(double scale, ScaleType type) {
   float least = type == ScaleType::F16 ? halfMin : FLT_MIN;
   float rounded = static_cast<float>(scale);
   if (type == ScaleType::F16)

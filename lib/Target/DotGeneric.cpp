@@ -21,6 +21,18 @@ Value llmc::splatInteger(ImplicitLocOpBuilder &b, VectorType type, int64_t value
   return arith::ConstantOp::create(b, DenseElementsAttr::get(type, element));
 }
 
+Value llmc::keepOrder(ImplicitLocOpBuilder &b, Value value) {
+  auto dialect = LLVM::AsmDialectAttr::get(b.getContext(), LLVM::AsmDialect::AD_ATT);
+  // Of 32 registers of 512 bits, x means the first 16.
+  auto type = cast<VectorType>(value.getType());
+  bool isWide = type.getNumElements() * type.getElementTypeBitWidth() == 512;
+  StringRef constraints = isWide ? "=v,0" : "=x,0";
+  return LLVM::InlineAsmOp::create(b, value.getType(), value, "", constraints,
+                                   /*has_side_effects=*/false, /*is_align_stack=*/false,
+                                   LLVM::TailCallKind::None, dialect, ArrayAttr())
+      .getResult(0);
+}
+
 void llmc::lowerDotsGeneric(Block &block) {
   for (auto op : llvm::make_early_inc_range(block.getOps<DotI8Op>())) {
     ImplicitLocOpBuilder b(op.getLoc(), op);

@@ -57,16 +57,6 @@ static Value spreadProducts(ImplicitLocOpBuilder &b, DotI8Op op, const Width &wi
   return arith::AddIOp::create(b, sum, callIntrinsic(b, width.sums, width.madd, {odd, oddInputs}));
 }
 
-// The same value, but sums that contain it are not turned into trees, which hold more registers
-// than there are: an assembly statement without instructions hides it from LLVM's reassociation.
-static Value keepOrder(ImplicitLocOpBuilder &b, Value value) {
-  auto dialect = LLVM::AsmDialectAttr::get(b.getContext(), LLVM::AsmDialect::AD_ATT);
-  return LLVM::InlineAsmOp::create(b, value.getType(), value, "", "=x,0",
-                                   /*has_side_effects=*/false, /*is_align_stack=*/false,
-                                   LLVM::TailCallKind::None, dialect, ArrayAttr())
-      .getResult(0);
-}
-
 // The next dot of the chain `op` is in, if it can take sums of 16 bits.
 static bool continues(DotI8Op op, int64_t largest) {
   if (!op.getResult().hasOneUse())

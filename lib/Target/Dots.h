@@ -30,8 +30,16 @@ void lowerDotsGeneric(Block &block);
 /// selections.
 void lowerPicks(ModuleOp module, const TargetInfo &target);
 
+/// Replaces every llmc.lookup and llmc.triple: shuffles and permutations of a register where the
+/// target has them by index, else selections.
+void lowerLookups(ModuleOp module, const TargetInfo &target);
+
 /// Calls an intrinsic with one result.
 Value callIntrinsic(ImplicitLocOpBuilder &b, Type type, StringRef name, ValueRange arguments);
+/// The same value of an x86 register, but LLVM does not reassociate what contains it: sums would
+/// become trees, which hold more registers than there are. An assembly statement without
+/// instructions hides it.
+Value keepOrder(ImplicitLocOpBuilder &b, Value value);
 /// A vector of one integer.
 Value splatInteger(ImplicitLocOpBuilder &b, VectorType type, int64_t value);
 

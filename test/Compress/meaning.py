@@ -2,7 +2,7 @@
 import sys
 
 import numpy as np
-from weights import Module, dense, run
+from weights import NF4, Module, dense, run
 
 rng = np.random.default_rng(7)
 
@@ -127,6 +127,60 @@ def case_ternarize():
     # A weight that is ternary already comes back as it was.
     text, _ = run(one_linear(want), "--ternarize")
     assert np.array_equal(Module(text).values("w.weight"), want)
+
+
+def nf4(weight, group, scale_type, keep=None, levels=NF4):
+    """The rule of include/llmc/Numerics/CodeTable.h, in float32."""
+    f = np.float32
+    middles = (levels[:-1] + levels[1:]) * f(0.5)
+    out = np.zeros_like(weight)
+    for n in range(len(weight)):
+        for start in range(0, weight.shape[1], group or weight.shape[1]):
+            cut = slice(start, start + (group or weight.shape[1]))
+            w = weight[n, cut] if keep is None else np.where(keep[n, cut], weight[n, cut], f(0))
+            scale = f(scale_type(np.abs(w).max())) or f(1)
+            out[n, cut] = levels[(w[:, None] * (f(1) / scale) > middles).sum(1)] * scale
+    return out
+
+
+def case_nf4():
+    weight = normal(6, 172)
+    weight[3, :64] = 0
+    weight[4, 64] = np.abs(weight[4, 64:128]).max() * (NF4[3] + NF4[4]) / 2  # a midpoint goes down
+    integers = (np.rint(127 * NF4.astype(np.float64)) / 127).astype(np.float32)
+    for group, scale, activations, levels in ((64, np.float16, "float", NF4), (0, np.float32, "float", NF4),
+                                              (24, np.float32, "float", NF4), (64, np.float16, "i8-token", integers),
+                                              (32, np.float16, "i8-group", integers)):
+        name = "f16" if scale == np.float16 else "f32"
+        text, remarks = run(one_linear(weight), f"--nf4-quantize=group={group} scale={name} activations={activations}")
+        module = Module(text)
+        want = nf4(weight, group, scale, None, levels)
+        assert np.array_equal(module.values("w.weight"), want), (group, name, activations)
+        assert ("multiples of 1/127" in remarks) == (activations != "float")
+        error = module.errors(0)[0][1]
+        assert abs(error - ((weight - want).astype(np.float64) ** 2).sum()) < 1e-6 * error
+        text, _ = run(one_linear(weight), f"--nf4-quantize=group={group} scale={name} activations={activations} table=nf4")
+        assert np.array_equal(Module(text).values("w.weight"), nf4(weight, group, scale))
+    keep = nm_mask(np.abs(weight), 2, 4)
+    text, _ = run(one_linear(weight), "--magnitude-prune=pattern=2:4", "--nf4-quantize")
+    assert np.array_equal(Module(text).values("w.weight"), nf4(weight, 64, np.float16, keep))
+    dense_codes = nf4(weight, 64, np.float16)
+    text, remarks = run(one_linear(weight), "--nf4-quantize", "--magnitude-prune=pattern=2:4")
+    assert np.array_equal(Module(text).values("w.weight"), np.where(nm_mask(np.abs(dense_codes), 2, 4), dense_codes, 0))
+    assert "quantized before it is pruned" in remarks
+
+
+def case_base3():
+    for columns in (1, 5, 44, 61):
+        module = one_linear(normal(7, columns))
+        for mask in ((), ("--magnitude-prune=pattern=2:4",), ("--magnitude-prune=sparsity=0.4",)):
+            two = Module(run(module, *mask, "--ternarize")[0])
+            five = Module(run(module, *mask, "--ternarize=packing=base3")[0])
+            assert "base3" in five.read("w.weight")[1]
+            assert np.array_equal(two.values("w.weight"), five.values("w.weight")), (columns, mask)
+            again, remarks = run(module, *mask, "--ternarize=packing=base3 include=.*", "--ternarize=include=.*")
+            assert again.count("base3>") == 0 and "already quantized" not in remarks
+            assert np.array_equal(two.values("w.weight"), Module(again).values("w.weight"))
 
 
 def case_lowrank():
@@ -260,9 +314,11 @@ def case_decompress():
     weight = normal(7, 44)
     chains = [["--rtn-quantize=bits=%d group=%d symmetric=%s" % options]
               for options in ((2, 8, "false"), (3, 0, "true"), (4, 32, "false"), (5, 12, "false"), (6, 8, "true"), (7, 44, "false"), (8, 0, "false"))]
-    chains += [["--sparsify-2-4"], ["--magnitude-prune=pattern=3:7"], ["--magnitude-prune=sparsity=0.6"], ["--ternarize"]]
+    chains += [["--sparsify-2-4"], ["--magnitude-prune=pattern=3:7"], ["--magnitude-prune=sparsity=0.6"], ["--ternarize"],
+               ["--ternarize=packing=base3"], ["--nf4-quantize=group=16"], ["--nf4-quantize=table=nf4_i8 scale=f32"]]
     for mask in ("--sparsify-2-4", "--magnitude-prune=sparsity=0.6"):
-        chains += [[mask, "--ternarize"], [mask, "--rtn-quantize=bits=3 group=16"], ["--rtn-quantize=bits=5 group=8 symmetric=true", mask]]
+        chains += [[mask, "--ternarize"], [mask, "--ternarize=packing=base3"], [mask, "--nf4-quantize=group=12"], ["--nf4-quantize=group=8", mask],
+                   [mask, "--rtn-quantize=bits=3 group=16"], ["--rtn-quantize=bits=5 group=8 symmetric=true", mask]]
     for chain in chains:
         module = one_linear(weight)
         compressed = Module(run(module, *chain)[0])

@@ -1,6 +1,8 @@
 // RUN: llmc-opt %s --ternarize=include=. --split-input-file --verify-diagnostics
 // RUN: %exits 2 llmc-opt %s --ternarize=activations=i8-group | FileCheck %s --check-prefix=GROUP
+// RUN: %exits 2 llmc-opt %s --ternarize=packing=base4 | FileCheck %s --check-prefix=PACKING
 
+// PACKING: error: ternarize: expected packing=2bit or base3, found 'base4'
 // GROUP: error: ternarize: activations=i8-group needs groups of weights, and there are none here; use i8-token
 
 func.func @not_finite(%x: tensor<?x?x4xf32>) -> tensor<?x?x1xf32> {

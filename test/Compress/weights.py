@@ -8,6 +8,11 @@ import numpy as np
 
 TYPES = {"f32": np.float32, "f16": np.float16, "f64": np.float64, "ui8": np.uint8}
 
+# The levels of QLoRA's NF4, as bitsandbytes has them.
+NF4 = np.array([-1, -0.6961928009986877, -0.5250730514526367, -0.39491748809814453, -0.28444138169288635, -0.18477343022823334,
+                -0.09105003625154495, 0, 0.07958029955625534, 0.16093020141124725, 0.24611230194568634, 0.33791524171829224,
+                0.44070982933044434, 0.5626170039176941, 0.7229568362236023, 1], np.float32)
+
 
 def dense(array):
     """An array as a dense attribute."""
@@ -69,12 +74,25 @@ class Module:
             result[keep] = components["values"].reshape(-1)
             return result
         integer = re.search(r"#llmc.int<(\d), group = (\d+)", type_)
-        bits = int(integer[1]) if integer else 2
+        table = re.search(r"#llmc.table<(\w+), group = (\d+)", type_)
+        if "base3" in type_:
+            streams = components["codes"].reshape(1 if joined else rows, -1).astype(np.int32)
+            digits = np.stack([streams * 3**i % 256 * 3 // 256 for i in range(5)], axis=-1)
+            kept = int(keep.sum()) if joined else int(keep[0].sum())
+            codes = digits.reshape(len(streams), -1)[:, :kept]
+            result[keep] = ((codes - 1) * components["scales"][0]).reshape(-1)
+            return result
+        bits = int(integer[1]) if integer else 4 if table else 2
         stream = np.unpackbits(components["codes"].reshape(1 if joined else rows, -1), axis=1, bitorder="little")
         kept = int(keep.sum()) if joined else int(keep[0].sum())
         planes = stream[:, :kept * bits].reshape(stream.shape[0], kept, bits).astype(np.int32)
         codes = np.zeros((rows, columns), np.int32)
         codes[keep] = (planes << np.arange(bits)).sum(2).reshape(-1)
+        if table:
+            levels = NF4 if table[1] == "nf4" else (np.rint(127 * NF4.astype(np.float64)) / 127).astype(np.float32)
+            at = np.arange(columns) // (int(table[2]) or columns)
+            result[keep] = (levels[codes] * components["scales"].astype(np.float32)[:, at])[keep]
+            return result
         if not integer:
             result[keep] = ((codes - 1) * components["scales"][0])[keep]
             return result

@@ -28,6 +28,9 @@ METHODS = [
     ["--magnitude-prune=sparsity=0.5 {}", "--rtn-quantize=bits=5 group=16 {}"],
     ["--sparsify-2-4={}", "--ternarize=activations=float {}"],
     ["--rtn-quantize=bits=6 group=8 symmetric=true {}", "--magnitude-prune=sparsity=0.25 {}"],
+    ["--nf4-quantize={}"],
+    ["--ternarize=packing=base3 activations=float {}"],
+    ["--nf4-quantize=group=16 scale=f32 table=nf4_i8 {}", "--sparsify-2-4={}"],
 ]
 
 
@@ -96,7 +99,7 @@ def mixed(module, first):
 
 
 # Eight weights or more: two starts reach all methods.
-@pytest.mark.parametrize("first", [0, 8])
+@pytest.mark.parametrize("first", [0, 7])
 @pytest.mark.parametrize("name", OWN)
 def test_methods(way, calibrated, name, first):
     check(way, calibrated, name, mixed(calibrated(name), first))
@@ -116,6 +119,14 @@ def test_architectures(way, calibrated, name):
 def test_quantized_activations(way, calibrated, name, activations):
     """Sums in another order may move an input over a rounding boundary, so the bound is that of one code in places."""
     check(way, calibrated, name, [f"--rtn-quantize=bits=4 group=16 activations={activations}"], 5e-3)
+
+
+@pytest.mark.parametrize("method", ["--nf4-quantize=group=16 include=.* activations=i8-token",
+                                    "--nf4-quantize=table=nf4 activations=i8-token",
+                                    "--nf4-quantize=group=16 activations=i8-group",
+                                    "--ternarize=packing=base3 include=.*"])
+def test_levels_by_quantized_activations(way, calibrated, method):
+    check(way, calibrated, "qwen2-optimum", [method], 5e-3)
 
 
 @pytest.mark.parametrize("name", ["gpt2-optimum", "qwen2-optimum"])

@@ -181,3 +181,19 @@ func.func @pick(%four: vector<8xf32>, %index: vector<8xi32>) {
 func.func @main(%ids: tensor<?x?xi64> {llmc.name = "input_ids", llmc.dims = ["batch", "sequence"]}) attributes {llmc.role = "step"} {
   return
 }
+
+// CHECK-LABEL: @lookup
+func.func @lookup(%codes: vector<32xi8>, %words: vector<8xi32>) {
+  // CHECK: llmc.lookup %{{.*}} in dense<[0, 1, {{.*}}, 15]> : tensor<16xi8>, vector<32xi8> to vector<32xi8>
+  %levels = llmc.lookup %codes in dense<[0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15]> : tensor<16xi8>, vector<32xi8> to vector<32xi8>
+  // CHECK: llmc.lookup %{{.*}} in dense<1.000000e+00> : tensor<16xf32>, vector<8xi32> to vector<8xf32>
+  %floats = llmc.lookup %words in dense<1.0> : tensor<16xf32>, vector<8xi32> to vector<8xf32>
+  return
+}
+
+// CHECK-LABEL: @triple
+func.func @triple(%bytes: vector<32xi8>) {
+  // CHECK: llmc.triple %{{.*}} : vector<32xi8>
+  %rest = llmc.triple %bytes : vector<32xi8>
+  return
+}

@@ -20,6 +20,31 @@ func.func private @key(!llmc.compressed<4x4xf32, #llmc.int<4, shape = 3>>)
 
 // -----
 
+// expected-error @+1 {{expects a table nf4 or nf4_i8, got fp4}}
+func.func private @table(!llmc.compressed<4x4xf32, #llmc.table<fp4, group = 64>>)
+
+// -----
+
+// expected-error @+1 {{expects a group of 0 (per channel) or more, got -64}}
+func.func private @table_group(!llmc.compressed<4x4xf32, #llmc.table<nf4, group = -64>>)
+
+// -----
+
+// expected-error @+1 {{expects scales of f16 or f32, got 'i8'}}
+func.func private @table_scale(!llmc.compressed<4x4xf32, #llmc.table<nf4, group = 64, scale = i8>>)
+
+// -----
+
+// expected-error @+1 {{expects group or scale, got symmetric}}
+func.func private @table_key(!llmc.compressed<4x4xf32, #llmc.table<nf4, symmetric>>)
+
+// -----
+
+// expected-error @+1 {{expected 'base3'}}
+func.func private @ternary_packing(!llmc.compressed<4x4xf32, #llmc.ternary<base4>>)
+
+// -----
+
 // expected-error @+1 {{expects dense storage as f32, f16 or bf16, got 'f64'}}
 func.func private @dense(!llmc.compressed<4x4xf32, #llmc.dense<f64>>)
 
@@ -30,12 +55,12 @@ func.func private @nm(!llmc.compressed<4x4xf32, #llmc.nm<4:4, #llmc.ternary>>)
 
 // -----
 
-// expected-error @+1 {{expects an inner scheme of dense, int or ternary, got #llmc.mask<#llmc.ternary>}}
+// expected-error @+1 {{expects an inner scheme of dense, int, table or ternary, got #llmc.mask<#llmc.ternary>}}
 func.func private @nested(!llmc.compressed<4x4xf32, #llmc.nm<2:4, #llmc.mask<#llmc.ternary>>>)
 
 // -----
 
-// expected-error @+1 {{expects an inner scheme of dense, int or ternary, got 4 : i64}}
+// expected-error @+1 {{expects an inner scheme of dense, int, table or ternary, got 4 : i64}}
 func.func private @mask(!llmc.compressed<4x4xf32, #llmc.mask<4 : i64>>)
 
 // -----

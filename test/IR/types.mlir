@@ -16,8 +16,20 @@ func.func private @int_symmetric(!llmc.compressed<64x64xf32, #llmc.int<8, group 
 // CHECK: @int_defaults(!llmc.compressed<64x64xf16, #llmc.int<3, group = 0, scale = f16>>)
 func.func private @int_defaults(!llmc.compressed<64x64xf16, #llmc.int<3>>)
 
+// CHECK: @table(!llmc.compressed<64x172xf32, #llmc.table<nf4, group = 64, scale = f16>>)
+func.func private @table(!llmc.compressed<64x172xf32, #llmc.table<nf4, group = 64, scale = f16>>)
+
+// CHECK: @table_integers(!llmc.compressed<64x64xf32, #llmc.table<nf4_i8, group = 0, scale = f32>>)
+func.func private @table_integers(!llmc.compressed<64x64xf32, #llmc.table<nf4_i8, group = 0, scale = f32>>)
+
+// CHECK: @table_defaults(!llmc.compressed<64x64xf32, #llmc.table<nf4, group = 0, scale = f16>>)
+func.func private @table_defaults(!llmc.compressed<64x64xf32, #llmc.table<nf4>>)
+
 // CHECK: @ternary(!llmc.compressed<64x64xf32, #llmc.ternary>)
 func.func private @ternary(!llmc.compressed<64x64xf32, #llmc.ternary>)
+
+// CHECK: @ternary_base3(!llmc.compressed<64x64xf32, #llmc.ternary<base3>>)
+func.func private @ternary_base3(!llmc.compressed<64x64xf32, #llmc.ternary<base3>>)
 
 // CHECK: @nm(!llmc.compressed<64x64xf32, #llmc.nm<2:4, #llmc.int<4, group = 32, symmetric, scale = f16>>>)
 func.func private @nm(!llmc.compressed<64x64xf32, #llmc.nm<2:4, #llmc.int<4, group = 32, symmetric, scale = f16>>>)
@@ -50,5 +62,18 @@ func.func @components() {
   // CHECK: #llmc.mask<#llmc.int<4, group = 0, symmetric, scale = f16>>
   %e = llmc.weight "e" {mask = dense<[[3], [8]]> : tensor<2x1xui8>, codes = dense<136> : tensor<2xui8>, scales = dense<1.0> : tensor<2x1xf16>}
       : !llmc.compressed<2x4xf32, #llmc.mask<#llmc.int<4, group = 0, symmetric, scale = f16>>>
+  // A short last group of 4, an odd number of codes.
+  // CHECK: #llmc.table<nf4, group = 8, scale = f16>
+  %f = llmc.weight "f" {codes = dense<0> : tensor<2x7xui8>, scales = dense<1.0> : tensor<2x2xf16>} : !llmc.compressed<2x13xf32, #llmc.table<nf4, group = 8, scale = f16>>
+  // CHECK: #llmc.nm<2:4, #llmc.table<nf4_i8, group = 0, scale = f32>>
+  %g = llmc.weight "g" {mask = dense<51> : tensor<2x1xui8>, codes = dense<0> : tensor<2x2xui8>, scales = dense<1.0> : tensor<2x1xf32>}
+      : !llmc.compressed<2x8xf32, #llmc.nm<2:4, #llmc.table<nf4_i8, group = 0, scale = f32>>>
+  // Five codes to a byte; codes behind the last are 1: 121 of 243 is 128 of 256.
+  // CHECK: #llmc.ternary<base3>
+  %h = llmc.weight "h" {codes = dense<[[0, 128], [255, 128]]> : tensor<2x2xui8>, scales = dense<0.5> : tensor<1xf32>} : !llmc.compressed<2x7xf32, #llmc.ternary<base3>>
+  // 3 kept of 8, joined.
+  // CHECK: #llmc.mask<#llmc.ternary<base3>>
+  %i = llmc.weight "i" {mask = dense<[[3], [8]]> : tensor<2x1xui8>, codes = dense<128> : tensor<1xui8>, scales = dense<1.0> : tensor<1xf32>}
+      : !llmc.compressed<2x4xf32, #llmc.mask<#llmc.ternary<base3>>>
   return
 }

@@ -5,7 +5,7 @@
 // A dword of 32 rows is 256 weights of four bits; 6 rows by 2 vectors, or by 4, of a panel.
 // AVX2: loop: prefetcht0=2 vbroadcastss=8 vcvtdq2ps=32 vfmaddps=32 vpand=24 vpsrld=28 stack=0 all={{1[34].$}}
 // AVX2: loop: vbroadcastss=6 vfmaddps=12 stack=0 all={{[23].$}}
-// AVX2: loop: prefetcht0=4 vbroadcastss=8 vcvtdq2ps=32 vfmaddps=32 vpsrld=8 stack=0 all={{1[12].$}}
+// AVX2: loop: prefetcht0=4 vbroadcastss=8 vcvtdq2ps=32 vfmaddps=32 vpshufb=16 vpsrld=8 stack=0 all={{1[12].$}}
 // AVX2: loop: vbroadcastss=6 vfmaddps=12 stack=0 all={{[23].$}}
 // AVX2: loop: prefetcht0=16 vbroadcastss=8 vfmaddps=32 stack=0 all={{6.$}}
 // AVX2: loop: vbroadcastss=6 vfmaddps=12 stack=0 all={{[23].$}}

@@ -31,7 +31,7 @@ constexpr int64_t kTableRows = kGraphIds;
 
 [[noreturn]] void failFormat(const std::string &format) {
   failUsage("--formats: expected names as llmc-compile --explain prints them (f32, int4-g128, "
-            "int8-row-sym-i8token, ternary, nm2x4-int4-g32, ...), found '" +
+            "int8-row-sym-i8token, nf4-g64, ternary, ternary-b3, nm2x4-int4-g32, ...), found '" +
             format + "'");
 }
 
@@ -152,7 +152,17 @@ std::string llmc::bench::formatPipeline(const std::string &format) {
   if (code == "f32") {
     // As it is.
   } else if (code == "ternary") {
-    coding = "ternarize{include=_0$ activations=%}";
+    const bool base3 = at < parts.size() && parts[at] == "b3";
+    at += base3;
+    coding = std::string("ternarize{include=_0$ activations=% packing=") +
+             (base3 ? "base3" : "2bit") + "}";
+  } else if (code == "nf4" || code == "nf4i8") {
+    // Quantized inputs are multiplied by the table of integers, as the pass chooses.
+    const StringRef part = next();
+    if (part != "row" && (!takeNumber(part, "g", group) || group < 1))
+      failFormat(format);
+    coding = "nf4-quantize{include=_0$ activations=% group=" + std::to_string(group) +
+             (code == "nf4i8" ? " table=nf4_i8" : "") + "}";
   } else if (takeNumber(code, "int", bits) && bits >= 2 && bits <= 8) {
     const StringRef part = next();
     if (part != "row" && (!takeNumber(part, "g", group) || group < 1))

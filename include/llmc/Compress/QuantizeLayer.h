@@ -23,6 +23,10 @@ FailureOr<QuantizeSettings> readQuantizeOptions(ModuleOp module, StringRef pass,
                                                 int64_t group, bool symmetric, StringRef scale,
                                                 StringRef activations);
 
+/// Reads a group and the type of scales. Emits what is wrong with them.
+FailureOr<ScaleType> readGroupOptions(ModuleOp module, StringRef pass, int64_t group,
+                                      StringRef scale);
+
 /// Reads an activations option; `group` is the block of i8-group, 0 where there is none. A null
 /// attribute means float.
 FailureOr<DynamicQuantAttr> readActivations(ModuleOp module, StringRef pass, StringRef activations,

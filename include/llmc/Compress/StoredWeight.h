@@ -9,6 +9,7 @@
 #define LLMC_COMPRESS_STOREDWEIGHT_H
 
 #include "llmc/IR/LLMCDialect.h"
+#include "llmc/Numerics/CodeTable.h"
 #include "llmc/Numerics/Quantize.h"
 #include "llmc/Numerics/Ternary.h"
 
@@ -16,7 +17,7 @@ namespace llmc {
 
 /// A weight [rows, columns] in plain form.
 struct StoredWeight {
-  enum class Coding { Float, Int, Ternary };
+  enum class Coding { Float, Int, Table, Ternary };
   enum class Sparsity { None, NM, Mask };
 
   int64_t rows = 0, columns = 0;
@@ -25,7 +26,9 @@ struct StoredWeight {
   Coding coding = Coding::Float;
   Type storage;          ///< Float: the stored type
   IntWeight ints;        ///< Int: pruned codes are at the zero point
+  TableWeight table;     ///< Table: pruned codes are kTableZeroCode
   TernaryWeight ternary; ///< Ternary: pruned codes are 0
+  bool base3 = false;    ///< Ternary: stored five codes to a byte
 
   Sparsity sparsity = Sparsity::None;
   int64_t n = 0, m = 0;      ///< NM
@@ -36,6 +39,7 @@ struct StoredWeight {
   bool isSparse() const { return sparsity != Sparsity::None; }
   /// Replaces the coding; `values` become what the codes mean.
   void setInt(IntWeight codes);
+  void setTable(TableWeight codes);
   void setTernary(TernaryWeight codes);
   void setFloat(std::vector<float> newValues);
 };
@@ -63,6 +67,8 @@ int64_t storedBytes(WeightOp weight);
 /// Scheme of a plain quantized weight, and back.
 IntSchemeAttr makeIntScheme(MLIRContext *context, const IntFormat &format);
 IntFormat intFormat(IntSchemeAttr scheme);
+TableSchemeAttr makeTableScheme(MLIRContext *context, const TableFormat &format);
+TableFormat tableFormat(TableSchemeAttr scheme);
 
 } // namespace llmc
 

@@ -48,4 +48,40 @@ def PickOp : LLMC_Op<"pick", [Pure, AllTypesMatch<["input", "result"]>]> {
   let hasVerifier = 1;
 }
 
+def LookupOp : LLMC_Op<"lookup", [Pure]> {
+  let summary = "In each element the entry of a table of 16";
+  let description = [{
+    `result[i] = table[index[i] % 16]`. Indices that are words may have other bits above the lowest four, which say
+    nothing, so they need not be masked; indices that are bytes must be below 16.
+
+    * C1: the table has 16 entries of the type of the result's elements.
+    * C2: the index has as many elements as the result: words for f32, bytes for bytes.
+
+    Example:
+    ```mlir
+    %levels = llmc.lookup %codes in dense<[0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15]> : tensor<16xi8>, vector<32xi8> to vector<32xi8>
+    ```
+  }];
+  let arguments = (ins AnyTypeOf<[VectorOf1D<I8>, VectorOf1D<I32>]>:$index, ElementsAttr:$table);
+  let results = (outs AnyTypeOf<[VectorOf1D<I8>, VectorOf1D<F32>]>:$result);
+  let assemblyFormat = "$index `in` $table attr-dict `,` type($index) `to` type($result)";
+  let hasVerifier = 1;
+}
+
+def TripleOp : LLMC_Op<"triple", [Pure, SameOperandsAndResultType]> {
+  let summary = "Three times each byte, modulo 256";
+  let description = [{
+    `result[i] = 3 * input[i]`: the byte of packed ternary codes without its first. An operation of its own because a
+    chain of these is cheap as additions and dear as products of bytes.
+
+    Example:
+    ```mlir
+    %rest = llmc.triple %bytes : vector<32xi8>
+    ```
+  }];
+  let arguments = (ins VectorOf1D<I8>:$input);
+  let results = (outs VectorOf1D<I8>:$result);
+  let assemblyFormat = "$input attr-dict `:` type($input)";
+}
+
 #endif // LLMC_IR_KERNELOPS_TD

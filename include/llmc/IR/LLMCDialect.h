@@ -6,6 +6,8 @@
 #ifndef LLMC_IR_LLMCDIALECT_H
 #define LLMC_IR_LLMCDIALECT_H
 
+#include "llmc/Numerics/CodeTable.h"
+
 #include "mlir/Bytecode/BytecodeOpInterface.h"
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/Func/IR/FuncOps.h"

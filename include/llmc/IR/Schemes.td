@@ -48,17 +48,48 @@ def IntSchemeAttr : LLMC_Scheme<"IntScheme", "int"> {
   let genVerifyDecl = 1;
 }
 
+def TableSchemeAttr : LLMC_Scheme<"TableScheme", "table"> {
+  let summary = "codes of 4 bits into a table of levels, one scale per group";
+  let description = [{
+    `weight = table[code] * scale`: 4 bits per weight, and per row and group of `group` consecutive inputs a scale (f16 or
+    f32), the largest magnitude of the group. `group = 0` is one group per row (per channel); a short last group is
+    legal. Tables:
+
+    * `nf4`: 16 quantiles of a normal distribution between -1 and 1, 0 among them (arXiv 2305.14314, as bitsandbytes has
+      them).
+    * `nf4_i8`: each of those rounded to a multiple of 1/127, so that integer dot products are exact with it.
+
+    Components: `codes` (rows x ceil(columns / 2) bytes: a little-endian bit stream per row) and `scales` (rows x groups).
+
+    Example:
+    ```mlir
+    !llmc.compressed<64x172xf32, #llmc.table<nf4, group = 64, scale = f16>>
+    !llmc.compressed<64x64xf32, #llmc.table<nf4_i8, group = 0, scale = f32>>
+    ```
+  }];
+  let parameters = (ins "::llmc::CodeTable":$table, "int64_t":$group, "::mlir::Type":$scale);
+  let hasCustomAssemblyFormat = 1;
+  let genVerifyDecl = 1;
+}
+
 def TernarySchemeAttr : LLMC_Scheme<"TernaryScheme", "ternary"> {
   let summary = "weights -s, 0, s with one scale per matrix (BitNet b1.58)";
   let description = [{
     `weight = (code - 1) * scale`, code in 0 .. 2 (arXiv 2402.17764). Components: `codes` (2 bits each, rows x
     ceil(columns / 4) bytes) and `scales` (one f32).
 
+    With `base3` a byte holds five codes, 1.6 bits each: `codes` is rows x ceil(columns / 5) bytes, where codes c0 .. c4
+    are the byte ceil(256 / 243 * (81 c0 + 27 c1 + 9 c2 + 3 c3 + c4)). The first code is `3 * byte / 256` rounded down, and
+    three times the byte, modulo 256, is the byte of those after it. Codes behind the last are 1.
+
     Example:
     ```mlir
     !llmc.compressed<64x64xf32, #llmc.ternary>
+    !llmc.compressed<64x64xf32, #llmc.ternary<base3>>
     ```
   }];
+  let parameters = (ins "bool":$base3);
+  let hasCustomAssemblyFormat = 1;
 }
 
 def NMSchemeAttr : LLMC_Scheme<"NMScheme", "nm"> {

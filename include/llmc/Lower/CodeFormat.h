@@ -13,23 +13,37 @@
 namespace llmc {
 
 struct CodeFormat {
-  enum class Kind { Dense, Int, Ternary };
+  enum class Kind { Dense, Int, Table, Ternary };
   enum class Activations { Float, PerToken, PerGroup };
 
   Kind kind = Kind::Dense;
-  Type element; ///< Dense: stored element (f32, f16, bf16). Int: type of the scales. Ternary: f32.
-  unsigned bits = 0;      ///< Int: 2 to 8; Ternary: 2.
-  int64_t group = 0;      ///< Int: inputs that share a scale; 0: the whole row.
-  bool symmetric = false; ///< Int: the zero point is 2^(bits-1) everywhere.
-  int64_t keepN = 0;      ///< N:M sparsity, or 0.
+  /// Dense: stored element (f32, f16, bf16). Int, Table: type of the scales. Ternary: f32.
+  Type element;
+  unsigned bits = 0;                ///< Int: 2 to 8; Table: 4; Ternary: 2.
+  int64_t group = 0;                ///< Int, Table: inputs that share a scale; 0: the whole row.
+  bool symmetric = false;           ///< Int: the zero point is 2^(bits-1) everywhere.
+  CodeTable table = CodeTable::NF4; ///< Table.
+  bool base3 = false;               ///< Ternary: stored five codes to a byte.
+  int64_t keepN = 0;                ///< N:M sparsity, or 0.
   int64_t keepM = 0;
   bool masked = false; ///< unstructured mask.
   Activations activations = Activations::Float;
   int64_t activationGroup = 0; ///< PerGroup: consecutive inputs that share a scale.
 
   bool quantizedActivations() const { return activations != Activations::Float; }
-  /// The zero point where it is the same for the whole matrix (symmetric, ternary).
-  int64_t constantZero() const { return kind == Kind::Ternary ? 1 : int64_t(1) << (bits - 1); }
+  /// The zero point where it is the same for the whole matrix (symmetric, ternary). What dot
+  /// products take for a code of a table is 128 more than its integer level.
+  int64_t constantZero() const {
+    return kind == Kind::Ternary ? 1 : kind == Kind::Table ? 128 : int64_t(1) << (bits - 1);
+  }
+  /// The code of a pruned weight where zero points are not stored.
+  int64_t prunedCode() const { return kind == Kind::Table ? kTableZeroCode : constantZero(); }
+  /// Scales belong to groups of inputs.
+  bool isGrouped() const { return kind == Kind::Int || kind == Kind::Table; }
+  /// The products of codes with integers are integers.
+  bool isInteger() const {
+    return kind != Kind::Dense && (kind != Kind::Table || integerLevels(table));
+  }
   bool storesZeros() const { return kind == Kind::Int && !symmetric; }
 };
 

@@ -110,6 +110,9 @@ std::vector<float> dequantize(const IntWeight &weight, int threads = 1);
 /// and zero points stay. Fails when keep is not [N, K].
 Status pruneCodes(IntWeight &weight, Span<const uint8_t> keep);
 
+/// A positive or negative scale rounded to its stored type: never 0, infinite if it overflows.
+float storedScale(double scale, ScaleType type);
+
 /// Fails when a weight is not finite, naming the first by row and column.
 Status verifyFinite(Span<const float> weight, int64_t rows, int64_t cols);
 

@@ -23,6 +23,30 @@ def draw_int(t, bits, group, symmetric, scale=np.float16):
     return codes, scales, None if symmetric else zeros, (codes.astype(f64) - offset) * scales[:, at].astype(f64)
 
 
+# The levels of NF4 as the dialect's reference names them.
+NF4 = np.array([-1, -0.6961928009986877, -0.5250730514526367, -0.39491748809814453, -0.28444138169288635, -0.18477343022823334,
+                -0.09105003625154495, 0, 0.07958029955625534, 0.16093020141124725, 0.24611230194568634, 0.33791524171829224,
+                0.44070982933044434, 0.5626170039176941, 0.7229568362236023, 1])
+TABLES = {"nf4": NF4, "nf4_i8": np.rint(127 * NF4) / 127}
+
+
+def draw_table(t, table, group, scale=np.float16):
+    """Codes and scales of a whole matrix, and what they mean."""
+    groups = -(-COLUMNS // group) if group else 1
+    codes = t.rng.integers(0, 16, (ROWS, COLUMNS)).astype(np.uint8)
+    scales = (t.rng.integers(1, 200, (ROWS, groups)) / 64).astype(scale)
+    return codes, scales, TABLES[table][codes] * scales[:, np.arange(COLUMNS) // (group or COLUMNS)].astype(f64)
+
+
+def trits(codes):
+    """Bytes of five ternary codes per row."""
+    rows, count = codes.shape
+    padded = np.ones((rows, -(-count // 5) * 5), np.int64)
+    padded[:, :count] = codes
+    values = padded.reshape(rows, -1, 5) @ 3 ** np.arange(5)[::-1]
+    return (-(-256 * values // 243)).astype(np.uint8)
+
+
 def draw_mask(t, n=None, m=None):
     keep = np.zeros((ROWS, COLUMNS), bool)
     for row in range(ROWS):
@@ -41,6 +65,10 @@ def bytes_of(mask):
 
 def int_scheme(bits, group, symmetric, scale="f16"):
     return f"int<{bits}, group = {group}{', symmetric' if symmetric else ''}, scale = {scale}>"
+
+
+def table_scheme(table, group, scale="f16"):
+    return f"table<{table}, group = {group}, scale = {scale}>"
 
 
 def linear(t, name, x, a, weight, matrix, attributes="", **tolerance):
@@ -174,6 +202,11 @@ def embedding():
     tables["nm"] = t.compressed("nm", shape, "nm<2:4, #llmc.dense<f32>>", mask=bytes_of(keep), values=dense[keep].reshape(ROWS, -1)), np.where(keep, dense, 0)
     loose = draw_mask(t)
     tables["mask"] = t.compressed("mask", shape, "mask<#llmc.dense<f32>>", mask=bytes_of(loose), values=dense[loose]), np.where(loose, dense, 0)
+    for table, group in (("nf4", 8), ("nf4_i8", 0)):
+        codes, scales, matrix = draw_table(t, table, group)
+        tables[table] = t.compressed(table, shape, table_scheme(table, group), codes=stream(codes, 4), scales=scales), matrix
+    codes = t.rng.integers(0, 3, shape).astype(np.uint8)
+    tables["base3"] = t.compressed("base3", shape, "ternary<base3>", codes=trits(codes), scales=np.array([0.25], np.float32)), (codes - 1.0) * 0.25
     for name, (w, matrix) in tables.items():
         t.op(f"rows_{name}", "llmc.embedding", [w, i])
         t.expect(f"%rows_{name}", ("?", "?", COLUMNS), matrix[ids], rtol=2e-7, atol=0)
@@ -183,4 +216,54 @@ def embedding():
     return t
 
 
-SCHEME_TESTS = [linear_int, linear_dense, linear_sparse, linear_activations, embedding]
+def every_input(t, weights):
+    """Each weight through linears whose inputs are floats, quantized per token and per group."""
+    a = t.draw(1, 4, COLUMNS)
+    a[0, 2] = 0
+    x = t.weight("x", a)
+    for name, (w, matrix) in weights.items():
+        linear(t, name, x, a, w, matrix)
+        for how, block in (("per_token", COLUMNS), ("per_group<8>", 8)):
+            suffix = "token" if block == COLUMNS else "group"
+            y = t.op(f"{name}_{suffix}", "llmc.linear", [x, w], f"activations = #llmc.dynamic<i8, {how}>")
+            t.expect(y, (1, 4, ROWS), quantize(a, block) @ matrix.T, rtol=1e-6, atol=4e-6)
+    return t
+
+
+def tables():
+    t = Test("tables", "Codes into NF4's two tables: groups with a short last one, per channel, under masks; every kind of input.", 25)
+    shape = (ROWS, COLUMNS)
+    weights = {}
+    for table, group, scale in (("nf4", 8, "f16"), ("nf4", 0, "f32"), ("nf4_i8", 8, "f16"), ("nf4_i8", 0, "f32")):
+        codes, scales, matrix = draw_table(t, table, group, np.float32 if scale == "f32" else np.float16)
+        name = f"{table}_{group}"
+        weights[name] = t.compressed(name, shape, table_scheme(table, group, scale), codes=stream(codes, 4), scales=scales), matrix
+    for table in TABLES:
+        codes, scales, matrix = draw_table(t, table, 8)
+        for n, m in ((2, 4), (None, None)):
+            keep = draw_mask(t, n, m)
+            kept = stream(codes[keep].reshape(ROWS if m else 1, -1), 4)
+            wrap = f"nm<{n}:{m}, #llmc.{table_scheme(table, 8)}>" if m else f"mask<#llmc.{table_scheme(table, 8)}>"
+            name = f"{table}_{'nm' if m else 'mask'}"
+            weights[name] = t.compressed(name, shape, wrap, mask=bytes_of(keep), codes=kept if m else kept.reshape(-1),
+                                         scales=scales), np.where(keep, matrix, 0)
+    return every_input(t, weights)
+
+
+def ternary_base3():
+    t = Test("ternary-base3", "Ternary weights stored five to a byte, alone and under masks; every kind of input.", 26)
+    shape, scale = (ROWS, COLUMNS), np.array([0.375], np.float32)
+    codes = t.rng.integers(0, 3, shape).astype(np.uint8)
+    matrix = (codes - 1.0) * 0.375
+    weights = {"trits": (t.compressed("trits", shape, "ternary<base3>", codes=trits(codes), scales=scale), matrix)}
+    for n, m in ((2, 4), (None, None)):
+        keep = draw_mask(t, n, m)
+        kept = trits(codes[keep].reshape(ROWS if m else 1, -1))
+        name = "trits_nm" if m else "trits_mask"
+        wrap = f"nm<{n}:{m}, #llmc.ternary<base3>>" if m else "mask<#llmc.ternary<base3>>"
+        weights[name] = t.compressed(name, shape, wrap, mask=bytes_of(keep), codes=kept if m else kept.reshape(-1),
+                                     scales=scale), np.where(keep, matrix, 0)
+    return every_input(t, weights)
+
+
+SCHEME_TESTS = [linear_int, linear_dense, linear_sparse, linear_activations, embedding, tables, ternary_base3]

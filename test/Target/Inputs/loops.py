@@ -7,7 +7,7 @@ import collections
 import re
 import sys
 
-SHOWN = re.compile(r"vfmadd|vpmadd|vpdp|vpadd[wd]|vpand|vpsr|vpbroadcast|vbroadcast|vcvtdq|vpmulld|vpermil|vblendv|sdot|fmla|ushr|and$|scvtf|prefetch|prfm")
+SHOWN = re.compile(r"vfmadd|vpmadd|vpdp|vpadd[wd]|vpand|vpsr|vpbroadcast|vbroadcast|vcvtdq|vpmulld|vpermil|vpermd|vpermps|vpshufb|vpsign|vpabs|vblendv|tbl|sdot|fmla|ushr|and$|scvtf|prefetch|prfm")
 MULTIPLIES = re.compile(r"vfmadd|vpmadd|vpdp|sdot|fmla")
 STACK = re.compile(r"%rsp.*mm\d|^\S+\s+q\d.*\[sp")
 

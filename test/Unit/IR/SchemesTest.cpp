@@ -74,6 +74,27 @@ TEST_F(SchemesTest, Ternary) {
             (Values{-0.75f, 0.0f, 0.75f, -0.75f}));
 }
 
+TEST_F(SchemesTest, TablesAreLevelsTimesScales) {
+  // Codes 0, 7, 15, 8, 12 of a table; two groups of 4.
+  EXPECT_EQ(decompress("codes = dense<[[112, 143, 12]]> : tensor<1x3xui8>, scales = dense<[[2.0, "
+                       "0.5]]> : tensor<1x2xf16>",
+                       "!llmc.compressed<1x5xf32, #llmc.table<nf4, group = 4, scale = f16>>"),
+            (Values{-2.0f, 0.0f, 2.0f, 2 * 0.07958029955625534f, 0.5f * 0.44070982933044434f}));
+  EXPECT_EQ(decompress("codes = dense<[[112, 143]]> : tensor<1x2xui8>, scales = dense<2.0> : "
+                       "tensor<1x1xf32>",
+                       "!llmc.compressed<1x4xf32, #llmc.table<nf4_i8, group = 0, scale = f32>>"),
+            (Values{-2.0f, 0.0f, 2.0f, 2 * (10 / 127.0f)}));
+}
+
+TEST_F(SchemesTest, TernaryInBytesOfFive) {
+  // Codes 0, 1, 2, 0, 2 are 0 + 27 + 18 + 0 + 2 = 47 of 243: 49.5 of 256, rounded up; then a 2 and
+  // four codes behind the last, 1: 202 of 243, 212.8 of 256.
+  EXPECT_EQ(decompress("codes = dense<[[50, 213]]> : tensor<1x2xui8>, scales = dense<0.75> : "
+                       "tensor<1xf32>",
+                       "!llmc.compressed<1x6xf32, #llmc.ternary<base3>>"),
+            (Values{-0.75f, 0.0f, 0.75f, -0.75f, 0.75f, 0.75f}));
+}
+
 TEST_F(SchemesTest, NMPutsKeptWeightsAtTheirMask) {
   // Inputs 0, 3 and 4 are kept (2 of 4, then 1 of the short last group of 1).
   EXPECT_EQ(decompress("mask = dense<25> : tensor<1x1xui8>, values = dense<[[1.0, 2.0, 3.0]]> : "
@@ -111,6 +132,8 @@ TEST_F(SchemesTest, BitsPerWeight) {
   EXPECT_DOUBLE_EQ(bits("#llmc.int<4, group = 32, symmetric, scale = f16>", 64, 64), 4.5);
   EXPECT_DOUBLE_EQ(bits("#llmc.int<8, group = 0, symmetric, scale = f32>", 64, 64), 8.5);
   EXPECT_DOUBLE_EQ(bits("#llmc.ternary", 64, 64), 2.0 + 32.0 / 4096);
+  EXPECT_DOUBLE_EQ(bits("#llmc.ternary<base3>", 64, 60), 1.6 + 32.0 / 3840);
+  EXPECT_DOUBLE_EQ(bits("#llmc.table<nf4, group = 64, scale = f16>", 64, 128), 4.25);
   EXPECT_DOUBLE_EQ(bits("#llmc.nm<2:4, #llmc.int<4, group = 32, symmetric, scale = f16>>", 64, 64),
                    1.0 + 2.0 + 0.5);
   EXPECT_DOUBLE_EQ(bits("#llmc.mask<#llmc.dense<f16>>", 64, 64, 0.25), 1.0 + 4.0);

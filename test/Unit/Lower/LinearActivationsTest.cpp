@@ -34,13 +34,15 @@ Quantized quantize(ArrayRef<float> x, int64_t k, int64_t group) {
 }
 
 // With weight scales of one, a per-token result is one rounded product of the scale and an integer:
-// bits must match.
+// bits must match. Of a table the integers are 127 times the weights.
 void checkExact(const std::string &scheme, int64_t n, int64_t k, float low,
                 VectorShape shape = {8, 16}) {
   std::string type =
       "!llmc.compressed<" + std::to_string(n) + "x" + std::to_string(k) + "xf32, " + scheme + ">";
   RandomWeight weight(type, 5, /*unitScales=*/true);
   LinearRunner runner({weight, dynamicQuant(0), shape});
+  CodeFormat format = getCodeFormat(weight.op.getType(), nullptr);
+  float unit = format.kind == CodeFormat::Kind::Table ? 127 : 1;
   for (int64_t rows : {1, 2, 7}) {
     std::vector<float> x = randomFloats(rows * k, 3, low, 1);
     std::fill_n(x.begin() + (rows - 1) * k, rows > 1 ? k : 0, 0.0f); // A row of zeros.
@@ -50,8 +52,8 @@ void checkExact(const std::string &scheme, int64_t n, int64_t k, float low,
       for (int64_t o = 0; o < n; ++o) {
         int64_t sum = 0;
         for (int64_t i = 0; i < k; ++i)
-          sum += q.codes[r * k + i] * static_cast<int64_t>(weight.dense[o * k + i]);
-        float want = static_cast<float>(sum) * q.scales[r * k];
+          sum += q.codes[r * k + i] * std::lround(unit * weight.dense[o * k + i]);
+        float want = static_cast<float>(sum) * (q.scales[r * k] / unit);
         ASSERT_EQ(got[r * n + o], want)
             << type << ", " << rows << " rows, row " << r << ", output " << o;
       }
@@ -128,6 +130,33 @@ TEST(LinearActivations, DotsOfOtherInstructionSets) {
     checkExact("#llmc.int<4, group = 32, scale = f16>", 70, 300, -1, shape);
     checkExact("#llmc.int<8, group = 128, symmetric, scale = f16>", 33, 260, -1, shape);
     checkExact("#llmc.ternary", 70, 700, -1, shape);
+  }
+}
+
+TEST(LinearActivations, TablesOfIntegersAreExact) {
+  for (VectorShape shape : {kPlain, kMaddubs, kVnni, kWideVnni, kSdot}) {
+    checkExact("#llmc.table<nf4_i8, group = 64, scale = f16>", 70, 333, -1, shape);
+    checkExact("#llmc.table<nf4_i8, group = 0, scale = f32>", 33, 1029, 0.9f, shape);
+  }
+  for (VectorShape shape : {kPlain, kMaddubs}) {
+    for (int64_t k : {1, 2, 5, 36, 70})
+      checkExact("#llmc.table<nf4_i8, group = 32, scale = f16>", k % 3 ? 33 : 1, k, -1, shape);
+    checkExact("#llmc.table<nf4_i8, group = 5, scale = f16>", 33, 77, -1, shape);
+    checkExact("#llmc.table<nf4_i8, group = 600, scale = f16>", 33, 1300, -1, shape);
+    checkExact("#llmc.mask<#llmc.table<nf4_i8, group = 32, scale = f16>>", 33, 203, -1, shape);
+    checkExact("#llmc.nm<2:4, #llmc.table<nf4_i8, group = 32, scale = f16>>", 33, 142, -1, shape);
+    checkExact("#llmc.nm<2:4, #llmc.table<nf4_i8, group = 0, scale = f16>>", 33, 2100, 0, shape);
+  }
+}
+
+TEST(LinearActivations, TablesOfFloats) {
+  for (VectorShape shape : {kPlain, kMaddubs}) {
+    for (int64_t group : {0, 5, 32, 64, 100}) {
+      checkClose("#llmc.table<nf4, group = 64, scale = f16>", 33, 203, group, shape);
+      checkClose("#llmc.table<nf4_i8, group = 64, scale = f16>", 33, 203, group, shape);
+    }
+    checkClose("#llmc.nm<2:4, #llmc.table<nf4, group = 32, scale = f16>>", 33, 203, 64, shape);
+    checkClose("#llmc.nm<2:4, #llmc.table<nf4_i8, group = 32, scale = f16>>", 33, 203, 30, shape);
   }
 }
 

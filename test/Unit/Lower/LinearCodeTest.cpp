@@ -156,8 +156,10 @@ TEST(LinearCode, PanelLoopOnAVX2) {
 }
 
 TEST(LinearCode, CallsNothing) {
-  for (const char *scheme : {"#llmc.int<4, group = 32, scale = f16>", "#llmc.dense<f16>",
-                             "#llmc.dense<bf16>", "#llmc.nm<2:4, #llmc.ternary>"})
+  for (const char *scheme :
+       {"#llmc.int<4, group = 32, scale = f16>", "#llmc.dense<f16>", "#llmc.dense<bf16>",
+        "#llmc.nm<2:4, #llmc.ternary>", "#llmc.table<nf4_i8, group = 64, scale = f16>",
+        "#llmc.table<nf4, group = 64, scale = f16>"})
     for (const TargetOptions &target : {TargetOptions{"x86_64-linux-gnu", "x86-64", ""},
                                         TargetOptions{"x86_64-linux-gnu", "znver4", ""},
                                         TargetOptions{"aarch64-linux-gnu", "neoverse-n1", ""}}) {
@@ -216,6 +218,15 @@ TEST(LinearReport, SaysFormatBytesAndPath) {
       std::string::npos);
   EXPECT_NE(explain("#llmc.mask<#llmc.int<8, group = 0, scale = f16>>")
                 .find("mask-int8-row: 512x1024, tile 32 rows x 4 inputs, 525824 bytes"),
+            std::string::npos);
+  EXPECT_EQ(explain("#llmc.table<nf4, group = 64, scale = f16>"),
+            "nf4-g64: 512x1024, tile 32 rows x 8 inputs, 278528 bytes per token (4.25 bits per "
+            "weight); 1-2 rows: codes looked up in registers; more: decompressed to f32 panels");
+  EXPECT_EQ(path("#llmc.table<nf4_i8, group = 64, scale = f16>", DotKind::Maddubs),
+            "1-2 rows: codes looked up in registers, dot products of bytes (maddubs), 32 inputs at "
+            "a time; more: panels of 512 inputs as bytes, dot products of 4 rows by 16 outputs");
+  EXPECT_NE(path("#llmc.table<nf4, group = 64, scale = f16>", DotKind::Vnni)
+                .find("the levels of the table are no integers"),
             std::string::npos);
   EXPECT_NE(explain("#llmc.mask<#llmc.ternary>").find("stored as the zero point"),
             std::string::npos);

@@ -85,6 +85,21 @@ TEST(Linear, Ternary) {
   checkFormat("#llmc.ternary", 3, 5, {1, 3});
 }
 
+TEST(Linear, Tables) {
+  for (int group : {0, 5, 8, 20, 32, 64, 100, 1000})
+    checkFormat("#llmc.table<nf4, group = " + std::to_string(group) + ", scale = f16>", 33, 300,
+                {1, 4});
+  checkFormat("#llmc.table<nf4, group = 64, scale = f32>", 70, 129, {1, 2, 7, 100}, {8, 16}, true);
+  checkFormat("#llmc.table<nf4_i8, group = 64, scale = f16>", 1, 101, {1, 5});
+  checkFormat("#llmc.table<nf4, group = 64, scale = f16>", 5, 1, {1, 3});
+  checkFormat("#llmc.nm<2:4, #llmc.table<nf4, group = 32, scale = f16>>", 40, 142, {1, 6});
+  checkFormat("#llmc.nm<3:8, #llmc.table<nf4_i8, group = 64, scale = f16>>", 33, 135, {1, 3});
+  checkFormat("#llmc.nm<2:3, #llmc.table<nf4, group = 32, scale = f16>>", 33, 100, {1, 3});
+  checkFormat("#llmc.mask<#llmc.table<nf4, group = 32, scale = f16>>", 40, 101, {1, 4});
+  for (VectorShape shape : {VectorShape{4, 32}, VectorShape{4, 16}, VectorShape{16, 32}})
+    checkFormat("#llmc.table<nf4, group = 64, scale = f16>", 70, 101, {1, 7}, shape, true);
+}
+
 TEST(Linear, KeptOfEachGroup) {
   checkFormat("#llmc.nm<2:4, #llmc.int<4, group = 32, scale = f16>>", 40, 142, {1, 6});
   checkFormat("#llmc.nm<2:4, #llmc.dense<f32>>", 33, 75, {1, 3});
@@ -131,7 +146,11 @@ TEST(Embedding, RowsOfBothLayouts) {
   for (const char *scheme :
        {"#llmc.dense<f32>", "#llmc.dense<f16>", "#llmc.int<4, group = 32, scale = f16>",
         "#llmc.int<7, group = 8, scale = f16>", "#llmc.int<3, group = 20, symmetric, scale = f32>",
-        "#llmc.int<8, group = 0, scale = f32>", "#llmc.ternary",
+        "#llmc.int<8, group = 0, scale = f32>", "#llmc.ternary", "#llmc.ternary<base3>",
+        "#llmc.nm<2:4, #llmc.ternary<base3>>", "#llmc.table<nf4, group = 64, scale = f16>",
+        "#llmc.table<nf4_i8, group = 20, scale = f32>",
+        "#llmc.nm<2:4, #llmc.table<nf4, group = 16, scale = f16>>",
+        "#llmc.mask<#llmc.table<nf4, group = 16, scale = f16>>",
         "#llmc.nm<2:4, #llmc.int<4, group = 32, scale = f16>>", "#llmc.nm<3:8, #llmc.dense<f16>>",
         "#llmc.mask<#llmc.int<5, group = 32, scale = f16>>"}) {
     constexpr int64_t rows = 37, columns = 93;

@@ -5,6 +5,7 @@
 #include "LinearTestSupport.h"
 
 #include "llmc/IR/WeightData.h"
+#include "llmc/Numerics/TritPack.h"
 #include "llmc/Target/Target.h"
 
 #include "mlir/AsmParser/AsmParser.h"
@@ -121,6 +122,17 @@ RandomWeight::RandomWeight(StringRef typeText, unsigned seed, bool unitScales) {
         keep(start + order[i]);
     }
   }
+  // Five ternary codes to a byte, whatever they are.
+  auto randomTrits = [&](int64_t bytes) {
+    std::vector<char> result;
+    while (static_cast<int64_t>(result.size()) < bytes) {
+      uint8_t codes[5];
+      for (uint8_t &code : codes)
+        code = random() % 3;
+      result.push_back(static_cast<char>(packTritByte(codes)));
+    }
+    return result;
+  };
   unsigned limit = format.kind == CodeFormat::Kind::Ternary ? 3u : 1u << format.bits;
   std::vector<std::vector<char>> data;
   std::vector<SchemeComponent> components;
@@ -135,6 +147,8 @@ RandomWeight::RandomWeight(StringRef typeText, unsigned seed, bool unitScales) {
       count *= dim == ShapedType::kDynamic ? kept : dim;
     if (component.name == "mask")
       data.push_back(mask);
+    else if (component.name == "codes" && format.base3)
+      data.push_back(randomTrits(format.masked ? packedTritBytes(kept) : count));
     else if (component.name == "codes")
       data.push_back(format.masked ? randomCodes(1, kept, format.bits, limit, random)
                                    : randomCodes(rows, format.keepM ? kept / rows : columns,
