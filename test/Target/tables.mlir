@@ -20,7 +20,7 @@
 // The table of floats is one register, and an index need not be masked.
 // AVX512: loop: {{.*}}vbroadcastss=8 vfmaddps=32 vperm{{.*}} vpsrld=28 stack=0 all={{1[01].$}}
 
-// NEON: loop: {{.*}}sdot=64 tbl=64 {{.*}}stack=0
+// NEON: loop: {{.*}}sdot=64 tbl=64 ushr=32
 // NEON: loop: sdot=48 stack=0
 // NEON: loop: {{.*}}fmla=64 {{.*}}tbl=64
 func.func @main(%ids: tensor<?x?xi64> {llmc.name = "input_ids", llmc.dims = ["batch", "sequence"]})
