@@ -10,10 +10,6 @@
 using namespace mlir;
 using namespace llmc;
 
-// Up to so many rows, decoding the weights again for each row costs less than writing them to a
-// panel.
-static constexpr int64_t kDecodeRows = 2;
-
 namespace {
 
 /// Bias, residual and the per-token scale: what happens to sums before they are stored.

@@ -14,6 +14,13 @@
 
 namespace llmc {
 
+/// Up to so many rows, decoding the weights again for each row costs less than writing them to a
+/// panel.
+constexpr int64_t kDecodeRows = 2;
+
+/// Vectors of products of weights of `format` that the processor does in a cycle.
+double linearRate(const CodeFormat &format, bool dots, const CpuModel &cpu);
+
 /// How a kernel computes with a layout. Lengths are in inputs (columns of the weight) unless said
 /// otherwise.
 struct LinearPlan {

@@ -2,7 +2,7 @@
 //
 // Where sums end, what a panel holds, the shape of the register block and the thread's scratch.
 //
-#include "TileLinear.h"
+#include "LinearCost.h"
 
 #include "llvm/Support/FormatVariadic.h"
 
@@ -13,13 +13,15 @@ using namespace llmc;
 
 static constexpr int64_t kPanelRows = 96, kRowsBytes = int64_t(1) << 21;
 
-// How many bytes ahead weights are asked for. Measured on Zen 3, from memory: int4 loses 6 % at
-// half and at twice this distance, int8 at twice, f32 does not care; Zen 4 and 5 want a page or
-// more.
+double llmc::linearRate(const CodeFormat &format, bool dots, const CpuModel &cpu) {
+  return !dots ? cpu.fma : format.bits <= 4 ? cpu.narrowDot : cpu.dot;
+}
+
+// Measured on Zen 3, from memory: int4 loses 6 % at half and at twice this distance, int8 at twice,
+// f32 does not care; Zen 4 and 5 want a page or more.
 static int64_t prefetchBytes(const CodeFormat &format, VectorShape shape) {
-  if (shape.lanes != 8)
-    return 4096;
-  return format.kind == CodeFormat::Kind::Int && format.bits == 8 ? 1024 : 2048;
+  bool isWide = format.kind == CodeFormat::Kind::Int && format.bits == 8;
+  return isWide ? cpuModel(shape).prefetchWide : cpuModel(shape).prefetch;
 }
 
 static int64_t padTo16(int64_t count) { return (count + 15) / 16 * 16; }
@@ -66,9 +68,6 @@ LinearPlan::LinearPlan(const LinearLayout &layout, VectorShape shape) {
     planDots(layout, shape);
   else
     planFloats(layout, shape);
-  while (vectors % vectorBlock != 0)
-    --vectorBlock;
-
   int64_t codes = !quantized ? 0 : dots ? ceilDiv(k, 4) : k;
   scaleStart = padTo16(codes);
   sumStart = scaleStart + (quantized ? padTo16(ceilDiv(k, activationGroup)) : 0);
@@ -103,9 +102,10 @@ void LinearPlan::planFloats(const LinearLayout &layout, VectorShape shape) {
       panelInputs -= block;
   }
   stepInputs = ceilDiv(8, block) * block;
-  bool large = shape.registers >= 32;
-  rowBlock = 6;
-  vectorBlock = std::min<int64_t>(vectors, large ? 4 : 2);
+  const CpuModel &cpu = cpuModel(shape);
+  RegisterBlock best = chooseBlock(cpu, cpu.fma, shape.registers, vectors, /*pairs=*/false);
+  rowBlock = best.rows;
+  vectorBlock = best.vectors;
 }
 
 void LinearPlan::planDots(const LinearLayout &layout, VectorShape shape) {
@@ -128,8 +128,11 @@ void LinearPlan::planDots(const LinearLayout &layout, VectorShape shape) {
   // Sums of 16 bits leave few registers for operands. Sums of 32 bits in a large register file hide
   // the latency of the dot product: 24 of them, or two for each vector of a row.
   bool large = shape.registers >= 32, pairs = shape.dot == DotKind::Maddubs;
-  rowBlock = pairs ? 4 : 6;
-  vectorBlock = std::min<int64_t>(vectors, large && !pairs ? 4 : 2);
+  const CpuModel &cpu = cpuModel(shape);
+  double rate = linearRate(layout.format, /*dots=*/true, cpu);
+  RegisterBlock best = chooseBlock(cpu, rate, shape.registers, vectors, pairs);
+  rowBlock = best.rows;
+  vectorBlock = best.vectors;
   stepQuads = pairs ? 8 : large ? 2 : 4;
   sumSets = large && !pairs && vectors < 8 ? 2 : 1;
 }
@@ -178,9 +181,16 @@ std::string llmc::explainLinear(const CodeFormat &format, VectorShape shape, int
   } else if (plan.quantized) {
     few += ", products in f32: " + whyNoDots(layout, plan, shape);
   }
-  return llvm::formatv("{0}: {1}x{2}, tile {3} rows x {4} inputs, {5} bytes per token ({6:F2} bits "
-                       "per weight); 1-2 rows: {7}; more: {8}",
-                       formatName(format), n, k, layout.tileRows, layout.blockInputs,
-                       layout.totalBytes(),
-                       8.0 * layout.totalBytes() / (static_cast<double>(n) * k), few, many);
+  std::string text = llvm::formatv(
+      "{0}: {1}x{2}, tile {3} rows x {4} inputs, {5} bytes per token ({6:F2} bits "
+      "per weight); 1-2 rows: {7}; more: {8}; expected of one thread ({9}):",
+      formatName(format), n, k, layout.tileRows, layout.blockInputs, layout.totalBytes(),
+      8.0 * layout.totalBytes() / (static_cast<double>(n) * k), few, many, cpuModel(shape).name);
+  for (int64_t rows : {1, 512}) {
+    LinearCost cost = estimateLinear(layout, plan, shape, rows);
+    text += llvm::formatv("{0} {1} {2} in {3:F1} us, bound by {4}", rows == 1 ? "" : ",", rows,
+                          rows == 1 ? "row" : "rows", 1e6 * cost.seconds(),
+                          cost.memory > cost.arithmetic ? "memory" : "arithmetic");
+  }
+  return text;
 }

@@ -72,6 +72,7 @@ FailureOr<std::unique_ptr<Compilation>> Compilation::create(ModuleOp module,
   config.prefix = options.prefix;
   config.vectors = {result->machine.lanes, result->machine.registers, result->machine.half,
                     *parseDotKind(result->machine.dot)};
+  config.vectors.cpu = &getCpuModel(result->machine.cpu, config.vectors);
   int64_t tables = tableLimit(module);
   auto stated = module->getAttrOfType<IntegerAttr>("llmc.context");
   int64_t natural = stated ? stated.getInt() : tables ? tables : 2048;

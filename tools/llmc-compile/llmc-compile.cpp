@@ -82,9 +82,11 @@ static cl::opt<std::string> until("until",
                                   cl::value_desc("stage"), cl::cat(category));
 static cl::opt<bool> assembly("assembly", cl::desc("With --until=object: assembly text"),
                               cl::cat(category));
-static cl::opt<bool>
-    explain("explain", cl::desc("Print, for each linear, format, tile and the path taken, and why"),
-            cl::cat(category));
+static cl::opt<bool> explain("explain",
+                             cl::desc("Print, for each linear, format, tile, bytes per token, the "
+                                      "path taken and why, and what time "
+                                      "the processor's numbers let expect"),
+                             cl::cat(category));
 static cl::opt<bool> dryRun("dry-run", cl::desc("Write nothing; print sizes and memory per layer"),
                             cl::cat(category));
 

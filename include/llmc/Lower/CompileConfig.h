@@ -3,7 +3,7 @@
 // Lives on the module as `llmc.compile`, so that each pass can be run alone on text:
 //
 //   module attributes {llmc.compile = {prefix = "small", lanes = 8, registers = 16, dot =
-//   "maddubs", context = 512, chunk = 512}}
+//   "maddubs", cpu = "znver3", context = 512, chunk = 512}}
 //
 #ifndef LLMC_LOWER_COMPILECONFIG_H
 #define LLMC_LOWER_COMPILECONFIG_H

@@ -17,6 +17,7 @@
 #define LLMC_LOWER_KERNELBUILDER_H
 
 #include "llmc/IR/LLMCDialect.h"
+#include "llmc/Lower/CpuModel.h"
 
 #include "mlir/IR/ImplicitLocOpBuilder.h"
 
@@ -30,13 +31,20 @@ enum class DotKind { None, Maddubs, Vnni, Sdot };
 StringRef dotKindName(DotKind kind);
 std::optional<DotKind> parseDotKind(StringRef name);
 
-/// What Lower knows of the target: the shape of its vectors. Comes from the Target room.
+/// What Lower knows of the target: the shape of its vectors and what the processor can do with
+/// them. Comes from the Target room.
 struct VectorShape {
   int64_t lanes = 8;      ///< f32 in one register.
   int64_t registers = 16; ///< architectural vector registers.
   bool half = true;       ///< the instruction set widens f16; else it is done with integers.
   DotKind dot = DotKind::None;
+  const CpuModel *cpu = nullptr; ///< null: a generic one of this shape.
 };
+
+/// The numbers of the processor that code of this shape is for.
+inline const CpuModel &cpuModel(const VectorShape &shape) {
+  return shape.cpu ? *shape.cpu : getCpuModel("", shape);
+}
 
 /// A row buffer operand or result.
 struct RowBuffer {

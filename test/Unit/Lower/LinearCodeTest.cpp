@@ -187,16 +187,23 @@ TEST(LinearCode, KernelsAreShared) {
   EXPECT_EQ(make(64, false).getName(), "linear_int4-g32_64x64_x64_y64");
 }
 
+// The figures behind "expected" are CpuModel's and not for eternity; SaysWhatBoundsIt looks at
+// them.
+static std::string withoutExpectation(const std::string &text) {
+  return text.substr(0, text.find("; expected of one thread ("));
+}
+
 TEST(LinearReport, SaysFormatBytesAndPath) {
   auto explain = [&](const std::string &scheme, DynamicQuantAttr activations = nullptr) {
-    return explainLinear(formatOf(scheme, activations), {8, 16}, 512, 1024);
+    return withoutExpectation(explainLinear(formatOf(scheme, activations), {8, 16}, 512, 1024));
   };
   EXPECT_EQ(explain("#llmc.int<4, group = 32, scale = f16>"),
             "int4-g32: 512x1024, tile 32 rows x 8 inputs, 311296 bytes per token (4.75 bits per "
             "weight); 1-2 rows: codes from registers; more: decompressed to f32 panels");
   DynamicQuantAttr perToken = dynamicQuant(0);
   auto path = [&](const std::string &scheme, DotKind dot) {
-    std::string text = explainLinear(formatOf(scheme, perToken), {8, 16, true, dot}, 512, 1024);
+    std::string text = withoutExpectation(
+        explainLinear(formatOf(scheme, perToken), {8, 16, true, dot}, 512, 1024));
     return text.substr(text.find("1-2 rows"));
   };
   EXPECT_EQ(path("#llmc.int<4, group = 32, scale = f16>", DotKind::Maddubs),
@@ -250,3 +257,35 @@ TEST(LinearReport, MissingDataIsAnError) {
 }
 
 } // namespace
+
+// What a linear should take follows from bytes and instructions: less of either is less time.
+TEST(LinearReport, SaysWhatBoundsIt) {
+  VectorShape shape = {8, 16, true, DotKind::Maddubs};
+  shape.cpu = &getCpuModel("znver3", shape);
+  auto expect = [&](const std::string &scheme, int64_t n) {
+    std::string text = explainLinear(formatOf(scheme, dynamicQuant(0)), shape, n, 2048);
+    size_t at = text.find("; expected of one thread (znver3): 1 row in ");
+    EXPECT_NE(at, std::string::npos) << text;
+    double one = 0, many = 0;
+    char boundOne[16], boundMany[16];
+    int read = std::sscanf(text.c_str() + at,
+                           "; expected of one thread (znver3): 1 row in %lf us, bound by %15[a-z], "
+                           "512 rows in %lf us, bound by %15[a-z]",
+                           &one, boundOne, &many, boundMany);
+    EXPECT_EQ(read, 4) << text;
+    EXPECT_EQ(std::string(boundMany), "arithmetic");
+    return std::make_tuple(one, many, std::string(boundOne));
+  };
+  auto [wide, wideMany, wideBound] =
+      expect("#llmc.int<8, group = 0, symmetric, scale = f32>", 5632);
+  auto [narrow, narrowMany, narrowBound] = expect("#llmc.int<4, group = 128, scale = f16>", 5632);
+  EXPECT_EQ(wideBound, "memory");
+  EXPECT_EQ(narrowBound, "memory");
+  // 11.5 MB and 6 MB at 19 GB/s.
+  EXPECT_NEAR(wide, 607, 15);
+  EXPECT_NEAR(narrow / wide, 4.19 / 8, 0.02);
+  EXPECT_LT(narrowMany, wideMany);
+  auto [half, halfMany, halfBound] = expect("#llmc.int<4, group = 128, scale = f16>", 2816);
+  EXPECT_NEAR(half, narrow / 2, 1);
+  EXPECT_NEAR(halfMany, narrowMany / 2, narrowMany * 0.01);
+}

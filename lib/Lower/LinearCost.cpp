@@ -1,0 +1,61 @@
+//===- LinearCost.cpp - how long a linear should take -----------------------------------===//
+//
+// Instructions of the inner loops, counted as the emitters emit them, over the rates of the
+// processor. test/Target/instruction-counts.json has what was really counted.
+//
+#include "LinearCost.h"
+
+using namespace llmc;
+
+// Of one vector of codes, or of quads of them: a mask and, for most, a shift for each plane.
+static double unpackInstructions(const LinearLayout &layout, bool asFloats) {
+  double count = 0;
+  for (unsigned width : layout.codePlanes)
+    count += width == 8 ? 0 : 2 - static_cast<double>(width) / 8;
+  if (layout.codePlanes.size() > 1)
+    count += static_cast<double>(layout.codePlanes.size() - 1);
+  bool isWide = !layout.valueBytes || layout.valueBytes != 4;
+  return count + (asFloats && isWide ? 1 : 0); // Made f32.
+}
+
+// Instructions of one llmc.dot_i8.
+static double dotInstructions(const LinearPlan &plan, const LinearLayout &layout, DotKind kind) {
+  if (kind != DotKind::Maddubs)
+    return 1;
+  if (plan.signedCodes)
+    return 5; // Signs, magnitudes, pairs, sums, total.
+  return layout.format.bits <= 4 ? 2.25 : 4;
+}
+
+LinearCost llmc::estimateLinear(const LinearLayout &layout, const LinearPlan &plan,
+                                VectorShape shape, int64_t rows) {
+  const CpuModel &cpu = cpuModel(shape);
+  double vectors = static_cast<double>(layout.tiles * plan.vectors);
+  double inputs = static_cast<double>(layout.symbols(layout.k)), chunks = 0;
+  if (!layout.valueBytes)
+    chunks = vectors * static_cast<double>((layout.k + plan.chunk - 1) / plan.chunk);
+  double steps = vectors * (plan.dots ? inputs / 4 : inputs); // A vector of codes or of quads.
+  double unpack = unpackInstructions(layout, !plan.dots) + (layout.sparse ? 2 : 0);
+  double multiply = plan.dots ? dotInstructions(plan, layout, shape.dot) : 1;
+  double rate = linearRate(layout.format, plan.dots, cpu);
+  constexpr double kFlush = 6; // Convert, zero point, scale, total: for each vector of a chunk.
+
+  LinearCost cost;
+  cost.memory = static_cast<double>(layout.totalBytes()) / (cpu.readGBs * 1e9);
+  double cycles;
+  if (rows <= kDecodeRows) {
+    double loads = (1 + 1 / static_cast<double>(plan.vectors)) / 2; // Weights and input.
+    double issued = steps * (unpack + multiply + loads) + chunks * kFlush;
+    cycles = static_cast<double>(rows) * std::max(steps / rate, issued / cpu.issue);
+  } else {
+    double passes = static_cast<double>((rows + plan.panelRows - 1) / plan.panelRows);
+    double whole = static_cast<double>((rows + plan.rowBlock - 1) / plan.rowBlock * plan.rowBlock);
+    // Panels hold pruned weights too.
+    double products = vectors * static_cast<double>(layout.k) / (plan.dots ? 4 : 1);
+    cycles = whole * (products * blockCycles(cpu, rate, {plan.rowBlock, plan.vectorBlock}) +
+                      chunks * kFlush / cpu.issue) +
+             passes * steps * (unpack + 2) / cpu.issue;
+  }
+  cost.arithmetic = cycles / (cpu.gigahertz * 1e9);
+  return cost;
+}
