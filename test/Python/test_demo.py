@@ -31,9 +31,10 @@ def demo(package, tmp_path_factory):
 def test_table(demo):
     _, text, table = demo
     rows = {row["name"]: row for row in table["rows"]}
-    assert list(rows) == ["f32, as imported", "awq int4", "awq int4, then 2:4", "2:4, then awq int4"]
+    assert list(rows) == ["f16, as imported", "awq int4", "awq int4, i8 inputs", "awq int4, then 2:4",
+                          "2:4, then awq int4"]
     assert table["scored_ids"] == 510 and all(row["tokens"] == 510 for row in table["rows"])
-    full, small, both = rows["f32, as imported"], rows["awq int4"], rows["2:4, then awq int4"]
+    full, small, both = rows["f16, as imported"], rows["awq int4"], rows["2:4, then awq int4"]
     assert full["ratio"] == 1 and full["kl"] == 0 and full["top1"] == 1 and full["bits"] is None
     assert 4.5 <= small["bits"] <= 5.5 and small["bytes"] < full["bytes"] / 2
     assert 0 < small["kl"] < both["kl"] and 0.5 < small["ratio"] < 2

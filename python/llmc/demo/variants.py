@@ -34,11 +34,14 @@ class Variant:
 INT4 = {"bits": 4, "group": 32}
 
 VARIANTS = (
-    Variant("f32, as imported", "full", ()),
+    Variant("f16, as imported", "full", ()),
     Variant("rtn int8", "rtn8", (("rtn-quantize", {"bits": 8, "group": 32}),)),
     Variant("rtn int8, i8 inputs", "rtn8_i8", (("rtn-quantize", {"bits": 8, "group": 32, "activations": "i8-token"}),)),
     Variant("rtn int4", "rtn4", (("rtn-quantize", INT4),)),
+    Variant("rtn int4, i8 inputs", "rtn4_i8", (("rtn-quantize", {**INT4, "activations": "i8-token"}),)),
+    Variant("nf4, groups of 64", "nf4", (("nf4-quantize", {"group": 64}),)),
     Variant("awq int4", "awq4", (("awq-quantize", INT4),), calibrated=True),
+    Variant("awq int4, i8 inputs", "awq4_i8", (("awq-quantize", {**INT4, "activations": "i8-token"}),), calibrated=True),
     Variant("awq int4, then 2:4", "awq4_24", (("awq-quantize", INT4), "sparsify-2-4"), calibrated=True),
     Variant("2:4, then awq int4", "s24_awq4", ("sparsify-2-4", ("awq-quantize", INT4)), calibrated=True),
     Variant("magnitude 2:4", "mag24", (("magnitude-prune", {"pattern": "2:4"}),)),
