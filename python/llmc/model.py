@@ -2,9 +2,11 @@
 
 import array
 import ctypes
+import heapq
 import math
 import operator
 import os
+import random
 
 from . import native
 from .artifact import Artifact
@@ -158,41 +160,56 @@ class Model:
         self._feed(ids, result, row=4 * self.vocab)
         return memoryview(result).cast("B").cast("f", [len(ids), self.vocab])
 
-    def _likeliest(self):
-        """The id with the largest logit, the lowest of equals."""
+    def _choose(self, temperature, top_k, generator):
+        """An id by the logits: the likeliest, the lowest of equals, at temperature 0; else one of the `top_k` likeliest by
+        their probabilities.
+        """
         if not math.isfinite(sum(self._logits)):
             raise Error("NOT_FINITE", f"{self._artifact.base}: logits that are not finite at position {self.length - 1}")
-        return self._logits.index(max(self._logits))
+        largest = max(self._logits)
+        if temperature == 0 or top_k == 1:
+            return self._logits.index(largest)
+        ids = range(self.vocab)
+        if top_k:
+            ids = heapq.nsmallest(top_k, ids, key=lambda i: (-self._logits[i], i))
+        return generator.choices(ids, [math.exp((self._logits[i] - largest) / temperature) for i in ids])[0]
 
-    def stream(self, ids, n):
-        """Begins anew with these ids. Returns an iterator over n new ids, greedy: the likeliest each time, the lowest of
-        equals; no id stops it. Raises as `prefill`, before the first id; and BAD_ARGUMENT in the iterator when the
-        sequence was changed by another call meanwhile.
+    def stream(self, ids, n, temperature=0.0, top_k=0, seed=0):
+        """Begins anew with these ids. Returns an iterator over n new ids; no id stops it.
+
+        temperature: 0 takes the likeliest id each time, the lowest of equals; above it ids are drawn by
+        softmax(logits / temperature). top_k: only among so many likeliest, 0: among all. seed: the same gives the same ids.
+        Raises as `prefill`, before the first id, and BAD_ARGUMENT for a negative or infinite option; and BAD_ARGUMENT in
+        the iterator when the sequence was changed by another call meanwhile.
         """
-        n = operator.index(n)
+        n, top_k, temperature = operator.index(n), operator.index(top_k), float(temperature)
         if n < 0:
             raise Error("BAD_ARGUMENT", f"expected 0 or more new ids, found {n}")
+        if not 0 <= temperature < math.inf:
+            raise Error("BAD_ARGUMENT", f"expected a temperature of 0 or more, found {temperature}")
+        if top_k < 0:
+            raise Error("BAD_ARGUMENT", f"expected top_k of 0 or more, found {top_k}")
         self.reset()
         ids = self._checked(ids, more=max(n - 1, 0))
         self._feed(ids, self._logits)
-        return self._continue(n, self._round)
+        return self._continue(n, self._round, (temperature, top_k, random.Random(seed)))
 
-    def _continue(self, n, begun):
+    def _continue(self, n, begun, choice):
         for index in range(n):
             self._opened()
             if self._round != begun:
                 raise Error("BAD_ARGUMENT", "the sequence was changed while new ids were read from it")
-            token = self._likeliest()
+            token = self._choose(*choice)
             yield token
             if index + 1 < n and self._round == begun:
                 self._decode((ctypes.c_int32 * 1)(token))
 
-    def generate(self, ids, n, threads=None):
-        """Begins anew with these ids and returns a list of n new ones, greedy; see `stream`.
+    def generate(self, ids, n, threads=None, temperature=0.0, top_k=0, seed=0):
+        """Begins anew with these ids and returns a list of n new ones, greedy unless there is a temperature; see `stream`.
 
         threads: changes how many work from now on, which results do not depend on.
         """
         self._opened()
         if threads is not None and threads != self._threads:
             self._start(threads)
-        return list(self.stream(ids, n))
+        return list(self.stream(ids, n, temperature, top_k, seed))

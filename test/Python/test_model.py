@@ -3,6 +3,7 @@
 import ctypes
 import gc
 import json
+import math
 import os
 import weakref
 
@@ -44,6 +45,31 @@ def test_generate_feeds_all_but_the_last_new_id(make_toy):
         assert model.generate(PROMPT, 0) == [] and model.length == 3
         assert len(model.generate(PROMPT, 5)) == 5 and model.length == 7
         assert len(model.generate(PROMPT, 62)) == 62 and model.length == 64
+
+
+def test_sampling_draws_by_the_probabilities(make_toy):
+    base, greedy = make_toy()
+    with llmc.Model(base) as model:
+        first = {}
+        for seed in range(2000):
+            token = next(model.stream(PROMPT, 1, temperature=1.5, top_k=4, seed=seed))
+            first[token] = first.get(token, 0) + 1
+        logits = toy_logits(PROMPT)
+        likely = sorted(range(50), key=lambda i: -logits[i])[:4]
+        weights = [math.exp(logits[i] / 1.5) for i in likely]
+        assert set(first) == set(likely)
+        for token, weight in zip(likely, weights):  # Four standard deviations.
+            share = weight / sum(weights)
+            assert abs(first[token] / 2000 - share) < 4 * math.sqrt(share * (1 - share) / 2000)
+        drawn = model.generate(PROMPT, 32, temperature=2.0, seed=7)
+        assert drawn == model.generate(PROMPT, 32, temperature=2.0, seed=7) != model.generate(PROMPT, 32, temperature=2.0, seed=8)
+        assert model.generate(PROMPT, 32, temperature=3.0, top_k=1) == greedy == model.generate(PROMPT, 32, seed=3)
+
+
+@pytest.mark.parametrize("options", [{"temperature": -1.0}, {"temperature": math.inf}, {"temperature": math.nan}, {"top_k": -1}])
+def test_sampling_refuses_what_means_nothing(make_toy, options):
+    with llmc.Model(make_toy()[0]) as model, pytest.raises(llmc.Error, match="expected"):
+        model.generate(PROMPT, 1, **options)
 
 
 def test_stream_is_generate_one_by_one(make_toy):

@@ -20,7 +20,8 @@ from .variants import VARIANTS
 HERE = pathlib.Path(__file__).resolve().parent
 SAMPLES = ("full", "awq4")  # the variants that write a text
 SAMPLE_PROMPTS = (0, 1)
-SAMPLE_IDS = 64
+SAMPLE_IDS = 80
+SAMPLING = {"temperature": 0.7, "top_k": 20, "seed": 1}
 TIMED_IDS = 256
 
 
@@ -104,8 +105,9 @@ def print_samples(work, present):
             continue
         with Model(work / variant.file) as model:
             for index in SAMPLE_PROMPTS:
-                ids = model.generate(prompts[index]["ids"], SAMPLE_IDS)
-                print(f"--- {variant.name} writes, after the first {len(prompts[index]['ids'])} ids:")
+                ids = model.generate(prompts[index]["ids"], SAMPLE_IDS, **SAMPLING)
+                print(f"--- {variant.name} writes, after the first {len(prompts[index]['ids'])} ids, at temperature "
+                      f"{SAMPLING['temperature']}:")
                 print(decoder.decode(prompts[index]["ids"] + ids) + "\n")
 
 
