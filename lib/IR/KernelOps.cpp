@@ -38,3 +38,11 @@ LogicalResult LookupOp::verify() {
            << result.getNumElements() << " indices of " << word << ", got " << index;
   return success();
 }
+
+LogicalResult PickI8Op::verify() {
+  auto bytes = [](Value value) { return cast<VectorType>(value.getType()).getNumElements(); };
+  if (bytes(getInput()) != 8 || bytes(getIndex()) % 16 != 0) // C1
+    return emitOpError("expects 8 inputs and a multiple of 16 indices, got ")
+           << getInput().getType() << " and " << getIndex().getType();
+  return success();
+}

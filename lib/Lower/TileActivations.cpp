@@ -130,7 +130,8 @@ void LinearEmitter::emitActivations(Value rowStart, Value row, bool sums) {
       memref::StoreOp::create(b, stored, scratch, ValueRange{add(add(row, plan.scaleStart), i)});
       quantizeRange(begin, end, rowStart, row, scale);
     });
-  if (!sums || plan.correction == LinearPlan::Correction::None)
+  if (!sums || plan.correction == LinearPlan::Correction::None ||
+      plan.correction == LinearPlan::Correction::Picked)
     return;
   forRanges(plan.chunk, [&](Value i, Value begin, Value end) {
     Value sum = negativeSum(begin, end, plan.quantized ? row : rowStart);

@@ -70,7 +70,7 @@ Values LinearEmitter::emitUnit(Value unit, Value start, int64_t length, Values s
 
 Values LinearEmitter::emitChunk(Value header, Value data, Value start, int64_t length,
                                 Values sums) {
-  if (layout.sparse)
+  if (layout.sparse && !plan.picks)
     rowZeros = zeroVectors(header, 0);
   if (!plan.wideChunks)
     return flush(header, 0, start, sums, emitBlocks(data, start, length, startSums(start)));
@@ -132,7 +132,7 @@ Values LinearEmitter::emitFlushingBlock(Value header, Value block, Value start, 
     int64_t to = std::min(from + plan.chunk, inputs);
     // Units of one block may hold several groups; longer units hold one.
     int64_t group = layout.groupsPerUnit > 1 ? from / layout.group : 0;
-    if (layout.sparse)
+    if (layout.sparse && !plan.picks)
       rowZeros = zeroVectors(header, group);
     Values partial = startSums(add(start, from));
     partial = multiplySymbols(block, start, inputs, from, to, partial);
@@ -232,10 +232,14 @@ Values LinearEmitter::flush(Value header, int64_t group, Value chunkStart, Value
     activationScale = broadcast(loadScalar(scratch, add(add(rowScratch, plan.scaleStart), block)));
   }
   for (int64_t v = 0; v < plan.vectors; ++v) {
-    Value value = partial[v], zero = byZero ? zeroVector(header, group, v) : Value();
+    Value value = partial[v];
     for (int64_t set = 1; set < plan.sumSets; ++set)
       value = arith::AddIOp::create(b, value, partial[set * plan.vectors + v]);
-    value = correct(value, zero, sumOfInputs);
+    if (plan.correction == LinearPlan::Correction::Picked)
+      value = correctPicked(value, zeroVector(header, group, v),
+                            partial[plan.sumSets * plan.vectors + v]);
+    else
+      value = correct(value, byZero ? zeroVector(header, group, v) : Value(), sumOfInputs);
     Value scale = scaleVector(header, group, v);
     if (scale && activationScale)
       scale = arith::MulFOp::create(b, scale, activationScale);

@@ -46,37 +46,64 @@ void LinearEmitter::packPanel(Value tile, Value start, int64_t length) {
   if (length <= layout.unit) {
     Value inUnit = arith::RemUIOp::create(b, start, index(layout.unit));
     Value before = arith::DivUIOp::create(b, inUnit, index(layout.blockInputs));
-    packUnit(add(data, times(before, dwords(layout.blockInputs))), index(0), length);
+    packUnit(add(data, times(before, dwords(layout.blockInputs))), index(0), length,
+             zeroBytes(header));
     return;
   }
   int64_t units = length / layout.unit, rest = length % layout.unit;
   auto unit = [&](Value i, int64_t inputs) {
-    packUnit(add(data, times(i, layout.unitBytes() / 4)), times(i, layout.unit / 4), inputs);
+    Value from = times(i, layout.unitBytes() / 4);
+    packUnit(add(data, from), times(i, layout.unit / plan.quadInputs), inputs,
+             zeroBytes(add(header, from)));
   };
   forLoop(b, index(0), index(units), 1, [&](Value i) { unit(i, layout.unit); });
   if (rest)
     unit(index(units), rest);
 }
 
+// The zero point of each row in all four bytes, where the panel has codes without it.
+Values LinearEmitter::zeroBytes(Value header) {
+  Values result;
+  if (plan.correction != LinearPlan::Correction::Picked)
+    return result;
+  for (int64_t v = 0; v < plan.vectors; ++v) {
+    Value zero = arith::FPToSIOp::create(b, ints, zeroVector(header, 0, v));
+    result.push_back(arith::MulIOp::create(b, zero, splatInt(0x01010101)));
+  }
+  return result;
+}
+
 // `inputs` inputs from the block at `data` on become quads `quad` ... of the panel.
-void LinearEmitter::packUnit(Value data, Value quad, int64_t inputs) {
+void LinearEmitter::packUnit(Value data, Value quad, int64_t inputs, ArrayRef<Value> zeroBytes) {
   int64_t block = layout.blockInputs;
   auto packBlock = [&](Value from, Value to, int64_t length) {
     startBlock();
-    for (int64_t q = 0; 4 * q < length; ++q)
+    for (int64_t q = 0; plan.quadInputs * q < length; ++q)
       for (int64_t v = 0; v < plan.vectors; ++v) {
-        Value codes = vector::BitCastOp::create(b, ints, quadCodes(from, length, q, v));
-        Value at = times(add(to, q), layout.tileRows);
-        store(codes, integers, add(at, plan.panelStart + v * lanes));
+        Value codes = quadCodes(from, length, q, v);
+        if (!zeroBytes.empty()) {
+          Value present = presentBytes(length, q, 0xff);
+          Value zero = arith::AndIOp::create(b, zeroBytes[v], present);
+          zero = vector::BitCastOp::create(b, quads, zero);
+          codes = arith::SubIOp::create(b, codes, zero);
+        }
+        Value at =
+            add(times(add(to, q), panelParts() * layout.tileRows), plan.panelStart + v * lanes);
+        store(vector::BitCastOp::create(b, ints, codes), integers, at);
+        if (plan.picks)
+          store(vector::BitCastOp::create(b, ints, quadIndex(from, q, v)), integers,
+                add(at, layout.tileRows));
       }
   };
   int64_t blocks = inputs / block;
   if (blocks)
     forLoop(b, index(0), index(blocks), 1, [&](Value i) {
-      packBlock(add(data, times(i, dwords(block))), add(quad, times(i, block / 4)), block);
+      packBlock(add(data, times(i, dwords(block))), add(quad, times(i, block / plan.quadInputs)),
+                block);
     });
   if (inputs % block)
-    packBlock(add(data, blocks * dwords(block)), add(quad, blocks * block / 4), inputs % block);
+    packBlock(add(data, blocks * dwords(block)), add(quad, blocks * block / plan.quadInputs),
+              inputs % block);
 }
 
 // Where the scales of the chunk at input `inPanel` of the panel are; its zero points follow.
@@ -91,7 +118,7 @@ void LinearEmitter::packFactors(Value tile, Value start, int64_t length) {
     for (int64_t v = 0; v < plan.vectors; ++v) {
       Value column = index(v * lanes), to = factorRow(inPanel, column);
       store(scaleAt(tile, from, column), scratch, to);
-      if (layout.format.storesZeros())
+      if (correctsPanels())
         store(zeroAt(tile, from, column), scratch, add(to, layout.tileRows));
     }
   });
@@ -128,28 +155,38 @@ void LinearEmitter::multiplyPiece(Value start, Value inPanel, int64_t inputs, Va
       std::fill_n(sums.begin() + r * plan.vectorBlock, plan.vectorBlock, first);
     }
   }
-  Value firstQuad = arith::DivUIOp::create(b, inPanel, index(4));
+  Value firstQuad = arith::DivUIOp::create(b, inPanel, index(plan.quadInputs));
   Value inputBytes = add(times(rowStart, 4), from);
   auto addQuads = [&](Value quad, int64_t quads, Values sums) {
-    Value weights = add(times(add(firstQuad, quad), layout.tileRows), column);
-    Value inputs = add(inputBytes, times(quad, 4));
+    int64_t quadDwords = panelParts() * layout.tileRows;
+    Value weights = add(times(add(firstQuad, quad), quadDwords), column);
+    Value inputs = add(inputBytes, times(quad, plan.quadInputs));
+    auto bytesAt = [&](Value at) -> Value {
+      return vector::BitCastOp::create(b, this->quads, load(ints, integers, at));
+    };
     for (int64_t q = 0; q < quads; ++q) {
-      Values codes;
+      Values codes, indices;
       for (int64_t v = 0; v < plan.vectorBlock; ++v) {
-        Value at = add(weights, plan.panelStart + q * layout.tileRows + v * lanes);
-        codes.push_back(vector::BitCastOp::create(b, this->quads, load(ints, integers, at)));
+        Value at = add(weights, plan.panelStart + q * quadDwords + v * lanes);
+        codes.push_back(bytesAt(at));
+        if (plan.picks)
+          indices.push_back(bytesAt(add(at, layout.tileRows)));
       }
       for (int64_t r = 0; r < plan.rowBlock; ++r) {
-        Value input = quadInput(add(inputs, 4 * (r * plan.rowFloats + q)));
+        Value at = add(inputs, 4 * r * plan.rowFloats + q * plan.quadInputs);
+        Value input = plan.picks ? eightInputs(at) : quadInput(at);
         for (int64_t v = 0; v < plan.vectorBlock; ++v) {
-          Value &sum = sums[r * plan.vectorBlock + v];
-          sum = dot(sum, codes[v], input);
+          Value &sum = sums[r * plan.vectorBlock + v], own = input;
+          if (plan.picks)
+            own = PickI8Op::create(b, input, indices[v]);
+          sum = dot(sum, codes[v], own, plan.signedCodes || plan.picks);
         }
       }
     }
     return sums;
   };
-  int64_t unrolled = plan.stepQuads, quads = (inputs + 3) / 4, steps = quads / unrolled;
+  int64_t unrolled = plan.stepQuads, quads = (inputs + plan.quadInputs - 1) / plan.quadInputs,
+          steps = quads / unrolled;
   if (steps == 1)
     sums = addQuads(index(0), unrolled, sums);
   else if (steps > 1)
@@ -174,7 +211,7 @@ void LinearEmitter::multiplyPiece(Value start, Value inPanel, int64_t inputs, Va
 
 // Adds the scaled sums of a chunk to the totals.
 void LinearEmitter::scalePiece(Value start, Value inPanel, Value row, Value column, Values sums) {
-  bool hasZeros = layout.format.storesZeros();
+  bool hasZeros = correctsPanels();
   Value from = add(start, inPanel), factors = factorRow(inPanel, column);
   Value chunk = arith::DivUIOp::create(b, from, index(plan.chunk));
   Value block = arith::DivUIOp::create(b, from, index(plan.activationGroup));

@@ -10,11 +10,13 @@ using namespace llmc;
 
 using Values = LinearEmitter::Values;
 
+static constexpr int64_t kEachByte = 0x01010101;
+
 // Codes 4 quad .. 4 quad + 3 of a block, as bytes; codes behind the last are zero.
 Value LinearEmitter::quadCodes(Value block, int64_t inputs, int64_t quad, int64_t v) {
-  constexpr int64_t kEachByte = 0x01010101;
   Value result;
-  int64_t low = 0, start = 0;
+  int64_t symbols = layout.symbols(inputs);
+  int64_t low = 0, start = indexBytes(symbols) / (4 * layout.tileRows);
   for (unsigned width : layout.codePlanes) {
     CodePlace place(4 * quad, width);
     Value part = loadWord(block, start + place.dword, v);
@@ -25,17 +27,14 @@ Value LinearEmitter::quadCodes(Value block, int64_t inputs, int64_t quad, int64_
     if (width < 8)
       part = arith::AndIOp::create(b, part, splatInt((((1 << width) - 1) << low) * kEachByte));
     result = result ? arith::OrIOp::create(b, result, part).getResult() : part;
-    start += layout.planeBytes(width, inputs) / (4 * layout.tileRows);
+    start += layout.planeBytes(width, symbols) / (4 * layout.tileRows);
     low += width;
   }
-  int64_t present = std::min<int64_t>(4, inputs - 4 * quad);
+  int64_t present = std::min<int64_t>(4, symbols - 4 * quad);
   if (layout.format.kind == CodeFormat::Kind::Table)
     return quadLevels(vector::BitCastOp::create(b, quads, result), present);
-  if (plan.signedCodes) {
-    // Codes behind the last stay zero.
-    int64_t signs = 0x80 * kEachByte & ((int64_t(1) << (8 * present)) - 1);
-    result = arith::XOrIOp::create(b, result, splatInt(signs));
-  }
+  if (plan.signedCodes) // Codes behind the last stay zero.
+    result = arith::XOrIOp::create(b, result, presentBytes(inputs, quad, 0x80));
   return vector::BitCastOp::create(b, quads, result);
 }
 
@@ -55,6 +54,11 @@ Value LinearEmitter::quadLevels(Value codes, int64_t present) {
   return vector::BitCastOp::create(b, quads, word);
 }
 
+Value LinearEmitter::presentBytes(int64_t inputs, int64_t quad, int64_t value) {
+  int64_t present = std::min<int64_t>(4, layout.symbols(inputs) - 4 * quad);
+  return splatInt(value * kEachByte & ((int64_t(1) << (8 * present)) - 1));
+}
+
 // Four inputs from byte `at` of the scratch on, in every lane.
 Value LinearEmitter::quadInput(Value at) {
   Value bytes = load(VectorType::get({4}, b.getI8Type()), quadBytes, at);
@@ -64,26 +68,87 @@ Value LinearEmitter::quadInput(Value at) {
   return vector::BitCastOp::create(b, quads, all);
 }
 
-Value LinearEmitter::dot(Value sum, Value codes, Value inputs) {
+Value LinearEmitter::dot(Value sum, Value codes, Value inputs, bool isSigned) {
   bool isTernary = layout.format.kind == CodeFormat::Kind::Ternary;
   bool isTable = layout.format.kind == CodeFormat::Kind::Table;
   int64_t bound = isTernary ? 2 : isTable ? 255 : (int64_t(1) << layout.format.bits) - 1;
   if (plan.signedCodes)
     bound = 128;
-  return DotI8Op::create(b, sum, codes, inputs, bound, plan.signedCodes);
+  return DotI8Op::create(b, sum, codes, inputs, bound, isSigned);
 }
+
+//===----------------------------------------------------------------------===//
+// Rows that pick two of four inputs
+//===----------------------------------------------------------------------===//
+
+Value LinearEmitter::eightInputs(Value at) {
+  return load(VectorType::get({8}, b.getI8Type()), quadBytes, at);
+}
+
+// Which of eight inputs the four codes of quad `quad` belong to: two of the first pattern, two of
+// the second. Bits above the lowest three are of other quads, except that no byte is negative.
+Value LinearEmitter::quadIndex(Value block, int64_t quad, int64_t v) {
+  constexpr int64_t kTwoQuads = 0x33333333, kSecondPattern = 0x44440000;
+  CodePlace place(4 * quad, layout.indexPlanes.front());
+  // Quads that are four bits apart share the mask, which leaves room for the pattern's number.
+  Value word = loadWord(block, place.dword, v);
+  if (place.bit % 4)
+    word = arith::ShRUIOp::create(b, word, splatInt(place.bit % 4));
+  word = arith::AndIOp::create(b, word, splatInt(kTwoQuads));
+  word = arith::OrIOp::create(b, word, splatInt(kSecondPattern));
+  if (place.bit >= 4)
+    word = arith::ShRUIOp::create(b, word, splatInt(4));
+  return vector::BitCastOp::create(b, quads, word);
+}
+
+// As multiplyQuads. Behind the sums of products are those of the inputs that each row picks.
+Values LinearEmitter::multiplyPicks(Value block, Value start, int64_t inputs, int64_t from,
+                                    int64_t to, Values partial) {
+  // Two vectors of rows at a time: sums of 16 bits of more would not stay in registers.
+  constexpr int64_t kTogether = 2;
+  startBlock();
+  Value first = add(times(rowScratch, 4), start);
+  for (int64_t begin = 0; begin < plan.vectors; begin += kTogether)
+    for (int64_t quad = from / 8; 8 * quad < to; ++quad) {
+      Value eight = eightInputs(add(first, 8 * quad));
+      for (int64_t v = begin; v < std::min(begin + kTogether, plan.vectors); ++v) {
+        Value picked = PickI8Op::create(b, eight, quadIndex(block, quad, v));
+        partial[v] = dot(partial[v], quadCodes(block, inputs, quad, v), picked, plan.signedCodes);
+        if (plan.correction != LinearPlan::Correction::Picked)
+          continue;
+        Value &sum = partial[plan.vectors + v];
+        Value ones = vector::BitCastOp::create(b, quads, presentBytes(inputs, quad, 1));
+        sum = DotI8Op::create(b, sum, ones, picked, /*bound=*/1, /*signed_codes=*/false);
+      }
+    }
+  return partial;
+}
+
+// sum - zero * picked as f32, where `zero` is f32 and the others are i32.
+Value LinearEmitter::correctPicked(Value sum, Value zero, Value picked) {
+  zero = arith::FPToSIOp::create(b, ints, zero);
+  sum = arith::SubIOp::create(b, sum, arith::MulIOp::create(b, zero, picked));
+  return arith::SIToFPOp::create(b, floats, sum);
+}
+
+//===----------------------------------------------------------------------===//
+// Sums
+//===----------------------------------------------------------------------===//
 
 // Adds the products of inputs [from, to) of a block of `inputs` inputs that starts at input
 // `start`; `from` starts a quad, `to` ends one or the block.
 Values LinearEmitter::multiplyQuads(Value block, Value start, int64_t inputs, int64_t from,
                                     int64_t to, Values partial) {
+  if (plan.picks)
+    return multiplyPicks(block, start, inputs, from, to, std::move(partial));
   startBlock();
   Value first = add(times(rowScratch, 4), start);
   for (int64_t quad = from / 4; 4 * quad < to; ++quad) {
     Value input = quadInput(add(first, 4 * quad));
     int64_t set = quad % plan.sumSets * plan.vectors;
     for (int64_t v = 0; v < plan.vectors; ++v)
-      partial[set + v] = dot(partial[set + v], quadCodes(block, inputs, quad, v), input);
+      partial[set + v] =
+          dot(partial[set + v], quadCodes(block, inputs, quad, v), input, plan.signedCodes);
   }
   return partial;
 }
@@ -103,6 +168,7 @@ Value LinearEmitter::correct(Value sum, Value zero, Value inputSum) {
   switch (plan.correction) {
   case LinearPlan::Correction::None:
   case LinearPlan::Correction::Start:
+  case LinearPlan::Correction::Picked:
     break;
   case LinearPlan::Correction::Float:
     return fma(zero, broadcast(inputSum), toFloat());
@@ -118,7 +184,8 @@ Value LinearEmitter::correct(Value sum, Value zero, Value inputSum) {
 
 // Where the sums of the chunk that starts at input `chunkStart` start.
 Values LinearEmitter::startSums(Value chunkStart) {
-  Values sums = zeros(plan.dots ? ints : floats, plan.vectors * plan.sumSets);
+  bool pickedToo = plan.correction == LinearPlan::Correction::Picked;
+  Values sums = zeros(plan.dots ? ints : floats, plan.vectors * (plan.sumSets + pickedToo));
   if (plan.correction != LinearPlan::Correction::Start)
     return sums;
   Value chunk = arith::DivUIOp::create(b, chunkStart, index(plan.chunk));

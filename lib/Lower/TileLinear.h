@@ -35,6 +35,8 @@ struct LinearPlan {
   int64_t chunk;            ///< under one weight scale and one activation scale.
   int64_t exactInputs;      ///< products of so many inputs may be summed in f32 without rounding.
   bool dots;                ///< products by llmc.dot_i8; activations are bytes in scratch.
+  bool picks;               ///< of dots: each row picks its inputs, two of four.
+  int64_t quadInputs;       ///< of dots: inputs that four stored codes stand for.
   bool signedCodes;         ///< of dots: 128 is taken from codes and zero points, not levels.
   bool wideChunks;          ///< f32 and longer than exactInputs: partial sums go to i32.
   int64_t stepInputs;       ///< unrolled on the decode path, whole blocks.
@@ -47,6 +49,8 @@ struct LinearPlan {
     Start,   ///< i32, -zero * sum of inputs: sums start there.
     Float,   ///< f32, -sum: the zero point times it is added to the sum as f32.
     Integer, ///< i32, -sum: the same before the sum becomes f32.
+    Picked,  ///< nothing: rows pick other inputs, so each sums its own beside the products. Panels
+             ///< hold codes minus zero point.
   };
   Correction correction = Correction::None;
 
@@ -170,9 +174,18 @@ private:
   Value quadCodes(Value block, int64_t inputs, int64_t quad, int64_t v);
   Value quadLevels(Value codes, int64_t present);
   Value quadInput(Value at);
-  Value dot(Value sum, Value codes, Value inputs);
+  Value dot(Value sum, Value codes, Value inputs, bool isSigned);
   Values multiplyQuads(Value block, Value start, int64_t inputs, int64_t from, int64_t to,
                        Values partial);
+  /// Of picks: the eight inputs from byte `at` on, which four codes and their zero bits are
+  /// multiplied with, which of them, and a vector with `value` in each byte of the codes that the
+  /// block has.
+  Value eightInputs(Value at);
+  Value quadIndex(Value block, int64_t quad, int64_t v);
+  Value presentBytes(int64_t inputs, int64_t quad, int64_t value);
+  Values multiplyPicks(Value block, Value start, int64_t inputs, int64_t from, int64_t to,
+                       Values partial);
+  Value correctPicked(Value sum, Value zero, Value picked);
   Value inputSum(Value row, Value chunk);
   Value correct(Value sum, Value zero, Value inputSum);
 
@@ -213,11 +226,16 @@ private:
   // Panels of bytes (TileDotPanel.cpp).
   void multiplyTile(Value tile, Value rowCount);
   void packPanel(Value tile, Value start, int64_t length);
-  void packUnit(Value data, Value quad, int64_t inputs);
+  void packUnit(Value data, Value quad, int64_t inputs, ArrayRef<Value> zeroBytes);
+  Values zeroBytes(Value header);
+  /// Vectors of the panel for one quad and one vector of rows: codes, and indices where rows pick.
+  int64_t panelParts() const { return plan.picks ? 2 : 1; }
   void packFactors(Value tile, Value start, int64_t length);
   void multiplyPieces(Value start, int64_t length, Value rowCount);
   void multiplyPiece(Value start, Value inPanel, int64_t inputs, Value row, Value column);
   void scalePiece(Value start, Value inPanel, Value row, Value column, Values sums);
+  /// Whether zero points are subtracted from the sums of panels.
+  bool correctsPanels() const { return layout.format.storesZeros() && !plan.picks; }
   bool scalesPieces() const { return plan.exact || (plan.perGroup && !plan.folded); }
   Value totalIndex(Value row, Value column) {
     return add(add(times(row, layout.tileRows), column), plan.totalStart);

@@ -262,7 +262,7 @@ void LinearEmitter::multiplyRows(Value tile, Value start, Value begin, Value end
 // Sums that a panel was too short for, or f32 too narrow: the totals get them scaled.
 void LinearEmitter::flushIntegers(Value tile, Value chunkStart, Value rowCount) {
   int64_t distance = plan.integerStart - plan.totalStart;
-  bool byZero = plan.dots && layout.format.storesZeros();
+  bool byZero = plan.dots && correctsPanels();
   Values scales, zeroPoints;
   for (int64_t v = 0; v < plan.vectors; ++v) {
     scales.push_back(scaleAt(tile, chunkStart, index(v * lanes)));
@@ -276,7 +276,7 @@ void LinearEmitter::flushIntegers(Value tile, Value chunkStart, Value rowCount) 
       Value at = add(add(rowStart, plan.scaleStart), block);
       rowScale = broadcast(loadScalar(scratch, at));
     }
-    if (plan.dots && plan.correction != LinearPlan::Correction::None)
+    if (plan.dots && plan.correction != LinearPlan::Correction::None && !plan.picks)
       sumOfInputs = inputSum(rowStart, chunk);
     for (int64_t v = 0; v < plan.vectors; ++v) {
       Value at = totalIndex(row, index(v * lanes)), integerAt = add(at, distance);

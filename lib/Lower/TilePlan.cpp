@@ -27,6 +27,16 @@ static int64_t prefetchBytes(const CodeFormat &format, VectorShape shape) {
 static int64_t padTo16(int64_t count) { return (count + 15) / 16 * 16; }
 static int64_t ceilDiv(int64_t a, int64_t b) { return (a + b - 1) / b; }
 
+// Whether rows of N:M weights pick bytes of the input before dot products: one permutation finds
+// the inputs of two patterns of four. Codes minus zero point must fit signed bytes, which only some
+// instructions multiply.
+static bool picksBytes(const LinearLayout &layout, VectorShape shape) {
+  const CodeFormat &format = layout.format;
+  bool isSigned = shape.dot == DotKind::Sdot || (shape.dot == DotKind::Maddubs && shape.lanes == 8);
+  return layout.sparse && layout.keepN == 2 && layout.keepM == 4 && isSigned &&
+         layout.groupsPerUnit == 1 && (format.bits < 8 || format.symmetric);
+}
+
 LinearPlan::LinearPlan(const LinearLayout &layout, VectorShape shape) {
   const CodeFormat &format = layout.format;
   int64_t k = layout.k, block = layout.blockInputs;
@@ -45,19 +55,26 @@ LinearPlan::LinearPlan(const LinearLayout &layout, VectorShape shape) {
   // |code * activation| < 2^15, so 256 products stay below 2^23 and differences of two sums below
   // 2^24.
   exactInputs = std::max<int64_t>(1, 256 / layout.blockSymbols) * block;
+  picks = picksBytes(layout, shape);
+  quadInputs = picks ? 8 : 4;
   // Quads start at chunks, so chunks must hold whole ones.
-  dots = exact && !layout.sparse && shape.dot != DotKind::None && (chunk >= k || chunk % 4 == 0);
+  dots = exact && (!layout.sparse || picks) && shape.dot != DotKind::None &&
+         (chunk >= k || chunk % quadInputs == 0);
+  picks = picks && dots;
   // Where bytes are multiplied as signed, or pairs of them must fit 16 bits.
   bool isTable = format.kind == CodeFormat::Kind::Table;
   signedCodes = dots && (format.bits == 8 || isTable) && shape.dot != DotKind::Vnni;
   wideChunks = exact && !dots && chunk > exactInputs;
   regular = layout.unit % block == 0 || layout.unit == k;
 
-  bool needsSums = format.kind != CodeFormat::Kind::Dense && !layout.sparse &&
-                   !(isTable && !dots) && !(signedCodes && !format.storesZeros());
+  bool hasZero = format.kind != CodeFormat::Kind::Dense && !(isTable && !dots) &&
+                 !(signedCodes && !format.storesZeros());
   // Sums of codes and their products with zero points are exact in f32 while below 2^24.
   constexpr int64_t kLargestProduct = 255 * 127;
-  if (needsSums && dots)
+  bool needsSums = hasZero && !layout.sparse;
+  if (hasZero && picks)
+    correction = Correction::Picked;
+  else if (needsSums && dots)
     correction = !format.storesZeros()                          ? Correction::Start
                  : kLargestProduct * chunk < (int64_t(1) << 24) ? Correction::Float
                                                                 : Correction::Integer;
@@ -77,7 +94,8 @@ LinearPlan::LinearPlan(const LinearLayout &layout, VectorShape shape) {
     panelRows = std::max(rowBlock,
                          std::min(kPanelRows, kRowsBytes / (4 * rowFloats)) / rowBlock * rowBlock);
   panelStart = quantized ? panelRows * rowFloats : padTo16(rowFloats);
-  factorStart = panelStart + (dots ? ceilDiv(panelInputs, 4) : panelInputs) * layout.tileRows;
+  int64_t panelVectors = dots ? ceilDiv(panelInputs, quadInputs) * (picks ? 2 : 1) : panelInputs;
+  factorStart = panelStart + panelVectors * layout.tileRows;
   bool factors = dots && chunk <= panelInputs;
   totalStart = factorStart + (factors ? ceilDiv(panelInputs, chunk) * 2 * layout.tileRows : 0);
   integerStart = totalStart + panelRows * layout.tileRows;
@@ -162,11 +180,11 @@ static std::string whyNoDots(const LinearLayout &layout, const LinearPlan &plan,
     return "the weight is no integer";
   if (!layout.format.isInteger())
     return "the levels of the table are no integers";
-  if (layout.sparse)
+  if (layout.sparse && !plan.picks)
     return "each row selects other inputs";
   if (shape.dot == DotKind::None)
     return "the target has no dot product of bytes";
-  return llvm::formatv("scales of {0} inputs, not a multiple of 4", plan.chunk);
+  return llvm::formatv("scales of {0} inputs, not a multiple of {1}", plan.chunk, plan.quadInputs);
 }
 
 std::string llmc::explainLinear(const CodeFormat &format, VectorShape shape, int64_t n, int64_t k) {

@@ -26,8 +26,8 @@ void lowerDotsNeon(Block &block);
 /// Shifts and 32-bit products, right on every target.
 void lowerDotsGeneric(Block &block);
 
-/// Replaces every llmc.pick: a permutation within 128 bits where the target has one by index, else
-/// selections.
+/// Replaces every llmc.pick and llmc.pick_i8: a permutation within 128 bits where the target has
+/// one by index, else selections.
 void lowerPicks(ModuleOp module, const TargetInfo &target);
 
 /// Replaces every llmc.lookup and llmc.triple: shuffles and permutations of a register where the

@@ -498,3 +498,12 @@ func.func @pick_lanes(%four: vector<8xf32>, %index: vector<4xi32>) {
   %kept = llmc.pick %four, %index : vector<8xf32>, vector<4xi32>
   return
 }
+
+// -----
+
+// llmc.pick_i8 C1.
+func.func @pick_bytes(%four: vector<4xi8>, %index: vector<32xi8>) {
+  // expected-error @+1 {{expects 8 inputs and a multiple of 16 indices, got 'vector<4xi8>' and 'vector<32xi8>'}}
+  %kept = llmc.pick_i8 %four, %index : vector<4xi8>, vector<32xi8>
+  return
+}

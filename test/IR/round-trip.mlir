@@ -176,6 +176,13 @@ func.func @pick(%four: vector<8xf32>, %index: vector<8xi32>) {
   return
 }
 
+// CHECK-LABEL: @pick_i8
+func.func @pick_i8(%eight: vector<8xi8>, %index: vector<32xi8>) {
+  // CHECK: llmc.pick_i8 %{{.*}}, %{{.*}} : vector<8xi8>, vector<32xi8>
+  %kept = llmc.pick_i8 %eight, %index : vector<8xi8>, vector<32xi8>
+  return
+}
+
 // What the dialect puts on functions and arguments.
 // CHECK: func.func @main(%{{.*}}: tensor<?x?xi64> {llmc.dims = ["batch", "sequence"], llmc.name = "input_ids"}) attributes {llmc.role = "step"}
 func.func @main(%ids: tensor<?x?xi64> {llmc.name = "input_ids", llmc.dims = ["batch", "sequence"]}) attributes {llmc.role = "step"} {

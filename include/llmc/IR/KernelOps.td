@@ -84,4 +84,23 @@ def TripleOp : LLMC_Op<"triple", [Pure, SameOperandsAndResultType]> {
   let assemblyFormat = "$input attr-dict `:` type($input)";
 }
 
+def PickI8Op : LLMC_Op<"pick_i8", [Pure, AllTypesMatch<["index", "result"]>]> {
+  let summary = "For each byte one of eight bytes";
+  let description = [{
+    `result[i] = input[index[i] % 8]`: the inputs that weights of two 2:4 patterns belong to. An index is not negative; its other bits above
+    the lowest three say nothing, so it need not be masked.
+
+    * C1: input has eight elements, index a multiple of 16.
+
+    Example:
+    ```mlir
+    %kept = llmc.pick_i8 %eight, %index : vector<8xi8>, vector<32xi8>
+    ```
+  }];
+  let arguments = (ins VectorOf1D<I8>:$input, VectorOf1D<I8>:$index);
+  let results = (outs VectorOf1D<I8>:$result);
+  let assemblyFormat = "$input `,` $index attr-dict `:` type($input) `,` type($index)";
+  let hasVerifier = 1;
+}
+
 #endif // LLMC_IR_KERNELOPS_TD

@@ -160,6 +160,27 @@ TEST(LinearActivations, TablesOfFloats) {
   }
 }
 
+TEST(LinearActivations, DotsOfPickedInputs) {
+  auto pairs = [](const std::string &inner) { return "#llmc.nm<2:4, #llmc." + inner + ">"; };
+  // Tails of patterns and quads: an input that is picked by a code that is not there counts
+  // nothing.
+  for (int64_t k : {1, 3, 4, 7, 9, 12, 142})
+    checkExact(pairs("int<4, group = 0, scale = f16>"), k % 3 ? 33 : 1, k, 0.5f, kMaddubs);
+  for (int group : {8, 24, 64, 600})
+    checkExact(pairs("int<4, group = " + std::to_string(group) + ", scale = f16>"), 33, 1300, -1,
+               kMaddubs);
+  for (int bits : {2, 3, 5, 7, 8})
+    checkExact(pairs("int<" + std::to_string(bits) + ", group = 32, symmetric, scale = f16>"), 40,
+               203, 0.9f, kMaddubs);
+  checkExact(pairs("int<7, group = 64, scale = f16>"), 40, 203, 0.9f, kMaddubs);
+  checkExact(pairs("int<8, group = 0, symmetric, scale = f16>"), 33, 3001, 0, kMaddubs);
+  checkExact(pairs("ternary"), 33, 700, -1, kMaddubs);
+  for (int64_t group : {8, 48, 1000})
+    checkClose(pairs("int<4, group = 32, scale = f16>"), 33, 203, group, kMaddubs);
+  checkClose(pairs("int<8, group = 128, symmetric, scale = f16>"), 33, 700, 32, kMaddubs);
+  checkExact(pairs("int<4, group = 32, scale = f16>"), 33, 75, 0.9f, kSdot);
+}
+
 TEST(LinearActivations, LongSumsStayExact) {
   // All inputs positive: sums of codes pass 2^24, where f32 would round.
   for (VectorShape shape : {kPlain, kMaddubs}) {

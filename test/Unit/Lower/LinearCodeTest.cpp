@@ -217,6 +217,13 @@ TEST(LinearReport, SaysFormatBytesAndPath) {
             std::string::npos);
   EXPECT_NE(path("#llmc.nm<2:4, #llmc.ternary>", DotKind::Vnni).find("each row selects"),
             std::string::npos);
+  EXPECT_EQ(path("#llmc.nm<2:4, #llmc.int<4, group = 32, scale = f16>>", DotKind::Maddubs),
+            "1-2 rows: kept codes from registers, inputs selected by index, dot products of bytes "
+            "(maddubs), 32 inputs at a time; more: panels of 512 inputs as bytes, dot products of "
+            "4 rows by 16 outputs");
+  EXPECT_NE(path("#llmc.nm<2:4, #llmc.int<8, group = 32, scale = f16>>", DotKind::Maddubs)
+                .find("each row selects other inputs"),
+            std::string::npos);
   EXPECT_NE(path("#llmc.dense<f16>", DotKind::Vnni).find("the weight is no integer"),
             std::string::npos);
   EXPECT_NE(
