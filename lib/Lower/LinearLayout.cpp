@@ -4,6 +4,8 @@
 //
 #include "llmc/Lower/PackedLinear.h"
 
+#include "llmc/Numerics/TritPack.h"
+
 #include "llvm/Support/MathExtras.h"
 
 using namespace mlir;
@@ -33,16 +35,20 @@ LinearLayout::LinearLayout(const CodeFormat &format, int64_t n, int64_t k, Vecto
     keepM = format.keepM;
     indexPlanes = planesOf(llvm::Log2_64_Ceil(keepM));
   }
+  // Kept codes of a pattern do not fill bytes of five, so those of N:M take two bits.
+  trits = format.base3 && !sparse;
   if (format.kind == CodeFormat::Kind::Dense)
     valueBytes = format.element.getIntOrFloatBitWidth() / 8;
-  else
+  else if (!trits)
     codePlanes = planesOf(format.bits);
   unsigned narrowest = 8;
   for (unsigned width : codePlanes)
     narrowest = std::min(narrowest, width);
   for (unsigned width : indexPlanes)
     narrowest = std::min(narrowest, width);
-  blockSymbols = codePlanes.empty() && indexPlanes.empty() ? 8 : 32 / narrowest;
+  blockSymbols = trits                                       ? kTritBlock
+                 : codePlanes.empty() && indexPlanes.empty() ? 8
+                                                             : 32 / narrowest;
   int64_t patterns = std::max<int64_t>(1, blockSymbols / keepN);
   blockSymbols = patterns * keepN;
   blockInputs = patterns * keepM;
@@ -71,6 +77,8 @@ int64_t LinearLayout::blockBytes(int64_t inputs) const {
     bytes += planeBytes(width, count);
   for (unsigned width : codePlanes)
     bytes += planeBytes(width, count);
+  if (trits)
+    bytes += (count + kTritBlock - 1) / kTritBlock * 4 * tileRows;
   return bytes;
 }
 
@@ -100,6 +108,8 @@ EmbeddingLayout::EmbeddingLayout(const CodeFormat &format, int64_t rows, int64_t
   int64_t scaleBytes = grouped ? format.element.getIntOrFloatBitWidth() / 8 : 0;
   if (format.kind == CodeFormat::Kind::Dense)
     scales = columns * (format.element.getIntOrFloatBitWidth() / 8);
+  else if (format.base3)
+    scales = (packedTritBytes(columns) + 3) / 4 * 4;
   else // A code is read as two bytes, so one byte more than the stream has; scales stay aligned.
     scales = ((columns * format.bits + 7) / 8 + 1 + 3) / 4 * 4;
   zeros = scales + groups * scaleBytes;

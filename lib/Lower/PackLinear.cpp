@@ -217,7 +217,18 @@ private:
     return planes;
   }
 
+  void writeTrits(char *block, int64_t start, int64_t inputs) {
+    for (int64_t byte = 0; byte < 4; ++byte) {
+      uint8_t codes[5] = {};
+      for (int64_t digit = 0; digit < 5 && 4 * digit + byte < inputs; ++digit)
+        codes[digit] = static_cast<uint8_t>(row.codes[start + 4 * digit + byte]);
+      block[lane * 4 + byte] = static_cast<char>(packTritByte(codes));
+    }
+  }
+
   void writeBlock(char *block, int64_t start, int64_t inputs) {
+    if (layout.trits)
+      return writeTrits(block, start, inputs);
     int64_t count = layout.symbols(inputs), symbol = 0;
     for (int64_t i = 0; i < inputs; ++i) {
       if (layout.sparse && !row.kept[start + i])
@@ -279,7 +290,13 @@ LogicalResult llmc::packEmbedding(WeightOp weight, const CodeFormat &format,
     if (failed(reader->next()))
       return failure();
     char *row = out.data() + layout.matrixHeader + n * layout.rowBytes;
-    for (int64_t i = 0; i < dims[1]; ++i) {
+    for (int64_t i = 0; format.base3 && i < dims[1]; i += 5) {
+      uint8_t codes[5] = {1, 1, 1, 1, 1};
+      for (int64_t digit = 0; digit < 5 && i + digit < dims[1]; ++digit)
+        codes[digit] = static_cast<uint8_t>(reader->codes[i + digit]);
+      row[i / 5] = static_cast<char>(packTritByte(codes));
+    }
+    for (int64_t i = 0; !format.base3 && i < dims[1]; ++i) {
       if (dense) {
         std::memcpy(row + i * width, &reader->codes[i], width);
         continue;

@@ -222,19 +222,19 @@ Values LinearEmitter::multiplySymbols(Value block, Value start, int64_t inputs, 
 Values LinearEmitter::flush(Value header, int64_t group, Value chunkStart, Values sums,
                             Values partial) {
   Value chunk = arith::DivUIOp::create(b, chunkStart, index(plan.chunk));
-  Value sumOfInputs, activationScale;
+  Value sumOfInputs, activationScale, start;
   bool byZero = plan.correction == LinearPlan::Correction::Float ||
                 plan.correction == LinearPlan::Correction::Integer;
   if (byZero)
     sumOfInputs = inputSum(rowScratch, chunk);
+  if (plan.telescopes)
+    start = vector::BroadcastOp::create(b, ints, inputSum(rowScratch, chunk));
   if (plan.perGroup && !plan.folded) {
     Value block = arith::DivUIOp::create(b, chunkStart, index(plan.activationGroup));
     activationScale = broadcast(loadScalar(scratch, add(add(rowScratch, plan.scaleStart), block)));
   }
   for (int64_t v = 0; v < plan.vectors; ++v) {
-    Value value = partial[v];
-    for (int64_t set = 1; set < plan.sumSets; ++set)
-      value = arith::AddIOp::create(b, value, partial[set * plan.vectors + v]);
+    Value value = joinSums(partial, v, start);
     if (plan.correction == LinearPlan::Correction::Picked)
       value = correctPicked(value, zeroVector(header, group, v),
                             partial[plan.sumSets * plan.vectors + v]);

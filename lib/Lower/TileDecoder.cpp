@@ -93,6 +93,15 @@ Value LinearEmitter::symbolValue(Value block, int64_t inputs, int64_t symbol, in
   int64_t startDword = start / (4 * layout.tileRows);
   if (layout.format.kind == CodeFormat::Kind::Table)
     return level(block, startDword, symbol, v);
+  if (layout.trits) {
+    Value codes = vector::BitCastOp::create(b, ints, quadTrits(block, symbol / 4, v));
+    if (int64_t byte = symbol % 4)
+      codes = arith::ShRUIOp::create(b, codes, splatInt(8 * byte));
+    if (symbol % 4 != 3)
+      codes = arith::AndIOp::create(b, codes, splatInt(255));
+    Value value = arith::SIToFPOp::create(b, floats, codes);
+    return zero ? arith::SubFOp::create(b, value, zero).getResult() : value;
+  }
   Value codes = code(block, startDword, layout.codePlanes, count, symbol, v);
   Value value = arith::SIToFPOp::create(b, floats, codes);
   return zero ? arith::SubFOp::create(b, value, zero).getResult() : value;

@@ -14,6 +14,8 @@ static constexpr int64_t kEachByte = 0x01010101;
 
 // Codes 4 quad .. 4 quad + 3 of a block, as bytes; codes behind the last are zero.
 Value LinearEmitter::quadCodes(Value block, int64_t inputs, int64_t quad, int64_t v) {
+  if (layout.trits)
+    return quadTrits(block, quad, v);
   Value result;
   int64_t symbols = layout.symbols(inputs);
   int64_t low = 0, start = indexBytes(symbols) / (4 * layout.tileRows);
@@ -57,6 +59,72 @@ Value LinearEmitter::quadLevels(Value codes, int64_t present) {
 Value LinearEmitter::presentBytes(int64_t inputs, int64_t quad, int64_t value) {
   int64_t present = std::min<int64_t>(4, layout.symbols(inputs) - 4 * quad);
   return splatInt(value * kEachByte & ((int64_t(1) << (8 * present)) - 1));
+}
+
+// The bytes whose first ternary codes are those of a quad. They are 128 less than packed but where
+// digits stay in them: so digits are told by comparisons of signed bytes, and three times the byte
+// is still what follows.
+Value LinearEmitter::tritByte(Value block, int64_t quad, int64_t v) {
+  Value &bytes = tritBytes[{quad, v}];
+  if (bytes)
+    return bytes;
+  Value result;
+  if (quad % 5 == 0) {
+    Value word = loadWord(block, quad / 5, v);
+    if (!plan.telescopes)
+      word = arith::XOrIOp::create(b, word, splatInt(0x80808080));
+    result = vector::BitCastOp::create(b, quads, word);
+  } else {
+    result = TripleOp::create(b, tritByte(block, quad - 1, v));
+  }
+  return tritBytes[{quad, v}] = result;
+}
+
+// Ternary codes of a quad as bytes: a digit is 1 from 86 of 256 on, 2 from 171.
+Value LinearEmitter::quadTrits(Value block, int64_t quad, int64_t v) {
+  Value bytes = tritByte(block, quad, v);
+  if (plan.telescopes) {
+    Attribute half = b.getI8IntegerAttr(-128);
+    bytes = arith::XOrIOp::create(
+        b, bytes, arith::ConstantOp::create(b, DenseElementsAttr::get(quads, half)));
+  }
+  auto isAbove = [&](int8_t bound) -> Value {
+    Attribute least = b.getI8IntegerAttr(bound);
+    Value bounds = arith::ConstantOp::create(b, DenseElementsAttr::get(quads, least));
+    Value above = arith::CmpIOp::create(b, arith::CmpIPredicate::sgt, bytes, bounds);
+    return arith::ExtUIOp::create(b, quads, above);
+  };
+  Value one = isAbove(85 - 128), two = isAbove(170 - 128);
+  return arith::AddIOp::create(b, one, two);
+}
+
+// Products of a quad of ternary codes without taking a digit out. With t the byte that starts with
+// digit d and u the byte behind it, 3 t = 256 d + u; so 256 times the sum of products with digits
+// is 3 times that with each t minus that with each u. The two sums are apart until the chunk ends.
+void LinearEmitter::multiplyTrits(Value block, Value first, int64_t quad, Values &partial) {
+  Value input = quadInput(add(first, 4 * quad));
+  for (int64_t v = 0; v < plan.vectors; ++v) {
+    Value bytes = tritByte(block, quad, v);
+    Value rest =
+        quad % 5 == 4 ? TripleOp::create(b, bytes).getResult() : tritByte(block, quad + 1, v);
+    Value &sum = partial[v], &sumOfRests = partial[plan.vectors + v];
+    sum = DotI8Op::create(b, sum, bytes, input, /*bound=*/255, /*signed_codes=*/false);
+    sumOfRests = DotI8Op::create(b, sumOfRests, rest, input, /*bound=*/255, /*signed_codes=*/false);
+  }
+}
+
+// The sum of a chunk from those that took turns; `start` is what sums start at if none has it yet.
+Value LinearEmitter::joinSums(Values &partial, int64_t v, Value start) {
+  Value value = partial[v];
+  if (plan.telescopes) {
+    Value triple = arith::MulIOp::create(b, value, splatInt(3));
+    value = arith::SubIOp::create(b, triple, partial[plan.vectors + v]);
+    value = arith::ShRSIOp::create(b, value, splatInt(8));
+    return arith::AddIOp::create(b, value, start);
+  }
+  for (int64_t set = 1; set < plan.sumSets; ++set)
+    value = arith::AddIOp::create(b, value, partial[set * plan.vectors + v]);
+  return value;
 }
 
 // Four inputs from byte `at` of the scratch on, in every lane.
@@ -143,13 +211,21 @@ Values LinearEmitter::multiplyQuads(Value block, Value start, int64_t inputs, in
     return multiplyPicks(block, start, inputs, from, to, std::move(partial));
   startBlock();
   Value first = add(times(rowScratch, 4), start);
-  for (int64_t quad = from / 4; 4 * quad < to; ++quad) {
-    Value input = quadInput(add(first, 4 * quad));
-    int64_t set = quad % plan.sumSets * plan.vectors;
-    for (int64_t v = 0; v < plan.vectors; ++v)
-      partial[set + v] =
-          dot(partial[set + v], quadCodes(block, inputs, quad, v), input, plan.signedCodes);
+  if (plan.telescopes) {
+    for (int64_t quad = from / 4; 4 * quad < to; ++quad)
+      multiplyTrits(block, first, quad, partial);
+    return partial;
   }
+  // Bytes of ternary codes stay in registers from quad to quad, so there is room for two vectors.
+  int64_t together = layout.trits ? std::min<int64_t>(2, plan.vectors) : plan.vectors;
+  for (int64_t begin = 0; begin < plan.vectors; begin += together)
+    for (int64_t quad = from / 4; 4 * quad < to; ++quad) {
+      Value input = quadInput(add(first, 4 * quad));
+      int64_t set = quad % plan.sumSets * plan.vectors;
+      for (int64_t v = begin; v < std::min(begin + together, plan.vectors); ++v)
+        partial[set + v] =
+            dot(partial[set + v], quadCodes(block, inputs, quad, v), input, plan.signedCodes);
+    }
   return partial;
 }
 
@@ -186,7 +262,7 @@ Value LinearEmitter::correct(Value sum, Value zero, Value inputSum) {
 Values LinearEmitter::startSums(Value chunkStart) {
   bool pickedToo = plan.correction == LinearPlan::Correction::Picked;
   Values sums = zeros(plan.dots ? ints : floats, plan.vectors * (plan.sumSets + pickedToo));
-  if (plan.correction != LinearPlan::Correction::Start)
+  if (plan.correction != LinearPlan::Correction::Start || plan.telescopes)
     return sums;
   Value chunk = arith::DivUIOp::create(b, chunkStart, index(plan.chunk));
   Value start = vector::BroadcastOp::create(b, ints, inputSum(rowScratch, chunk));

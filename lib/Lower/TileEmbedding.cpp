@@ -49,6 +49,22 @@ struct Scalars {
     Value difference = arith::SubIOp::create(b, code, zero);
     return arith::MulFOp::create(b, toFloat(difference), scale);
   }
+  /// Code `digit` of a byte of five ternary codes.
+  Value trit(Value byte, Value digit) {
+    constexpr int64_t kPowers = 0x511b090301; // 1, 3, 9, 27 and 81.
+    Type wide = b.getI64Type();
+    auto constant = [&](int64_t value) -> Value {
+      return arith::ConstantOp::create(b, b.getI64IntegerAttr(value));
+    };
+    Value shift = arith::IndexCastUIOp::create(b, wide, times(digit, 8));
+    Value power = arith::ShRUIOp::create(b, constant(kPowers), shift);
+    power = arith::AndIOp::create(b, power, constant(255));
+    Value rest = arith::MulIOp::create(b, arith::ExtUIOp::create(b, wide, byte), power);
+    rest = arith::AndIOp::create(b, rest, constant(255));
+    Value code =
+        arith::ShRUIOp::create(b, arith::MulIOp::create(b, rest, constant(3)), constant(8));
+    return arith::TruncIOp::create(b, b.getI32Type(), code);
+  }
   /// table[code] * scale
   Value lookUp(Value code, CodeTable table, Value scale) {
     auto type = VectorType::get({16}, b.getF32Type());
@@ -132,11 +148,16 @@ Kernel llmc::getEmbeddingKernel(KernelBuilder &builder, const CodeFormat &format
             s.store(s.widen(s.load(values, i)), out, at);
             return;
           }
-          Value bit = s.times(i, format.bits), byte = s.quotient(bit, 8);
-          Value high = arith::ShLIOp::create(b, s.byte(codes, s.add(byte, 1)), s.integer(8));
-          Value two = arith::OrIOp::create(b, s.byte(codes, byte), high);
-          Value code = arith::ShRUIOp::create(b, two, s.toInteger(s.remainder(bit, 8)));
-          code = arith::AndIOp::create(b, code, s.integer((int64_t(1) << format.bits) - 1));
+          Value code;
+          if (format.base3) {
+            code = s.trit(s.byte(codes, s.quotient(i, 5)), s.remainder(i, 5));
+          } else {
+            Value bit = s.times(i, format.bits), byte = s.quotient(bit, 8);
+            Value high = arith::ShLIOp::create(b, s.byte(codes, s.add(byte, 1)), s.integer(8));
+            Value two = arith::OrIOp::create(b, s.byte(codes, byte), high);
+            code = arith::ShRUIOp::create(b, two, s.toInteger(s.remainder(bit, 8)));
+            code = arith::AndIOp::create(b, code, s.integer((int64_t(1) << format.bits) - 1));
+          }
           Value group = grouped ? s.quotient(i, layout.group) : s.index(0);
           Value scale = s.widen(s.load(scales, group));
           if (format.kind == CodeFormat::Kind::Table) {
@@ -193,7 +214,13 @@ Kernel llmc::getPackedEmbeddingKernel(KernelBuilder &builder, const CodeFormat &
             s.store(s.widen(s.load(reader.elements, value)), out, at);
             return;
           }
-          Value code = reader.readPlanes(payload, layout.codePlanes, count, symbol, payload);
+          Value code;
+          if (layout.trits) {
+            Value byte = s.byte(reader.bytes, s.add(payload, s.remainder(symbol, 4)));
+            code = s.trit(byte, s.quotient(symbol, 4));
+          } else {
+            code = reader.readPlanes(payload, layout.codePlanes, count, symbol, payload);
+          }
           Value scale, zero = s.integer(format.constantZero());
           if (format.kind == CodeFormat::Kind::Ternary) {
             scale = s.load(reader.elements, s.index(0));

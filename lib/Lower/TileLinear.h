@@ -38,6 +38,7 @@ struct LinearPlan {
   bool picks;               ///< of dots: each row picks its inputs, two of four.
   int64_t quadInputs;       ///< of dots: inputs that four stored codes stand for.
   bool signedCodes;         ///< of dots: 128 is taken from codes and zero points, not levels.
+  bool telescopes;          ///< of dots: base-3 codes are multiplied as bytes, see multiplyTrits.
   bool wideChunks;          ///< f32 and longer than exactInputs: partial sums go to i32.
   int64_t stepInputs;       ///< unrolled on the decode path, whole blocks.
   int64_t prefetchDistance; ///< bytes, on the decode path.
@@ -114,7 +115,10 @@ public:
   int64_t headerDwords() const { return layout.headerBytes() / 4; }
   int64_t dwords(int64_t inputs) const { return layout.spanBytes(inputs) / 4; }
   /// Forgets the words already loaded; to be called at the start of each block.
-  void startBlock() { words.clear(); }
+  void startBlock() {
+    words.clear();
+    tritBytes.clear();
+  }
   /// The stored weight without its scale as f32; codes as they are, or minus `zero` (f32) if it is
   /// given.
   Value symbolValue(Value block, int64_t inputs, int64_t symbol, int64_t v, Value zero);
@@ -173,6 +177,10 @@ private:
   // Dots (TileDots.cpp).
   Value quadCodes(Value block, int64_t inputs, int64_t quad, int64_t v);
   Value quadLevels(Value codes, int64_t present);
+  Value tritByte(Value block, int64_t quad, int64_t v);
+  Value quadTrits(Value block, int64_t quad, int64_t v);
+  void multiplyTrits(Value block, Value first, int64_t quad, Values &partial);
+  Value joinSums(Values &partial, int64_t v, Value start);
   Value quadInput(Value at);
   Value dot(Value sum, Value codes, Value inputs, bool isSigned);
   Values multiplyQuads(Value block, Value start, int64_t inputs, int64_t from, int64_t to,
@@ -246,6 +254,8 @@ private:
   Value byteView;    ///< memref<?xi8>.
   VectorType elements, bytes;
   DenseMap<std::pair<int64_t, int64_t>, Value> words; ///< (dword, vector) of the block at hand.
+
+  DenseMap<std::pair<int64_t, int64_t>, Value> tritBytes; ///< (quad, vector) of the block at hand.
 
   // The row and, for sparse formats, the zero points at hand on the decode path.
   Value rowInputs, rowInputStart, rowScratch;

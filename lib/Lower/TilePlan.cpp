@@ -64,6 +64,9 @@ LinearPlan::LinearPlan(const LinearLayout &layout, VectorShape shape) {
   // Where bytes are multiplied as signed, or pairs of them must fit 16 bits.
   bool isTable = format.kind == CodeFormat::Kind::Table;
   signedCodes = dots && (format.bits == 8 || isTable) && shape.dot != DotKind::Vnni;
+  // 256 times a sum of products must fit 32 bits.
+  constexpr int64_t kLongestTelescope = 32768;
+  telescopes = dots && layout.trits && shape.dot == DotKind::Vnni && chunk <= kLongestTelescope;
   wideChunks = exact && !dots && chunk > exactInputs;
   regular = layout.unit % block == 0 || layout.unit == k;
 
@@ -142,7 +145,7 @@ void LinearPlan::planDots(const LinearLayout &layout, VectorShape shape) {
       panelInputs -= step;
   }
   panelStep = panelInputs;
-  stepInputs = ceilDiv(32, block) * block;
+  stepInputs = (telescopes ? 1 : ceilDiv(32, block)) * block;
   // Sums of 16 bits leave few registers for operands. Sums of 32 bits in a large register file hide
   // the latency of the dot product: 24 of them, or two for each vector of a row.
   bool large = shape.registers >= 32, pairs = shape.dot == DotKind::Maddubs;
@@ -152,7 +155,7 @@ void LinearPlan::planDots(const LinearLayout &layout, VectorShape shape) {
   rowBlock = best.rows;
   vectorBlock = best.vectors;
   stepQuads = pairs ? 8 : large ? 2 : 4;
-  sumSets = large && !pairs && vectors < 8 ? 2 : 1;
+  sumSets = telescopes || (large && !pairs && vectors < 8) ? 2 : 1;
 }
 
 //===----------------------------------------------------------------------===//
@@ -165,7 +168,8 @@ static std::string explainWeights(const LinearLayout &layout) {
     return format.masked ? "dense values with zeros: a mask cannot be skipped in vectors"
                          : "dense values";
   std::string codes = format.kind == CodeFormat::Kind::Table ? "codes looked up in registers"
-                                                             : "codes from registers";
+                      : layout.trits ? "codes from registers, five to a byte"
+                                     : "codes from registers";
   if (format.masked)
     return codes + ", pruned ones stored as the zero point: a mask cannot be skipped in vectors";
   if (format.keepM && !layout.sparse)

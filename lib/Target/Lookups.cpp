@@ -106,7 +106,8 @@ void llmc::lowerLookups(ModuleOp module, const TargetInfo &target) {
     Value twice = arith::AddIOp::create(b, op.getInput(), op.getInput());
     Value result = arith::AddIOp::create(b, twice, op.getInput());
     // x86 multiplies no bytes, which LLVM would make of a chain of these.
-    if (StringRef(target.triple).starts_with("x86_64"))
+    bool isRegister = cast<VectorType>(result.getType()).getNumElements() == 4 * target.lanes;
+    if (isRegister && StringRef(target.triple).starts_with("x86_64"))
       result = keepOrder(b, result);
     op.replaceAllUsesWith(result);
     op.erase();

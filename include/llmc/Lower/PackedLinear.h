@@ -11,10 +11,12 @@
 // quads share a dword, quad q in bits p*(q mod 8/p) .. of each byte. One shift and one mask so
 // yield four codes of a row as bytes, the operand of a dot product of bytes; other shifts yield a
 // single code. Dword j of all rows of the tile are adjacent, so a vector load yields dword j of
-// `lanes` rows. Values of dense formats lie as [input][row]. N:M formats hold the kept codes only,
-// and for each its position among its M inputs (index planes); in groups of M that are short the
-// first min(N, length). Formats with an unstructured mask, and N:M whose groups of M straddle scale
-// groups, are stored with every code, pruned ones as the zero point.
+// `lanes` rows. Ternary codes of base 3 are five quads in a dword: byte b holds codes b, b + 4,
+// ..., b + 16 of the block as TritPack.h says, codes behind the last 0. Values of dense formats lie
+// as [input][row]. N:M formats hold the kept codes only, and for each its position among its M
+// inputs (index planes); in groups of M that are short the first min(N, length). Formats with an
+// unstructured mask, and N:M whose groups of M straddle scale groups, are stored with every code,
+// pruned ones as the zero point.
 //
 #ifndef LLMC_LOWER_PACKEDLINEAR_H
 #define LLMC_LOWER_PACKEDLINEAR_H
@@ -35,6 +37,9 @@ struct CodePlace {
   int64_t bit;   ///< the lowest in that dword.
 };
 
+/// Ternary codes of base 3 in a dword.
+constexpr int64_t kTritBlock = 20;
+
 /// Where everything lies in a packed matrix of n outputs by k inputs. Sizes in bytes; all are
 /// multiples of 16.
 struct LinearLayout {
@@ -44,7 +49,8 @@ struct LinearLayout {
   int64_t n, k, tileRows, tiles;
   bool sparse = false;              ///< N:M stored as kept codes and indices.
   int64_t keepN = 1, keepM = 1;     ///< 1:1 unless sparse.
-  SmallVector<unsigned> codePlanes; ///< widths in bits; empty for dense values.
+  bool trits = false;               ///< five ternary codes in each byte, no planes.
+  SmallVector<unsigned> codePlanes; ///< widths in bits; empty for dense values and trits.
   SmallVector<unsigned> indexPlanes;
   int64_t blockSymbols = 0; ///< stored codes or values of a whole block.
   int64_t blockInputs = 0;  ///< inputs a whole block stands for.

@@ -133,6 +133,20 @@ TEST(LinearActivations, DotsOfOtherInstructionSets) {
   }
 }
 
+TEST(LinearActivations, BytesOfFiveTernaryCodes) {
+  for (VectorShape shape : {kPlain, kMaddubs, kVnni, kWideVnni, kSdot})
+    for (int64_t k : {1, 4, 6, 20, 39, 700}) {
+      checkExact("#llmc.ternary<base3>", k % 3 ? 70 : 1, k, -1, shape);
+      checkExact("#llmc.ternary<base3>", 33, k, 0.9f, shape);
+    }
+  for (VectorShape shape : {kPlain, kMaddubs, kVnni}) {
+    checkExact("#llmc.mask<#llmc.ternary<base3>>", 33, 203, -1, shape);
+    checkExact("#llmc.nm<2:4, #llmc.ternary<base3>>", 33, 203, -1, shape);
+    for (int64_t group : {5, 20, 32, 40, 64, 600, 1020})
+      checkClose("#llmc.ternary<base3>", 33, 2103, group, shape);
+  }
+}
+
 TEST(LinearActivations, TablesOfIntegersAreExact) {
   for (VectorShape shape : {kPlain, kMaddubs, kVnni, kWideVnni, kSdot}) {
     checkExact("#llmc.table<nf4_i8, group = 64, scale = f16>", 70, 333, -1, shape);

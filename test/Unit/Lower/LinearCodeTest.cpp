@@ -156,10 +156,10 @@ TEST(LinearCode, PanelLoopOnAVX2) {
 }
 
 TEST(LinearCode, CallsNothing) {
-  for (const char *scheme :
-       {"#llmc.int<4, group = 32, scale = f16>", "#llmc.dense<f16>", "#llmc.dense<bf16>",
-        "#llmc.nm<2:4, #llmc.ternary>", "#llmc.table<nf4_i8, group = 64, scale = f16>",
-        "#llmc.table<nf4, group = 64, scale = f16>"})
+  for (const char *scheme : {"#llmc.int<4, group = 32, scale = f16>", "#llmc.dense<f16>",
+                             "#llmc.dense<bf16>", "#llmc.nm<2:4, #llmc.ternary>",
+                             "#llmc.ternary<base3>", "#llmc.table<nf4_i8, group = 64, scale = f16>",
+                             "#llmc.table<nf4, group = 64, scale = f16>"})
     for (const TargetOptions &target : {TargetOptions{"x86_64-linux-gnu", "x86-64", ""},
                                         TargetOptions{"x86_64-linux-gnu", "znver4", ""},
                                         TargetOptions{"aarch64-linux-gnu", "neoverse-n1", ""}}) {
@@ -233,6 +233,11 @@ TEST(LinearReport, SaysFormatBytesAndPath) {
   EXPECT_NE(explain("#llmc.mask<#llmc.int<8, group = 0, scale = f16>>")
                 .find("mask-int8-row: 512x1024, tile 32 rows x 4 inputs, 525824 bytes"),
             std::string::npos);
+  // 51 dwords of 20 inputs and one of 4: 1.6 bits and what the last is short of.
+  EXPECT_EQ(explain("#llmc.ternary<base3>"),
+            "ternary-b3: 512x1024, tile 32 rows x 20 inputs, 106560 bytes per token (1.63 bits per "
+            "weight); 1-2 rows: codes from registers, five to a byte; more: decompressed to f32 "
+            "panels");
   EXPECT_EQ(explain("#llmc.table<nf4, group = 64, scale = f16>"),
             "nf4-g64: 512x1024, tile 32 rows x 8 inputs, 278528 bytes per token (4.25 bits per "
             "weight); 1-2 rows: codes looked up in registers; more: decompressed to f32 panels");

@@ -85,6 +85,17 @@ TEST(Linear, Ternary) {
   checkFormat("#llmc.ternary", 3, 5, {1, 3});
 }
 
+TEST(Linear, TernaryInBytesOfFive) {
+  for (int64_t k : {1, 5, 19, 20, 21, 203})
+    checkFormat("#llmc.ternary<base3>", k % 3 ? 50 : 3, k, {1, 2, 8});
+  checkFormat("#llmc.ternary<base3>", 70, 129, {1, 100}, {8, 16}, true);
+  checkFormat("#llmc.mask<#llmc.ternary<base3>>", 33, 37, {1, 4});
+  checkFormat("#llmc.nm<2:4, #llmc.ternary<base3>>", 33, 142, {1, 6});
+  checkFormat("#llmc.nm<2:3, #llmc.ternary<base3>>", 33, 100, {2, 3});
+  for (VectorShape shape : {VectorShape{4, 32}, VectorShape{4, 16}, VectorShape{16, 32}})
+    checkFormat("#llmc.ternary<base3>", 70, 101, {1, 7}, shape, true);
+}
+
 TEST(Linear, Tables) {
   for (int group : {0, 5, 8, 20, 32, 64, 100, 1000})
     checkFormat("#llmc.table<nf4, group = " + std::to_string(group) + ", scale = f16>", 33, 300,
