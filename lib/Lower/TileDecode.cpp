@@ -170,10 +170,16 @@ Values LinearEmitter::multiplySymbols(Value block, Value start, int64_t inputs, 
   Value first = add(rowInputStart, start);
   auto inputAt = [&](int64_t i) { return broadcast(loadScalar(rowInputs, add(first, i))); };
   if (!layout.sparse) {
-    for (int64_t i = from; i < to; ++i) {
-      Value value = inputAt(i);
+    // Codes that are decoded together are used together.
+    int64_t together = plan.levelQuads ? 4 : 1;
+    for (int64_t begin = from, end; begin < to; begin = end) {
+      end = std::min(to, (begin / together + 1) * together);
+      Values values;
+      for (int64_t i = begin; i < end; ++i)
+        values.push_back(inputAt(i));
       for (int64_t v = 0; v < plan.vectors; ++v)
-        partial[v] = fma(value, symbolValue(block, inputs, i, v, {}), partial[v]);
+        for (int64_t i = begin; i < end; ++i)
+          partial[v] = fma(values[i - begin], symbolValue(block, inputs, i, v, {}), partial[v]);
     }
     return partial;
   }

@@ -109,15 +109,68 @@ Value LinearEmitter::symbolValue(Value block, int64_t inputs, int64_t symbol, in
 
 // The level of a code of a table: 127 times it where products are integers.
 Value LinearEmitter::level(Value block, int64_t start, int64_t symbol, int64_t v) {
-  CodePlace place(symbol, layout.codePlanes.front());
-  Value word = loadWord(block, start + place.dword, v);
-  if (place.bit)
-    word = arith::ShRUIOp::create(b, word, splatInt(place.bit));
-  std::array<float, 16> levels = tableLevels(layout.format.table);
+  std::array<float, 16> table = tableLevels(layout.format.table);
   if (plan.exact)
-    llvm::copy(*integerLevels(layout.format.table), levels.begin());
-  auto type = RankedTensorType::get({16}, b.getF32Type());
-  return LookupOp::create(b, floats, word, DenseElementsAttr::get(type, ArrayRef<float>(levels)));
+    llvm::copy(*integerLevels(layout.format.table), table.begin());
+  CodePlace place(symbol, layout.codePlanes.front());
+  if (!plan.levelQuads) {
+    Value word = loadWord(block, start + place.dword, v);
+    if (place.bit)
+      word = arith::ShRUIOp::create(b, word, splatInt(place.bit));
+    auto type = RankedTensorType::get({16}, b.getF32Type());
+    return LookupOp::create(b, floats, word, DenseElementsAttr::get(type, ArrayRef<float>(table)));
+  }
+  Value &found = levels[{symbol, v}];
+  if (found)
+    return found;
+  int64_t quad = symbol / 4;
+  CodePlace first(4 * quad, layout.codePlanes.front());
+  Value word = loadWord(block, start + first.dword, v);
+  if (first.bit)
+    word = arith::ShRUIOp::create(b, word, splatInt(first.bit));
+  word = arith::AndIOp::create(b, word, splatInt(0x0f0f0f0f));
+  Values four = lookUpQuad(vector::BitCastOp::create(b, quads, word), table);
+  for (int64_t i = 0; i < 4; ++i)
+    levels[{4 * quad + i, v}] = four[i];
+  return four[symbol - 4 * quad];
+}
+
+// The four levels of each row of a vector of quads, from tables of single bytes: byte i of all
+// levels is one lookup, and interleaving the four makes floats. Within 16 bytes the codes of four
+// rows are transposed first, so that interleaving brings each row to its lane.
+LinearEmitter::Values LinearEmitter::lookUpQuad(Value codes, ArrayRef<float> table) {
+  int64_t count = 4 * lanes;
+  SmallVector<int64_t> transpose;
+  for (int64_t i = 0; i < count; ++i)
+    transpose.push_back(i / 16 * 16 + i % 4 * 4 + i / 4 % 4);
+  codes = vector::ShuffleOp::create(b, codes, codes, transpose);
+  Values planes;
+  for (int64_t byte = 0; byte < 4; ++byte) {
+    SmallVector<int8_t> entries;
+    for (float value : table)
+      entries.push_back(static_cast<int8_t>(llvm::bit_cast<uint32_t>(value) >> (8 * byte)));
+    auto type = RankedTensorType::get({16}, b.getI8Type());
+    auto entriesAttr = DenseElementsAttr::get(type, ArrayRef<int8_t>(entries));
+    planes.push_back(LookupOp::create(b, quads, codes, entriesAttr));
+  }
+  // Units of `size` bytes of the lower or upper half of each 16, in turn from one and the other.
+  auto interleave = [&](Value one, Value other, int64_t size, bool upper) -> Value {
+    SmallVector<int64_t> order;
+    for (int64_t i = 0; i < count; ++i) {
+      int64_t unit = i % 16 / size;
+      int64_t from = i / 16 * 16 + (upper ? 8 : 0) + unit / 2 * size + i % size;
+      order.push_back(from + (unit % 2 ? count : 0));
+    }
+    return vector::ShuffleOp::create(b, one, other, order);
+  };
+  Values result;
+  for (bool upper : {false, true}) {
+    Value low = interleave(planes[0], planes[1], 1, upper);
+    Value high = interleave(planes[2], planes[3], 1, upper);
+    for (bool second : {false, true})
+      result.push_back(vector::BitCastOp::create(b, floats, interleave(low, high, 2, second)));
+  }
+  return result;
 }
 
 Value LinearEmitter::symbolIndex(Value block, int64_t inputs, int64_t symbol, int64_t v) {

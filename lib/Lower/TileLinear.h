@@ -39,6 +39,7 @@ struct LinearPlan {
   int64_t quadInputs;       ///< of dots: inputs that four stored codes stand for.
   bool signedCodes;         ///< of dots: 128 is taken from codes and zero points, not levels.
   bool telescopes;          ///< of dots: base-3 codes are multiplied as bytes, see multiplyTrits.
+  bool levelQuads;          ///< levels of a table are looked up four codes at once.
   bool wideChunks;          ///< f32 and longer than exactInputs: partial sums go to i32.
   int64_t stepInputs;       ///< unrolled on the decode path, whole blocks.
   int64_t prefetchDistance; ///< bytes, on the decode path.
@@ -118,6 +119,7 @@ public:
   void startBlock() {
     words.clear();
     tritBytes.clear();
+    levels.clear();
   }
   /// The stored weight without its scale as f32; codes as they are, or minus `zero` (f32) if it is
   /// given.
@@ -172,6 +174,7 @@ private:
   Value code(Value block, int64_t start, ArrayRef<unsigned> planes, int64_t count, int64_t symbol,
              int64_t v);
   Value level(Value block, int64_t start, int64_t symbol, int64_t v);
+  Values lookUpQuad(Value codes, ArrayRef<float> table);
   int64_t indexBytes(int64_t symbols) const;
 
   // Dots (TileDots.cpp).
@@ -256,6 +259,8 @@ private:
   DenseMap<std::pair<int64_t, int64_t>, Value> words; ///< (dword, vector) of the block at hand.
 
   DenseMap<std::pair<int64_t, int64_t>, Value> tritBytes; ///< (quad, vector) of the block at hand.
+
+  DenseMap<std::pair<int64_t, int64_t>, Value> levels; ///< (symbol, vector) of the same.
 
   // The row and, for sparse formats, the zero points at hand on the decode path.
   Value rowInputs, rowInputStart, rowScratch;

@@ -67,6 +67,8 @@ LinearPlan::LinearPlan(const LinearLayout &layout, VectorShape shape) {
   // 256 times a sum of products must fit 32 bits.
   constexpr int64_t kLongestTelescope = 32768;
   telescopes = dots && layout.trits && shape.dot == DotKind::Vnni && chunk <= kLongestTelescope;
+  // A vector of 16 lanes holds a whole table of floats.
+  levelQuads = isTable && shape.lanes < 16;
   wideChunks = exact && !dots && chunk > exactInputs;
   regular = layout.unit % block == 0 || layout.unit == k;
 

@@ -1,8 +1,8 @@
 //===- Lookups.cpp - tables of 16 in registers, and bytes times three -------------------===//
 //
 // x86 and AArch64 shuffle bytes by an index within 128 bits, so a table of 16 bytes is one
-// instruction. A table of 16 floats is one register of AVX-512, two of AVX2 and, as 64 bytes, four
-// of AArch64. Elsewhere four levels of selections choose the entry.
+// instruction. A table of 16 floats is one register of AVX-512. Elsewhere four levels of selections
+// choose the entry.
 //
 #include "Dots.h"
 
@@ -12,12 +12,11 @@
 using namespace mlir;
 using namespace llmc;
 
-/// Entries [first, first + lanes) of the table, again and again up to the length of `type`.
-static Value tableRegister(ImplicitLocOpBuilder &b, LookupOp op, VectorType type, int64_t first,
-                           int64_t period) {
+/// The table, again and again up to the length of `type`.
+static Value tableRegister(ImplicitLocOpBuilder &b, LookupOp op, VectorType type) {
   SmallVector<Attribute> table(op.getTable().getValues<Attribute>()), entries;
   for (int64_t i = 0; i < type.getNumElements(); ++i)
-    entries.push_back(table[first + i % period]);
+    entries.push_back(table[i % table.size()]);
   return arith::ConstantOp::create(b, DenseElementsAttr::get(type, entries));
 }
 
@@ -39,38 +38,6 @@ static Value selectEntry(ImplicitLocOpBuilder &b, LookupOp op) {
   return level.front();
 }
 
-/// Two halves of the table by the lowest three bits, and the fourth bit, moved to the sign,
-/// chooses.
-static Value permuteHalves(ImplicitLocOpBuilder &b, LookupOp op) {
-  auto type = cast<VectorType>(op.getResult().getType()),
-       indices = cast<VectorType>(op.getIndex().getType());
-  auto half = [&](int64_t first) {
-    Value entries = tableRegister(b, op, type, first, 8);
-    return callIntrinsic(b, type, "llvm.x86.avx2.permps", {entries, op.getIndex()});
-  };
-  Value sign = arith::ShLIOp::create(b, op.getIndex(), splatInteger(b, indices, 28));
-  Value upper =
-      arith::CmpIOp::create(b, arith::CmpIPredicate::slt, sign, splatInteger(b, indices, 0));
-  Value low = half(0), high = half(8);
-  return arith::SelectOp::create(b, upper, high, low);
-}
-
-/// The four bytes of an entry are bytes 4 * index ... of a table of 64.
-static Value tableOfBytes(ImplicitLocOpBuilder &b, LookupOp op) {
-  auto type = cast<VectorType>(op.getResult().getType()),
-       indices = cast<VectorType>(op.getIndex().getType());
-  auto bytes = VectorType::get({16}, b.getI8Type());
-  SmallVector<Value> arguments;
-  for (int64_t first : {0, 4, 8, 12})
-    arguments.push_back(vector::BitCastOp::create(b, bytes, tableRegister(b, op, type, first, 4)));
-  Value code = arith::AndIOp::create(b, op.getIndex(), splatInteger(b, indices, 15));
-  Value places = arith::MulIOp::create(b, code, splatInteger(b, indices, 0x04040404));
-  places = arith::AddIOp::create(b, places, splatInteger(b, indices, 0x03020100));
-  arguments.push_back(vector::BitCastOp::create(b, bytes, places));
-  Value result = callIntrinsic(b, bytes, "llvm.aarch64.neon.tbl4.v16i8", arguments);
-  return vector::BitCastOp::create(b, type, result);
-}
-
 static Value lowerLookup(ImplicitLocOpBuilder &b, LookupOp op, const TargetInfo &target) {
   auto type = cast<VectorType>(op.getResult().getType());
   bool isX86 = StringRef(target.triple).starts_with("x86_64");
@@ -79,15 +46,13 @@ static Value lowerLookup(ImplicitLocOpBuilder &b, LookupOp op, const TargetInfo 
   if (bits != 32 * target.lanes)
     return selectEntry(b, op);
   if (!isX86)
-    return isFloat ? tableOfBytes(b, op)
+    return isFloat ? selectEntry(b, op)
                    : callIntrinsic(b, type, "llvm.aarch64.neon.tbl1.v16i8",
-                                   {tableRegister(b, op, type, 0, 16), op.getIndex()});
+                                   {tableRegister(b, op, type), op.getIndex()});
   // 128 bits may be without byte shuffles, 256 are of AVX or AVX2.
-  if (bits < 256 || !llvm::is_contained(target.features, "avx2"))
+  if (bits < 256 || (isFloat && bits < 512) || !llvm::is_contained(target.features, "avx2"))
     return selectEntry(b, op);
-  if (isFloat && bits == 256)
-    return permuteHalves(b, op);
-  Value table = tableRegister(b, op, type, 0, 16);
+  Value table = tableRegister(b, op, type);
   if (isFloat)
     return callIntrinsic(b, type, "llvm.x86.avx512.permvar.sf.512", {table, op.getIndex()});
   return callIntrinsic(b, type,
