@@ -18,7 +18,7 @@ import numpy as np
 from shapes import SHAPES, get_shape
 from random_weights import matrix, row_blocks, vector
 
-TYPES = ("Q4_0", "Q8_0", "F32", "F16", "TQ2_0", "TQ1_0")
+TYPES = ("Q4_0", "Q8_0", "F32", "F16", "IQ4_NL", "TQ2_0", "TQ1_0")
 NAMES = {
     "self_attn.q_proj": "attn_q", "self_attn.k_proj": "attn_k", "self_attn.v_proj": "attn_v",
     "self_attn.o_proj": "attn_output", "mlp.gate_proj": "ffn_gate", "mlp.up_proj": "ffn_up",
@@ -32,6 +32,21 @@ def interleaved(rows, heads):
     where the checkpoint has halves."""
     parts = rows.reshape(heads, 2, rows.shape[0] // heads // 2, *rows.shape[1:])
     return parts.swapaxes(1, 2).reshape(rows.shape)
+
+
+def quantize(rows, kind):
+    """Rows as bytes of a type. The package reads IQ4_NL but does not write it: here each block of 32 has the
+    scale that puts its extreme value on the table's largest, and takes the nearest entries."""
+    if kind != gguf.GGMLQuantizationType.IQ4_NL:
+        return gguf.quantize(rows, kind)
+    levels = np.array(gguf.quants.IQ4_NL.kvalues, np.float32)
+    blocks = rows.astype(np.float32).reshape(-1, 32)
+    extreme = np.take_along_axis(blocks, np.abs(blocks).argmax(1)[:, None], 1)
+    scales = (extreme / levels[0]).astype(np.float16)
+    inverse = np.divide(1, scales.astype(np.float32), out=np.zeros(scales.shape, np.float32), where=scales != 0)
+    codes = np.searchsorted((levels[1:] + levels[:-1]) / 2, blocks * inverse).astype(np.uint8)
+    packed = np.concatenate([scales.view(np.uint8), codes[:, :16] | codes[:, 16:] << 4], axis=1)
+    return packed.reshape(rows.shape[0], -1)
 
 
 def matrix_blocks(shape, name, rows, columns, seed, heads):
@@ -117,7 +132,7 @@ def write(shape, path, kind, seed=0):
     writer.write_kv_data_to_file()
     writer.write_ti_data_to_file()
     for _, dims, blocks in listed:
-        parts = [gguf.quantize(rows, quantized) if len(dims) == 2 else rows for rows in blocks()]
+        parts = [quantize(rows, quantized) if len(dims) == 2 else rows for rows in blocks()]
         writer.write_tensor_data(np.concatenate(parts))
     writer.close()
 

@@ -104,17 +104,19 @@ def test_unknown_shapes_are_refused():
         shapes.get_shape("24m", 7)
 
 
-def test_gguf_holds_the_same_weights(tmp_path):
+# IQ4_NL's table ends at -127 and 113, and scales are f16.
+@pytest.mark.parametrize("kind, step", [("Q8_0", 1), ("IQ4_NL", 15)])
+def test_gguf_holds_the_same_weights(tmp_path, kind, step):
     gguf = pytest.importorskip("gguf")
     import make_gguf
 
     shape = shapes.get_shape("qwen2.5-0.5b", 1, 300)
-    make_gguf.write(shape, str(tmp_path / "m.gguf"), "Q8_0")
+    make_gguf.write(shape, str(tmp_path / "m.gguf"), kind)
     tensors = {tensor.name: tensor for tensor in gguf.GGUFReader(tmp_path / "m.gguf").tensors}
-    down = gguf.dequantize(tensors["blk.0.ffn_down.weight"].data, gguf.GGMLQuantizationType.Q8_0)
+    down = gguf.dequantize(tensors["blk.0.ffn_down.weight"].data, gguf.GGMLQuantizationType[kind])
     expected = random_weights.matrix("model.layers.0.mlp.down_proj.weight", shape.hidden, shape.ffn, 0)
     assert down.shape == expected.shape
-    assert np.abs(down - expected).max() <= np.abs(expected).max() / 127
+    assert np.abs(down - expected).max() <= step * np.abs(expected).max() / 127
     assert "output.weight" not in tensors and "blk.0.attn_q.bias" in tensors
 
 

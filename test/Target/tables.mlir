@@ -8,8 +8,8 @@
 // Levels are signed: vpmaddubsw takes their magnitudes, and the inputs their signs. Two products of 127 fill 16 bits.
 // AVX2: loop: {{.*}}vpabsb=32 vpaddd=32 vpand=32 vpbroadcastd=8 vpmaddubsw=32 vpmaddwd=32 vpshufb=32 vpsignb=32 vpsrld=16 stack=0 all={{2[78].$}}
 // AVX2: loop: {{.*}}vpmaddubsw=64 vpmaddwd=64 vpsignb=64
-// Floats: two halves of the table by the lowest three bits, and the fourth chooses.
-// AVX2: loop: {{.*}}vblendvps=32 vbroadcastss=8 vfmaddps=32 vperm{{d|ps}}=64 vpsrld=28
+// Floats: of four codes in eight rows one shuffle for their order and one for each byte of the levels.
+// AVX2: loop: {{.*}}vbroadcastss=8 vfmaddps=32 vpand=8 {{.*}}vpshufb=40 vpsrld=4
 
 // Levels are 128 more than they are, as bytes without sign; sums start at -128 times the inputs.
 // AVXVNNI: loop: {{.*}}vpand=32 vpbroadcastd=8 vpdpbusd=32 vpshufb=32 vpsrld=16 stack=0 all={{1[0-6].$}}
@@ -22,7 +22,7 @@
 
 // NEON: loop: {{.*}}sdot=64 tbl=64 ushr=32
 // NEON: loop: sdot=48 stack=0
-// NEON: loop: {{.*}}fmla=64 {{.*}}tbl=64
+// NEON: loop: {{.*}}fmla=64 {{.*}}tbl=80
 func.func @main(%ids: tensor<?x?xi64> {llmc.name = "input_ids", llmc.dims = ["batch", "sequence"]})
     -> (tensor<?x?x512xf32> {llmc.name = "y"}) attributes {llmc.role = "run"} {
   %table = llmc.weight "table" {values = dense<0.5> : tensor<2x1024xf32>} : tensor<2x1024xf32>
