@@ -67,6 +67,9 @@ LinearPlan::LinearPlan(const LinearLayout &layout, VectorShape shape) {
   // 256 times a sum of products must fit 32 bits.
   constexpr int64_t kLongestTelescope = 32768;
   telescopes = dots && layout.trits && shape.dot == DotKind::Vnni && chunk <= kLongestTelescope;
+  // So few bytes keep the dot products busy for long: memory must be asked earlier.
+  if (telescopes)
+    prefetchDistance = 16384;
   // A vector of 16 lanes holds a whole table of floats.
   levelQuads = isTable && shape.lanes < 16;
   wideChunks = exact && !dots && chunk > exactInputs;
