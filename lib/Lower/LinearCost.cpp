@@ -7,9 +7,26 @@
 
 using namespace llmc;
 
+// Of ternary codes in bytes of five. A digit is two comparisons and what joins them; the byte
+// behind it is two additions, which is all there is where digits stay in.
+static double tritInstructions(bool asFloats, bool telescopes) {
+  constexpr double kDigit = 4, kNext = 2, kOneOfFour = 2.5;
+  double quad = kNext + (telescopes ? 0 : kDigit);
+  return asFloats ? quad / 4 + kOneOfFour : quad;
+}
+
 // Of one vector of codes, or of quads of them: a mask and, for most, a shift for each plane.
-static double unpackInstructions(const LinearLayout &layout, bool asFloats) {
-  double count = 0;
+static double unpackInstructions(const LinearLayout &layout, const LinearPlan &plan,
+                                 bool telescopes) {
+  bool asFloats = !plan.dots;
+  if (layout.trits)
+    return tritInstructions(asFloats, telescopes);
+  // Four bytes of each level and what interleaves them, for a quad; or one permutation.
+  constexpr double kLevelQuad = 13;
+  bool isTable = layout.format.kind == CodeFormat::Kind::Table;
+  if (isTable && asFloats)
+    return plan.levelQuads ? (1.5 + kLevelQuad) / 4 : 2;
+  double count = isTable ? 1 : 0;
   for (unsigned width : layout.codePlanes)
     count += width == 8 ? 0 : 2 - static_cast<double>(width) / 8;
   if (layout.codePlanes.size() > 1)
@@ -35,9 +52,14 @@ LinearCost llmc::estimateLinear(const LinearLayout &layout, const LinearPlan &pl
   if (!layout.valueBytes)
     chunks = vectors * static_cast<double>((layout.k + plan.chunk - 1) / plan.chunk);
   double steps = vectors * (plan.dots ? inputs / 4 : inputs); // A vector of codes or of quads.
-  double unpack = unpackInstructions(layout, !plan.dots) + (layout.sparse ? 2 : 0);
+  bool telescopes = plan.telescopes && rows <= kDecodeRows;
+  double unpack = unpackInstructions(layout, plan, telescopes) + (layout.sparse ? 2 : 0);
   double multiply = plan.dots ? dotInstructions(plan, layout, shape.dot) : 1;
   double rate = linearRate(layout.format, plan.dots, cpu);
+  if (telescopes) { // A product with the byte, and one with what is behind its first digit.
+    multiply *= 2;
+    rate /= 2;
+  }
   constexpr double kFlush = 6; // Convert, zero point, scale, total: for each vector of a chunk.
 
   LinearCost cost;
