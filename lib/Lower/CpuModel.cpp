@@ -58,7 +58,7 @@ double llmc::blockCycles(const CpuModel &cpu, double rate, RegisterBlock block) 
 }
 
 RegisterBlock llmc::chooseBlock(const CpuModel &cpu, double rate, int64_t registers,
-                                int64_t vectors, bool pairs) {
+                                int64_t vectors, bool pairs, int64_t parts) {
   constexpr int64_t kMostRows = 12;
   RegisterBlock best{1, 1};
   auto loads = [](RegisterBlock block) {
@@ -70,7 +70,7 @@ RegisterBlock llmc::chooseBlock(const CpuModel &cpu, double rate, int64_t regist
       continue;
     for (int64_t rows = 1; rows <= kMostRows; ++rows) {
       // Sums of 32 bits rest while pairs are added: some may wait in memory.
-      int64_t wanted = pairs ? 2 * rows * v : rows * v + v + 1;
+      int64_t wanted = pairs ? 2 * rows * v : rows * v + parts * (v + 1);
       if (wanted > registers)
         continue;
       RegisterBlock block{rows, v};

@@ -72,8 +72,9 @@ LinearCost llmc::estimateLinear(const LinearLayout &layout, const LinearPlan &pl
   } else {
     double passes = static_cast<double>((rows + plan.panelRows - 1) / plan.panelRows);
     double whole = static_cast<double>((rows + plan.rowBlock - 1) / plan.rowBlock * plan.rowBlock);
-    // Panels hold pruned weights too.
-    double products = vectors * static_cast<double>(layout.k) / (plan.dots ? 4 : 1);
+    // Panels hold pruned weights too, unless rows pick bytes.
+    double perDot = plan.dots ? static_cast<double>(plan.quadInputs) : 1;
+    double products = vectors * static_cast<double>(layout.k) / perDot;
     cycles = whole * (products * blockCycles(cpu, rate, {plan.rowBlock, plan.vectorBlock}) +
                       chunks * kFlush / cpu.issue) +
              passes * steps * (unpack + 2) / cpu.issue;

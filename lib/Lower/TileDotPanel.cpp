@@ -16,6 +16,8 @@ void LinearEmitter::multiplyTile(Value tile, Value rowCount) {
   int64_t panel = plan.panelInputs, whole = layout.k / panel, rest = layout.k % panel;
   auto multiply = [&](Value start, int64_t length) {
     packPanel(tile, start, length);
+    if (plan.offsetInputs)
+      packOffsets(length);
     if (plan.chunk <= panel)
       packFactors(tile, start, length);
     multiplyPieces(start, length, rowCount);
@@ -124,6 +126,32 @@ void LinearEmitter::packFactors(Value tile, Value start, int64_t length) {
   });
 }
 
+// (x + 128) * w - 128 * w is x * w: where only the first factor may be unsigned, that is the input,
+// and sums start at the second term.
+void LinearEmitter::packOffsets(int64_t length) {
+  int64_t piece = std::min(plan.chunk, length), whole = length / piece, rest = length % piece;
+  Value offset = vector::BitCastOp::create(b, quads, splatInt(0x80808080));
+  auto pack = [&](Value number, int64_t inputs) {
+    Value firstQuad = times(number, piece / plan.quadInputs);
+    Value last = index((inputs + plan.quadInputs - 1) / plan.quadInputs);
+    for (int64_t v = 0; v < plan.vectors; ++v) {
+      Values zero = {splatInt(0)};
+      Value sum = forLoop(b, index(0), last, 1, zero, [&](Value quad, ValueRange carried) {
+        Value at = times(add(firstQuad, quad), panelParts() * layout.tileRows);
+        Value codes = load(ints, integers, add(at, plan.panelStart + v * lanes));
+        codes = vector::BitCastOp::create(b, quads, codes);
+        return Values{DotI8Op::create(b, carried[0], offset, codes, /*bound=*/128,
+                                      /*signed_codes=*/false)};
+      })[0];
+      Value to = add(times(number, layout.tileRows), plan.offsetStart + v * lanes);
+      store(arith::SubIOp::create(b, zero[0], sum), integers, to);
+    }
+  };
+  forLoop(b, index(0), index(whole), 1, [&](Value number) { pack(number, piece); });
+  if (rest)
+    pack(index(whole), rest);
+}
+
 //===----------------------------------------------------------------------===//
 // Multiplication
 //===----------------------------------------------------------------------===//
@@ -132,17 +160,34 @@ void LinearEmitter::multiplyPieces(Value start, int64_t length, Value rowCount) 
   int64_t piece = std::min(plan.chunk, length), whole = length / piece, rest = length % piece;
   forLoop(b, index(0), rowCount, plan.rowBlock, [&](Value row) {
     forLoop(b, index(0), index(layout.tileRows), plan.vectorBlock * lanes, [&](Value column) {
-      forLoop(b, index(0), index(whole * piece), piece,
-              [&](Value inPanel) { multiplyPiece(start, inPanel, piece, row, column); });
+      // The totals of a register block go through memory once for all chunks of the panel.
+      Values totals, places;
+      for (int64_t i = 0; plan.chunk <= plan.panelInputs && i < plan.rowBlock * plan.vectorBlock;
+           ++i) {
+        Value to = add(column, i % plan.vectorBlock * lanes);
+        places.push_back(totalIndex(add(row, i / plan.vectorBlock), to));
+        totals.push_back(load(floats, scratch, places.back()));
+      }
+      if (whole == 1)
+        totals = multiplyPiece(start, index(0), piece, row, column, totals);
+      else
+        totals =
+            forLoop(b, index(0), index(whole * piece), piece, totals,
+                    [&](Value inPanel, ValueRange carried) {
+                      return multiplyPiece(start, inPanel, piece, row, column, toValues(carried));
+                    });
       if (rest)
-        multiplyPiece(start, index(whole * piece), rest, row, column);
+        totals = multiplyPiece(start, index(whole * piece), rest, row, column, totals);
+      for (auto [total, place] : llvm::zip(totals, places))
+        store(total, scratch, place);
     });
   });
 }
 
-// Rows past the last are computed too, from whatever the scratch holds, and never used.
-void LinearEmitter::multiplyPiece(Value start, Value inPanel, int64_t inputs, Value row,
-                                  Value column) {
+// Rows past the last are computed too, from whatever the scratch holds, and never used. `totals`
+// come back with a whole chunk added; else the sums go to the integers in the scratch.
+Values LinearEmitter::multiplyPiece(Value start, Value inPanel, int64_t inputs, Value row,
+                                    Value column, Values totals) {
   bool wholeChunk = plan.chunk <= plan.panelInputs;
   int64_t count = plan.rowBlock * plan.vectorBlock;
   Value rowStart = times(row, plan.rowFloats), from = add(start, inPanel);
@@ -154,6 +199,12 @@ void LinearEmitter::multiplyPiece(Value start, Value inPanel, int64_t inputs, Va
       Value first = vector::BroadcastOp::create(b, ints, sum);
       std::fill_n(sums.begin() + r * plan.vectorBlock, plan.vectorBlock, first);
     }
+  }
+  if (plan.offsetInputs) {
+    Value piece = arith::DivUIOp::create(b, inPanel, index(plan.chunk));
+    Value first = add(add(times(piece, layout.tileRows), column), plan.offsetStart);
+    for (int64_t i = 0; i < count; ++i)
+      sums[i] = load(ints, integers, add(first, i % plan.vectorBlock * lanes));
   }
   Value firstQuad = arith::DivUIOp::create(b, inPanel, index(plan.quadInputs));
   Value inputBytes = add(times(rowStart, 4), from);
@@ -179,7 +230,10 @@ void LinearEmitter::multiplyPiece(Value start, Value inPanel, int64_t inputs, Va
           Value &sum = sums[r * plan.vectorBlock + v], own = input;
           if (plan.picks)
             own = PickI8Op::create(b, input, indices[v]);
-          sum = dot(sum, codes[v], own, plan.signedCodes || plan.picks);
+          sum = plan.offsetInputs
+                    ? DotI8Op::create(b, sum, own, codes[v], /*bound=*/255, /*signed_codes=*/false)
+                          .getResult()
+                    : dot(sum, codes[v], own, plan.signedCodes || plan.picks);
         }
       }
     }
@@ -196,10 +250,8 @@ void LinearEmitter::multiplyPiece(Value start, Value inPanel, int64_t inputs, Va
                    });
   if (quads % unrolled)
     sums = addQuads(index(steps * unrolled), quads % unrolled, sums);
-  if (wholeChunk) {
-    scalePiece(start, inPanel, row, column, sums);
-    return;
-  }
+  if (wholeChunk)
+    return scalePiece(start, inPanel, row, column, sums, std::move(totals));
   for (int64_t r = 0; r < plan.rowBlock; ++r)
     for (int64_t v = 0; v < plan.vectorBlock; ++v) {
       Value at = totalIndex(add(row, r), add(column, v * lanes));
@@ -207,10 +259,12 @@ void LinearEmitter::multiplyPiece(Value start, Value inPanel, int64_t inputs, Va
       Value sum = sums[r * plan.vectorBlock + v];
       store(arith::AddIOp::create(b, load(ints, integers, at), sum), integers, at);
     }
+  return totals;
 }
 
 // Adds the scaled sums of a chunk to the totals.
-void LinearEmitter::scalePiece(Value start, Value inPanel, Value row, Value column, Values sums) {
+Values LinearEmitter::scalePiece(Value start, Value inPanel, Value row, Value column, Values sums,
+                                 Values totals) {
   bool hasZeros = correctsPanels();
   Value from = add(start, inPanel), factors = factorRow(inPanel, column);
   Value chunk = arith::DivUIOp::create(b, from, index(plan.chunk));
@@ -218,8 +272,6 @@ void LinearEmitter::scalePiece(Value start, Value inPanel, Value row, Value colu
   Values sumsOfRows;
   for (int64_t r = 0; r < plan.rowBlock; ++r)
     sumsOfRows.push_back(hasZeros ? inputSum(times(add(row, r), plan.rowFloats), chunk) : Value());
-  // What is multiplied is loaded for one vector at a time: the stores before keep the rest in
-  // memory until there are registers for it.
   for (int64_t v = 0; v < plan.vectorBlock; ++v) {
     Value scale = load(floats, scratch, add(factors, v * lanes)), zero;
     if (hasZeros)
@@ -231,8 +283,9 @@ void LinearEmitter::scalePiece(Value start, Value inPanel, Value row, Value colu
         factor = arith::MulFOp::create(b, scale, broadcast(ofRow));
       }
       Value sum = correct(sums[r * plan.vectorBlock + v], zero, sumsOfRows[r]);
-      Value at = totalIndex(add(row, r), add(column, v * lanes));
-      store(fma(factor, sum, load(floats, scratch, at)), scratch, at);
+      Value &total = totals[r * plan.vectorBlock + v];
+      total = fma(factor, sum, total);
     }
   }
+  return totals;
 }

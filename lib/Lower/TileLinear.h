@@ -31,17 +31,18 @@ struct LinearPlan {
   bool perGroup;   ///< with a scale for each `activationGroup` inputs, else one for each row.
   bool folded;     ///< those scales are multiplied into the codes: blocks straddle N:M groups.
   bool exact;      ///< products are integers.
-  int64_t activationGroup;  ///< at most k.
-  int64_t chunk;            ///< under one weight scale and one activation scale.
-  int64_t exactInputs;      ///< products of so many inputs may be summed in f32 without rounding.
-  bool dots;                ///< products by llmc.dot_i8; activations are bytes in scratch.
-  bool picks;               ///< of dots: each row picks its inputs, two of four.
-  int64_t quadInputs;       ///< of dots: inputs that four stored codes stand for.
-  bool signedCodes;         ///< of dots: 128 is taken from codes and zero points, not levels.
-  bool telescopes;          ///< of dots: base-3 codes are multiplied as bytes, see multiplyTrits.
-  bool levelQuads;          ///< levels of a table are looked up four codes at once.
-  bool wideChunks;          ///< f32 and longer than exactInputs: partial sums go to i32.
-  int64_t stepInputs;       ///< unrolled on the decode path, whole blocks.
+  int64_t activationGroup; ///< at most k.
+  int64_t chunk;           ///< under one weight scale and one activation scale.
+  int64_t exactInputs;     ///< products of so many inputs may be summed in f32 without rounding.
+  bool dots;               ///< products by llmc.dot_i8; activations are bytes in scratch.
+  bool picks;              ///< of dots: each row picks its inputs, two of four.
+  bool offsetInputs;  ///< of picks: panels multiply inputs + 128, unsigned, with signed weights.
+  int64_t quadInputs; ///< of dots: inputs that four stored codes stand for.
+  bool signedCodes;   ///< of dots: 128 is taken from codes and zero points, not levels.
+  bool telescopes;    ///< of dots: base-3 codes are multiplied as bytes, see multiplyTrits.
+  bool levelQuads;    ///< levels of a table are looked up four codes at once.
+  bool wideChunks;    ///< f32 and longer than exactInputs: partial sums go to i32.
+  int64_t stepInputs; ///< unrolled on the decode path, whole blocks.
   int64_t prefetchDistance; ///< bytes, on the decode path.
   int64_t sumSets = 1;      ///< sums that take turns on the decode path of dots.
 
@@ -71,6 +72,7 @@ struct LinearPlan {
   int64_t sumStart;   ///< inside a row.
   int64_t panelStart;
   int64_t factorStart; ///< dots: scales, then zero points, of each chunk of a panel as f32.
+  int64_t offsetStart; ///< with offsetInputs: for each piece of a panel, -128 * sum of its weights.
   int64_t totalStart, integerStart, scratchFloats;
 
 private:
@@ -242,9 +244,12 @@ private:
   /// Vectors of the panel for one quad and one vector of rows: codes, and indices where rows pick.
   int64_t panelParts() const { return plan.picks ? 2 : 1; }
   void packFactors(Value tile, Value start, int64_t length);
+  void packOffsets(int64_t length);
   void multiplyPieces(Value start, int64_t length, Value rowCount);
-  void multiplyPiece(Value start, Value inPanel, int64_t inputs, Value row, Value column);
-  void scalePiece(Value start, Value inPanel, Value row, Value column, Values sums);
+  Values multiplyPiece(Value start, Value inPanel, int64_t inputs, Value row, Value column,
+                       Values totals);
+  Values scalePiece(Value start, Value inPanel, Value row, Value column, Values sums,
+                    Values totals);
   /// Whether zero points are subtracted from the sums of panels.
   bool correctsPanels() const { return layout.format.storesZeros() && !plan.picks; }
   bool scalesPieces() const { return plan.exact || (plan.perGroup && !plan.folded); }

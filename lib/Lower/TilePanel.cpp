@@ -21,6 +21,13 @@ void LinearEmitter::emitPanels(
       forLoop(b, zero, rowCount, 1, [&](Value row) {
         emitActivations(rowIndex(b, add(firstRow, row), x, zero), times(row, plan.rowFloats),
                         /*sums=*/plan.dots);
+        if (!plan.offsetInputs)
+          return;
+        forLoop(b, zero, index(plan.scaleStart), lanes, [&](Value i) {
+          Value at = add(times(row, plan.rowFloats), i);
+          Value flipped = arith::XOrIOp::create(b, load(ints, integers, at), splatInt(0x80808080));
+          store(flipped, integers, at);
+        });
       });
     forLoop(b, begin, end, 1, [&](Value tile) {
       clearTotals(rowCount);

@@ -28,11 +28,11 @@ static int64_t padTo16(int64_t count) { return (count + 15) / 16 * 16; }
 static int64_t ceilDiv(int64_t a, int64_t b) { return (a + b - 1) / b; }
 
 // Whether rows of N:M weights pick bytes of the input before dot products: one permutation finds
-// the inputs of two patterns of four. Codes minus zero point must fit signed bytes, which only some
-// instructions multiply.
+// the inputs of two patterns of four. Codes minus zero point must fit signed bytes; vpmaddubsw
+// takes the sign of one register to the other in 256 bits only.
 static bool picksBytes(const LinearLayout &layout, VectorShape shape) {
   const CodeFormat &format = layout.format;
-  bool isSigned = shape.dot == DotKind::Sdot || (shape.dot == DotKind::Maddubs && shape.lanes == 8);
+  bool isSigned = shape.dot != DotKind::Maddubs || shape.lanes == 8;
   return layout.sparse && layout.keepN == 2 && layout.keepM == 4 && isSigned &&
          layout.groupsPerUnit == 1 && (format.bits < 8 || format.symmetric);
 }
@@ -61,6 +61,7 @@ LinearPlan::LinearPlan(const LinearLayout &layout, VectorShape shape) {
   dots = exact && (!layout.sparse || picks) && shape.dot != DotKind::None &&
          (chunk >= k || chunk % quadInputs == 0);
   picks = picks && dots;
+  offsetInputs = picks && shape.dot == DotKind::Vnni;
   // Where bytes are multiplied as signed, or pairs of them must fit 16 bits.
   bool isTable = format.kind == CodeFormat::Kind::Table;
   signedCodes = dots && (format.bits == 8 || isTable) && shape.dot != DotKind::Vnni;
@@ -105,7 +106,9 @@ LinearPlan::LinearPlan(const LinearLayout &layout, VectorShape shape) {
   int64_t panelVectors = dots ? ceilDiv(panelInputs, quadInputs) * (picks ? 2 : 1) : panelInputs;
   factorStart = panelStart + panelVectors * layout.tileRows;
   bool factors = dots && chunk <= panelInputs;
-  totalStart = factorStart + (factors ? ceilDiv(panelInputs, chunk) * 2 * layout.tileRows : 0);
+  int64_t pieces = dots ? ceilDiv(panelInputs, chunk) : 0;
+  offsetStart = factorStart + (factors ? pieces * 2 * layout.tileRows : 0);
+  totalStart = offsetStart + (offsetInputs ? pieces * layout.tileRows : 0);
   integerStart = totalStart + panelRows * layout.tileRows;
   bool integers = wideChunks || (dots && chunk > panelInputs);
   scratchFloats = integerStart + (integers ? panelRows * layout.tileRows : 0);
@@ -129,7 +132,7 @@ void LinearPlan::planFloats(const LinearLayout &layout, VectorShape shape) {
   }
   stepInputs = ceilDiv(8, block) * block;
   const CpuModel &cpu = cpuModel(shape);
-  RegisterBlock best = chooseBlock(cpu, cpu.fma, shape.registers, vectors, /*pairs=*/false);
+  RegisterBlock best = chooseBlock(cpu, cpu.fma, shape.registers, vectors, /*pairs=*/false, 1);
   rowBlock = best.rows;
   vectorBlock = best.vectors;
 }
@@ -156,11 +159,11 @@ void LinearPlan::planDots(const LinearLayout &layout, VectorShape shape) {
   bool large = shape.registers >= 32, pairs = shape.dot == DotKind::Maddubs;
   const CpuModel &cpu = cpuModel(shape);
   double rate = linearRate(layout.format, /*dots=*/true, cpu);
-  RegisterBlock best = chooseBlock(cpu, rate, shape.registers, vectors, pairs);
+  RegisterBlock best = chooseBlock(cpu, rate, shape.registers, vectors, pairs, picks ? 2 : 1);
   rowBlock = best.rows;
   vectorBlock = best.vectors;
   stepQuads = pairs ? 8 : large ? 2 : 4;
-  sumSets = telescopes || (large && !pairs && vectors < 8) ? 2 : 1;
+  sumSets = telescopes || (large && !pairs && !picks && vectors < 8) ? 2 : 1;
 }
 
 //===----------------------------------------------------------------------===//

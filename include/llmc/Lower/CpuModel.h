@@ -44,10 +44,11 @@ struct RegisterBlock {
 double blockCycles(const CpuModel &cpu, double rate, RegisterBlock block);
 
 /// The block with the fewest cycles, then the fewest loads; its sums, one row of vectors of weights
-/// and an input fit `registers`. `pairs`: sums of 16 bits are kept beside those of 32. `vectors` is
-/// what a tile has; the block's divide it.
+/// and an input fit `registers`. `pairs`: sums of 16 bits are kept beside those of 32. `parts`:
+/// registers that a vector of weights takes (codes, indices). `vectors` is what a tile has; the
+/// block's divide it.
 RegisterBlock chooseBlock(const CpuModel &cpu, double rate, int64_t registers, int64_t vectors,
-                          bool pairs);
+                          bool pairs, int64_t parts = 1);
 
 } // namespace llmc
 

@@ -193,6 +193,18 @@ TEST(LinearActivations, DotsOfPickedInputs) {
     checkClose(pairs("int<4, group = 32, scale = f16>"), 33, 203, group, kMaddubs);
   checkClose(pairs("int<8, group = 128, symmetric, scale = f16>"), 33, 700, 32, kMaddubs);
   checkExact(pairs("int<4, group = 32, scale = f16>"), 33, 75, 0.9f, kSdot);
+  // Inputs as unsigned bytes, weights as signed ones; all inputs positive and all signs.
+  for (VectorShape shape : {kVnni, kWideVnni}) {
+    for (int64_t k : {1, 7, 12, 142, 3001})
+      for (float low : {-1.0f, 0.0f})
+        checkExact(pairs("int<8, group = 0, symmetric, scale = f16>"), k % 3 ? 65 : 1, k, low,
+                   shape);
+    for (int group : {8, 24, 64, 600})
+      checkExact(pairs("int<4, group = " + std::to_string(group) + ", scale = f16>"), 33, 1300, -1,
+                 shape);
+    checkExact(pairs("ternary"), 33, 700, -1, shape);
+    checkClose(pairs("int<4, group = 32, scale = f16>"), 70, 203, 48, shape);
+  }
 }
 
 TEST(LinearActivations, LongSumsStayExact) {

@@ -215,7 +215,7 @@ TEST(LinearReport, SaysFormatBytesAndPath) {
   EXPECT_NE(path("#llmc.int<4, group = 32, scale = f16>", DotKind::None)
                 .find("the target has no dot product of bytes"),
             std::string::npos);
-  EXPECT_NE(path("#llmc.nm<2:4, #llmc.ternary>", DotKind::Vnni).find("each row selects"),
+  EXPECT_NE(path("#llmc.nm<1:4, #llmc.ternary>", DotKind::Vnni).find("each row selects"),
             std::string::npos);
   EXPECT_EQ(path("#llmc.nm<2:4, #llmc.int<4, group = 32, scale = f16>>", DotKind::Maddubs),
             "1-2 rows: kept codes from registers, inputs selected by index, dot products of bytes "
