@@ -21,7 +21,7 @@ HERE = pathlib.Path(__file__).resolve().parent
 SAMPLES = ("full", "awq4")  # the variants that write a text
 SAMPLE_PROMPTS = (0, 1)
 SAMPLE_IDS = 80
-SAMPLING = {"temperature": 0.7, "top_k": 20, "seed": 1}
+SAMPLING = {"temperature": 0.5, "top_k": 20, "seed": 1}
 TIMED_IDS = 256
 
 
