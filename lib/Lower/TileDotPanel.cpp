@@ -160,15 +160,19 @@ void LinearEmitter::multiplyPieces(Value start, int64_t length, Value rowCount) 
   int64_t piece = std::min(plan.chunk, length), whole = length / piece, rest = length % piece;
   forLoop(b, index(0), rowCount, plan.rowBlock, [&](Value row) {
     forLoop(b, index(0), index(layout.tileRows), plan.vectorBlock * lanes, [&](Value column) {
-      // The totals of a register block go through memory once for all chunks of the panel.
+      // With many registers the totals of a block go through memory once for all chunks of the
+      // panel; with few they would be moved about for each.
+      bool carries = shape.registers >= 32 && plan.chunk <= plan.panelInputs;
       Values totals, places;
-      for (int64_t i = 0; plan.chunk <= plan.panelInputs && i < plan.rowBlock * plan.vectorBlock;
-           ++i) {
+      for (int64_t i = 0; carries && i < plan.rowBlock * plan.vectorBlock; ++i) {
         Value to = add(column, i % plan.vectorBlock * lanes);
         places.push_back(totalIndex(add(row, i / plan.vectorBlock), to));
         totals.push_back(load(floats, scratch, places.back()));
       }
-      if (whole == 1)
+      if (!carries)
+        forLoop(b, index(0), index(whole * piece), piece,
+                [&](Value inPanel) { multiplyPiece(start, inPanel, piece, row, column, {}); });
+      else if (whole == 1)
         totals = multiplyPiece(start, index(0), piece, row, column, totals);
       else
         totals =
@@ -262,7 +266,7 @@ Values LinearEmitter::multiplyPiece(Value start, Value inPanel, int64_t inputs, 
   return totals;
 }
 
-// Adds the scaled sums of a chunk to the totals.
+// Adds the scaled sums of a chunk to the totals, those in memory if there are no others.
 Values LinearEmitter::scalePiece(Value start, Value inPanel, Value row, Value column, Values sums,
                                  Values totals) {
   bool hasZeros = correctsPanels();
@@ -272,6 +276,8 @@ Values LinearEmitter::scalePiece(Value start, Value inPanel, Value row, Value co
   Values sumsOfRows;
   for (int64_t r = 0; r < plan.rowBlock; ++r)
     sumsOfRows.push_back(hasZeros ? inputSum(times(add(row, r), plan.rowFloats), chunk) : Value());
+  // What is multiplied is loaded for one vector at a time: the stores before keep the rest in
+  // memory until there are registers for it.
   for (int64_t v = 0; v < plan.vectorBlock; ++v) {
     Value scale = load(floats, scratch, add(factors, v * lanes)), zero;
     if (hasZeros)
@@ -283,8 +289,13 @@ Values LinearEmitter::scalePiece(Value start, Value inPanel, Value row, Value co
         factor = arith::MulFOp::create(b, scale, broadcast(ofRow));
       }
       Value sum = correct(sums[r * plan.vectorBlock + v], zero, sumsOfRows[r]);
-      Value &total = totals[r * plan.vectorBlock + v];
-      total = fma(factor, sum, total);
+      if (!totals.empty()) {
+        Value &total = totals[r * plan.vectorBlock + v];
+        total = fma(factor, sum, total);
+        continue;
+      }
+      Value at = totalIndex(add(row, r), add(column, v * lanes));
+      store(fma(factor, sum, load(floats, scratch, at)), scratch, at);
     }
   }
   return totals;
