@@ -212,8 +212,8 @@ Value LinearEmitter::scaleVector(Value header, Value row) {
 }
 
 Value LinearEmitter::zeroVector(Value header, Value row) {
-  if (layout.format.kind == CodeFormat::Kind::Dense ||
-      layout.format.kind == CodeFormat::Kind::Table)
+  bool isTable = layout.format.kind == CodeFormat::Kind::Table;
+  if (layout.format.kind == CodeFormat::Kind::Dense || (isTable && !plan.picks))
     return {};
   if (!layout.format.storesZeros())
     return splatFloat(layout.format.constantZero());

@@ -203,6 +203,7 @@ TEST(LinearActivations, DotsOfPickedInputs) {
       checkExact(pairs("int<4, group = " + std::to_string(group) + ", scale = f16>"), 33, 1300, -1,
                  shape);
     checkExact(pairs("ternary"), 33, 700, -1, shape);
+    checkExact(pairs("table<nf4_i8, group = 64, scale = f16>"), 40, 203, -1, shape);
     checkClose(pairs("int<4, group = 32, scale = f16>"), 70, 203, 48, shape);
   }
 }
