@@ -17,10 +17,12 @@ static double tritInstructions(bool asFloats, bool telescopes) {
 
 // Of one vector of codes, or of quads of them: a mask and, for most, a shift for each plane.
 static double unpackInstructions(const LinearLayout &layout, const LinearPlan &plan,
-                                 bool telescopes) {
+                                 bool telescopes, bool inPanel) {
   bool asFloats = !plan.dots;
   if (layout.trits)
     return tritInstructions(asFloats, telescopes);
+  if (plan.placedInputs && !inPanel)
+    return 2; // A mask or a shift, and made f32.
   // Four bytes of each level and what interleaves them, for a quad; or one permutation.
   constexpr double kLevelQuad = 13;
   bool isTable = layout.format.kind == CodeFormat::Kind::Table;
@@ -53,8 +55,12 @@ LinearCost llmc::estimateLinear(const LinearLayout &layout, const LinearPlan &pl
     chunks = vectors * static_cast<double>((layout.k + plan.chunk - 1) / plan.chunk);
   double steps = vectors * (plan.dots ? inputs / 4 : inputs); // A vector of codes or of quads.
   bool telescopes = plan.telescopes && rows <= kDecodeRows;
-  double unpack = unpackInstructions(layout, plan, telescopes) + (layout.sparse ? 2 : 0);
+  double unpack = unpackInstructions(layout, plan, telescopes, rows > kDecodeRows);
+  if (layout.sparse)
+    unpack += plan.picks ? 2.75 : 2; // The index, and picking by it.
   double multiply = plan.dots ? dotInstructions(plan, layout, shape.dot) : 1;
+  if (plan.correction == LinearPlan::Correction::Picked && rows <= kDecodeRows)
+    multiply += 2.25;
   double rate = linearRate(layout.format, plan.dots, cpu);
   if (telescopes) { // A product with the byte, and one with what is behind its first digit.
     multiply *= 2;

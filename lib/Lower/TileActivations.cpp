@@ -8,6 +8,8 @@
 
 #include "mlir/Dialect/Math/IR/Math.h"
 
+#include <cmath>
+
 using namespace mlir;
 using namespace llmc;
 
@@ -111,7 +113,37 @@ void LinearEmitter::quantizeRange(Value begin, Value end, Value rowStart, Value 
   });
 }
 
+// Writes the row of x at `rowStart` to the scratch row `row`, each input divided by the place of
+// its code in a word.
+void LinearEmitter::placeInputs(Value rowStart, Value row) {
+  int64_t width = layout.codePlanes.front(), period = std::max(32 / width, lanes);
+  auto factor = [&](int64_t i) {
+    int64_t bit = CodePlace(i, width).bit;
+    return bit + width == 32 ? 1.0f
+                             : std::ldexp(1.0f, static_cast<int>(-bit)); // Shifted, not masked.
+  };
+  int64_t whole = layout.k / period * period;
+  forLoop(b, index(0), index(whole), period, [&](Value at) {
+    for (int64_t i = 0; i < period; i += lanes) {
+      SmallVector<float> factors;
+      for (int64_t lane = 0; lane < lanes; ++lane)
+        factors.push_back(factor(i + lane));
+      Value by =
+          arith::ConstantOp::create(b, DenseElementsAttr::get(floats, ArrayRef<float>(factors)));
+      Value value = load(floats, input, add(rowStart, add(at, i)));
+      store(arith::MulFOp::create(b, value, by), scratch, add(add(row, at), i));
+    }
+  });
+  for (int64_t i = whole; i < layout.k; ++i) {
+    Value value = loadScalar(input, add(rowStart, i));
+    value = arith::MulFOp::create(b, value, floatConstant(b, factor(i)));
+    memref::StoreOp::create(b, value, scratch, ValueRange{add(row, i)});
+  }
+}
+
 void LinearEmitter::emitActivations(Value rowStart, Value row, bool sums) {
+  if (plan.placedInputs)
+    placeInputs(rowStart, row);
   Value zero = index(0), k = index(layout.k);
   auto forRanges = [&](int64_t size, function_ref<void(Value, Value, Value)> body) {
     forLoop(b, zero, index((layout.k + size - 1) / size), 1, [&](Value i) {

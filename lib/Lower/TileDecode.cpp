@@ -178,8 +178,11 @@ Values LinearEmitter::multiplySymbols(Value block, Value start, int64_t inputs, 
       for (int64_t i = begin; i < end; ++i)
         values.push_back(inputAt(i));
       for (int64_t v = 0; v < plan.vectors; ++v)
-        for (int64_t i = begin; i < end; ++i)
-          partial[v] = fma(values[i - begin], symbolValue(block, inputs, i, v, {}), partial[v]);
+        for (int64_t i = begin; i < end; ++i) {
+          Value code =
+              plan.placedInputs ? placedCode(block, i, v) : symbolValue(block, inputs, i, v, {});
+          partial[v] = fma(values[i - begin], code, partial[v]);
+        }
     }
     return partial;
   }

@@ -107,6 +107,19 @@ Value LinearEmitter::symbolValue(Value block, int64_t inputs, int64_t symbol, in
   return zero ? arith::SubFOp::create(b, value, zero).getResult() : value;
 }
 
+// A code times 2^(its lowest bit in its word) as f32, or the code itself where it ends the word: a
+// mask or a shift, never both.
+Value LinearEmitter::placedCode(Value block, int64_t symbol, int64_t v) {
+  int64_t width = layout.codePlanes.front();
+  CodePlace place(symbol, width);
+  Value part = loadWord(block, place.dword, v);
+  if (place.bit + width == 32)
+    part = arith::ShRUIOp::create(b, part, splatInt(place.bit));
+  else
+    part = arith::AndIOp::create(b, part, splatInt(((int64_t(1) << width) - 1) << place.bit));
+  return arith::SIToFPOp::create(b, floats, part);
+}
+
 // The level of a code of a table: 127 times it where products are integers.
 Value LinearEmitter::level(Value block, int64_t start, int64_t symbol, int64_t v) {
   std::array<float, 16> table = tableLevels(layout.format.table);

@@ -105,13 +105,17 @@ static void emitLinear(LinearEmitter &e, const KernelFrame &frame, const Epilogu
   OpBuilder::InsertionGuard guard(b);
   b.setInsertionPointToStart(branch.thenBlock());
   Value zero = e.index(0), first = begin, last = end;
+  bool inScratch = e.plan.quantized || e.plan.placedInputs;
   forLoop(b, zero, frame.rows, 1, [&](Value row) {
-    Value start = rowIndex(b, row, e.x, zero);
-    e.emitActivations(start, zero, /*sums=*/true);
-    Value inputs = e.plan.quantized ? e.scratch : e.input;
-    Value inputStart = e.plan.quantized ? zero : start;
-    forLoop(b, first, last, 1, [&](Value tile) {
-      epilogue.store(row, tile, zero, e.emitTile(tile, inputs, inputStart, zero));
+    e.emitActivations(rowIndex(b, row, e.x, zero), e.times(row, e.plan.rowFloats), /*sums=*/true);
+  });
+  // Rows behind the first find the tile in the second-level cache.
+  forLoop(b, first, last, 1, [&](Value tile) {
+    forLoop(b, zero, frame.rows, 1, [&](Value row) {
+      Value scratchRow = e.times(row, e.plan.rowFloats);
+      Value inputs = inScratch ? e.scratch : e.input;
+      Value inputStart = inScratch ? scratchRow : rowIndex(b, row, e.x, zero);
+      epilogue.store(row, tile, scratchRow, e.emitTile(tile, inputs, inputStart, scratchRow));
     });
   });
   b.setInsertionPointToStart(branch.elseBlock());

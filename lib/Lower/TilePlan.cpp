@@ -75,6 +75,9 @@ LinearPlan::LinearPlan(const LinearLayout &layout, VectorShape shape) {
   levelQuads = isTable && shape.lanes < 16;
   wideChunks = exact && !dots && chunk > exactInputs;
   regular = layout.unit % block == 0 || layout.unit == k;
+  // A power of two changes no digit of a product. Blocks must start where the pattern of bits does.
+  placedInputs = !quantized && !layout.sparse && regular && layout.codePlanes.size() == 1 &&
+                 !layout.trits && !isTable;
 
   bool hasZero = format.kind != CodeFormat::Kind::Dense && !(isTable && !dots) &&
                  !(signedCodes && !format.storesZeros());
@@ -94,7 +97,7 @@ LinearPlan::LinearPlan(const LinearLayout &layout, VectorShape shape) {
     planDots(layout, shape);
   else
     planFloats(layout, shape);
-  int64_t codes = !quantized ? 0 : dots ? ceilDiv(k, 4) : k;
+  int64_t codes = placedInputs ? k : !quantized ? 0 : dots ? ceilDiv(k, 4) : k;
   scaleStart = padTo16(codes);
   sumStart = scaleStart + (quantized ? padTo16(ceilDiv(k, activationGroup)) : 0);
   rowFloats = sumStart + (needsSums ? padTo16(ceilDiv(k, chunk)) : 0);
@@ -102,7 +105,8 @@ LinearPlan::LinearPlan(const LinearLayout &layout, VectorShape shape) {
   if (quantized)
     panelRows = std::max(rowBlock,
                          std::min(kPanelRows, kRowsBytes / (4 * rowFloats)) / rowBlock * rowBlock);
-  panelStart = quantized ? panelRows * rowFloats : padTo16(rowFloats);
+  int64_t scratchRows = std::max(quantized ? panelRows : 1, kDecodeRows);
+  panelStart = padTo16(scratchRows * rowFloats);
   int64_t panelVectors = dots ? ceilDiv(panelInputs, quadInputs) * (picks ? 2 : 1) : panelInputs;
   factorStart = panelStart + panelVectors * layout.tileRows;
   bool factors = dots && chunk <= panelInputs;
@@ -213,7 +217,7 @@ std::string llmc::explainLinear(const CodeFormat &format, VectorShape shape, int
   }
   std::string text = llvm::formatv(
       "{0}: {1}x{2}, tile {3} rows x {4} inputs, {5} bytes per token ({6:F2} bits "
-      "per weight); 1-2 rows: {7}; more: {8}; expected of one thread ({9}):",
+      "per weight); 1-3 rows: {7}; more: {8}; expected of one thread ({9}):",
       formatName(format), n, k, layout.tileRows, layout.blockInputs, layout.totalBytes(),
       8.0 * layout.totalBytes() / (static_cast<double>(n) * k), few, many, cpuModel(shape).name);
   for (int64_t rows : {1, 512}) {

@@ -8,7 +8,7 @@
 
 // Eight quads by four vectors; eight products of a vector are added in 16 bits. All lines of the 608 bytes of a group are
 // prefetched.
-// AVX2: loop: prefetcht0=10 {{.*}}vpaddw=28 vpand=32 vpbroadcastd=8 vpmaddubsw=32 vpmaddwd=4 vpsrld=16 stack=0 all={{17.$}}
+// AVX2: loop: prefetcht0=10 {{.*}}vpaddw=28 vpand=32 vpbroadcastd=9 vpmaddubsw=32 vpmaddwd=4 vpsrld=16 stack=0 all={{17.$}}
 // AVX2: loop: {{.*}}vpaddw=56 vpbroadcastd=3{{.}} vpmaddubsw=64 vpmaddwd=8 stack=0 all={{22.$}}
 
 // AVXVNNI: loop: {{.*}}vpand=32 vpbroadcastd=8 vpdpbusd=32 vpsrld=16 stack=0 all={{1[0-5].$}}

@@ -76,14 +76,15 @@ TEST(LinearCode, FourBitLoopOnAVX2) {
     if (count(loop, "vcvtdq2ps") && count(loop, "vfmadd"))
       decode = loop;
   ASSERT_FALSE(decode.empty());
-  // A dword of 32 rows: 256 weights, each vector of them shifted (but the first), masked (but the
-  // last), converted, multiplied and added.
+  // A dword of 32 rows: 256 weights, each vector of them masked where it lies (the last one shifted),
+  // converted, multiplied and added. Seven masks do not all stay in registers; they are read where
+  // they are used.
   EXPECT_EQ(count(decode, "vfmadd"), 32);
   EXPECT_EQ(count(decode, "vcvtdq2ps"), 32);
-  EXPECT_EQ(count(decode, "vpsrld"), 28);
+  EXPECT_EQ(count(decode, "vpsrld"), 4);
   EXPECT_EQ(count(decode, "\tvpand\t") + count(decode, "\tvandps\t"), 28);
-  EXPECT_EQ(count(decode, "%rsp"), 0) << "a register was spilled";
-  EXPECT_LE(decode.size(), 144u);
+  EXPECT_LE(count(decode, "%rsp"), 3) << "a sum was spilled";
+  EXPECT_LE(decode.size(), 124u);
 }
 
 // The innermost loops with at least `least` of an instruction.
@@ -109,7 +110,7 @@ TEST(LinearCode, FourBitDotsOnAVX2) {
     EXPECT_EQ(count(decode, "vpmaddwd"), 4);
     EXPECT_EQ(count(decode, "vpand"), 32);
     EXPECT_EQ(count(decode, "vpsrld"), 16);
-    EXPECT_EQ(count(decode, "vpbroadcastd"), 8);
+    EXPECT_LE(count(decode, "vpbroadcastd"), 9); // Quads, and a constant.
     EXPECT_EQ(count(decode, "%rsp"), 0) << "a register was spilled";
     EXPECT_LE(decode.size(), 176u);
     // A group of 4 rows of x by 2 vectors.
@@ -199,18 +200,18 @@ TEST(LinearReport, SaysFormatBytesAndPath) {
   };
   EXPECT_EQ(explain("#llmc.int<4, group = 32, scale = f16>"),
             "int4-g32: 512x1024, tile 32 rows x 8 inputs, 311296 bytes per token (4.75 bits per "
-            "weight); 1-2 rows: codes from registers; more: decompressed to f32 panels");
+            "weight); 1-3 rows: codes from registers; more: decompressed to f32 panels");
   DynamicQuantAttr perToken = dynamicQuant(0);
   auto path = [&](const std::string &scheme, DotKind dot) {
     std::string text = withoutExpectation(
         explainLinear(formatOf(scheme, perToken), {8, 16, true, dot}, 512, 1024));
-    return text.substr(text.find("1-2 rows"));
+    return text.substr(text.find("1-3 rows"));
   };
   EXPECT_EQ(path("#llmc.int<4, group = 32, scale = f16>", DotKind::Maddubs),
-            "1-2 rows: codes from registers, dot products of bytes (maddubs), 32 inputs at a time; "
+            "1-3 rows: codes from registers, dot products of bytes (maddubs), 32 inputs at a time; "
             "more: panels of 512 inputs as bytes, dot products of 4 rows by 16 outputs");
   EXPECT_EQ(path("#llmc.int<4, group = 5, scale = f16>", DotKind::Maddubs),
-            "1-2 rows: codes from registers, products in f32: scales of 5 inputs, not a multiple "
+            "1-3 rows: codes from registers, products in f32: scales of 5 inputs, not a multiple "
             "of 4; more: decompressed to f32 panels");
   EXPECT_NE(path("#llmc.int<4, group = 32, scale = f16>", DotKind::None)
                 .find("the target has no dot product of bytes"),
@@ -218,7 +219,7 @@ TEST(LinearReport, SaysFormatBytesAndPath) {
   EXPECT_NE(path("#llmc.nm<1:4, #llmc.ternary>", DotKind::Vnni).find("each row selects"),
             std::string::npos);
   EXPECT_EQ(path("#llmc.nm<2:4, #llmc.int<4, group = 32, scale = f16>>", DotKind::Maddubs),
-            "1-2 rows: kept codes from registers, inputs selected by index, dot products of bytes "
+            "1-3 rows: kept codes from registers, inputs selected by index, dot products of bytes "
             "(maddubs), 32 inputs at a time; more: panels of 512 inputs as bytes, dot products of "
             "4 rows by 16 outputs");
   EXPECT_NE(path("#llmc.nm<2:4, #llmc.int<8, group = 32, scale = f16>>", DotKind::Maddubs)
@@ -236,13 +237,13 @@ TEST(LinearReport, SaysFormatBytesAndPath) {
   // 51 dwords of 20 inputs and one of 4: 1.6 bits and what the last is short of.
   EXPECT_EQ(explain("#llmc.ternary<base3>"),
             "ternary-b3: 512x1024, tile 32 rows x 20 inputs, 106560 bytes per token (1.63 bits per "
-            "weight); 1-2 rows: codes from registers, five to a byte; more: decompressed to f32 "
+            "weight); 1-3 rows: codes from registers, five to a byte; more: decompressed to f32 "
             "panels");
   EXPECT_EQ(explain("#llmc.table<nf4, group = 64, scale = f16>"),
             "nf4-g64: 512x1024, tile 32 rows x 8 inputs, 278528 bytes per token (4.25 bits per "
-            "weight); 1-2 rows: codes looked up in registers; more: decompressed to f32 panels");
+            "weight); 1-3 rows: codes looked up in registers; more: decompressed to f32 panels");
   EXPECT_EQ(path("#llmc.table<nf4_i8, group = 64, scale = f16>", DotKind::Maddubs),
-            "1-2 rows: codes looked up in registers, dot products of bytes (maddubs), 32 inputs at "
+            "1-3 rows: codes looked up in registers, dot products of bytes (maddubs), 32 inputs at "
             "a time; more: panels of 512 inputs as bytes, dot products of 4 rows by 16 outputs");
   EXPECT_NE(path("#llmc.table<nf4, group = 64, scale = f16>", DotKind::Vnni)
                 .find("the levels of the table are no integers"),
