@@ -70,7 +70,7 @@ def test_imports_and_equals_onnx_runtime(made):
 
 
 def test_compresses_and_runs(made):
-    _, folder = made
+    shape, folder = made
     tool("llmc-opt", "--rtn-quantize=bits=4 group=32 include=.* activations=i8-token",
          folder / "model.mlirbc", "-o", folder / "int4.mlirbc")
     dense, small = run(folder, "model"), run(folder, "int4")
@@ -78,7 +78,8 @@ def test_compresses_and_runs(made):
     # Random weights, so nothing but the noise of four bits may be between them.
     correlation = np.corrcoef(dense.ravel(), small.ravel())[0, 1]
     assert correlation > 0.9
-    assert (folder / "int4.safetensors").stat().st_size < (folder / "model.safetensors").stat().st_size / 4
+    full, packed = ((folder / name).stat().st_size for name in ("model.safetensors", "int4.safetensors"))
+    assert packed < full / (3 if "qwen" in shape.name else 4)  # Of 16 bits, of 32.
 
 
 def test_same_arguments_same_bytes(tmp_path):
