@@ -34,14 +34,22 @@ struct Size {
 
 } // namespace
 
-static StoredWeight denseWeight(std::vector<float> values, int64_t rows, int64_t columns,
-                                Type type) {
-  StoredWeight weight;
-  weight.rows = rows;
-  weight.columns = columns;
-  weight.elementType = type;
-  weight.setFloat(std::move(values));
-  return weight;
+/// A factor in the 16 bits that the matrix had, if it fits them; else in the matrix's element type.
+static Result<PackedWeight> packFactor(std::vector<float> values, int64_t rows, int64_t columns,
+                                       const StoredWeight &matrix) {
+  StoredWeight factor;
+  factor.rows = rows;
+  factor.columns = columns;
+  factor.elementType = matrix.elementType;
+  factor.setFloat(std::move(values));
+  if (matrix.coding == StoredWeight::Coding::Float && matrix.storage != factor.storage) {
+    factor.storage = matrix.storage;
+    Result<PackedWeight> packed = packWeight(factor);
+    if (packed)
+      return packed;
+    factor.storage = matrix.elementType;
+  }
+  return packWeight(factor);
 }
 
 /// The rank for a weight. Fails where it saves nothing.
@@ -87,10 +95,10 @@ static Result<Factors> decompose(Layer &layer, Size size, SmallVectorImpl<std::s
   factors.record.baseline = "svd";
   measure(factors.record, weight.values, rows, columns, multiplyFactors(*best, rows, columns),
           multiplyFactors(*plain, rows, columns), layer.statistics);
-  auto a = packWeight(denseWeight(std::move(best->a), rows, *rank, weight.elementType));
+  auto a = packFactor(std::move(best->a), rows, *rank, weight);
   if (!a)
     return a.failure();
-  auto b = packWeight(denseWeight(std::move(best->b), *rank, columns, weight.elementType));
+  auto b = packFactor(std::move(best->b), *rank, columns, weight);
   if (!b)
     return b.failure();
   factors.a = std::move(*a);

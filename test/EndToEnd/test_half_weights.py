@@ -68,4 +68,6 @@ def test_passes_see_the_same_values(way, tmp_path, flag):
     for model in (half, full):
         module = way.passes(way.imported(model), f"--calibrate=tokens={tmp_path}/calib.npy hessian=true", flag)
         logits.append(way.logits(way.compiled(module), IDS, 40))
-    assert np.abs(logits[0] - logits[1]).max() <= 2e-6 * np.abs(logits[1]).max()
+    # Factors of a decomposition are rounded to the 16 bits that the matrix had.
+    tolerance = 5e-3 if "low-rank" in flag else 2e-6
+    assert np.abs(logits[0] - logits[1]).max() <= tolerance * np.abs(logits[1]).max()

@@ -64,7 +64,8 @@ def LowRankDecompose : CompressPass<"low-rank-decompose", [
     calibration the decomposition minimises the error of the layer's output (SVD-LLM, arXiv 2403.07378); without one
     it is the plain singular value decomposition, which a remark says.
 
-    The factors are called `<module>.lowrank_b.weight` (applied first) and `<module>.lowrank_a.weight`. The first keeps
+    The factors are called `<module>.lowrank_b.weight` (applied first) and `<module>.lowrank_a.weight`. They are f16 or bf16
+    where the matrix was, if their values fit, else f32. The first keeps
     the statistics of the input; the second has none. A rank that saves nothing is refused, as is a weight with a mask,
     which would be lost.
   }];

@@ -63,7 +63,7 @@ def format_cell(key, row):
         return f"{value:.2e}" if 0 < value < 1e-4 else f"{value:.4f}"
     if key != "ratio":
         return str(value)
-    ratio = f"{value:.4f}" if value < 100 else f"{value:.1f}"
+    ratio = f"{value:.4f}" if value < 10 else f"{value:.3f}" if value < 100 else f"{value:.1f}"
     error = row.get("ratio_stderr")
     if error is None:
         return ratio
