@@ -47,7 +47,7 @@ Quality
                           in nats: mean and 99.9 % quantile) and same_top1 (0 to 1)
 
 Options
-  --threads=N             default: 1. Results do not depend on it
+  --threads=N             default: 1; at most as many as processors. Results do not depend on it
   --json                  prints one JSON object instead of text
   --timing                prefill and decode in tokens per second, and memory: on stderr, or in the
                           object of --json

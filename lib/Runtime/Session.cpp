@@ -3,6 +3,7 @@
 
 #include "llmc/Runtime/Failure.h"
 
+#include <algorithm>
 #include <cerrno>
 #include <cstdio>
 #include <cstring>
@@ -10,7 +11,9 @@
 
 using namespace llmc;
 
-ThreadPool::ThreadPool(int32_t count) {
+ThreadPool::ThreadPool(int32_t count, bool exactly) {
+  if (!exactly)
+    count = std::min(count, llmcrt_cpu_count());
   if (count == 1)
     return;
   pool.reset(llmcrt_pool_create(count, &threads));

@@ -47,7 +47,8 @@ for float activations, dot products for quantized ones. What fits into the cache
 than memory.
 
 Options
-  --threads=1,2         numbers of threads, one row each. Default: 1 and all processors
+  --threads=1,2         numbers of threads, one row each. Default: 1 and all processors. Models
+                        and kernels run on at most as many as processors, as with llmc-run
   --tests=pp512,tg128   model: default load,pp128,pp512,tg128,tg128@1024,tg128@4096, without those
                         that the context does not hold; without a cache: run1,run512
   --formats=NAME,...    kernels: as llmc-compile --explain names them: f32, int4-g32, int4-g128,

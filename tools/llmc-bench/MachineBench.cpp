@@ -45,7 +45,7 @@ void llmc::bench::benchMachine(const BenchOptions &options) {
     return 1 / rate;
   });
   for (const int32_t count : options.threads) {
-    const auto pool = std::make_shared<ThreadPool>(count);
+    const auto pool = std::make_shared<ThreadPool>(count, /*exactly=*/true);
     const std::string suffix = "/threads:" + std::to_string(count);
     addMeasurement(options, "machine/read" + suffix, [=](benchmark::UserCounters &counters) {
       const ReadBuffer buffer(options.readBytes);
