@@ -26,4 +26,4 @@ def test_narrow_cache(way, element, share, bound):
     assert 0 < error < bound
     # Keys of the prompt go through the cache too, so it does not matter where prefill ends.
     np.testing.assert_allclose(way.logits(narrow, IDS, 44), got, rtol=0, atol=1e-5 * np.abs(got).max())
-    assert np.array_equal(way.logits(narrow, IDS, 44, threads=3), way.logits(narrow, IDS, 44))
+    assert np.array_equal(way.lent_logits(narrow, IDS, 44, threads=3), way.logits(narrow, IDS, 44))

@@ -4,6 +4,7 @@ import json
 import os
 import pathlib
 import subprocess
+import sys
 
 import numpy as np
 
@@ -11,6 +12,9 @@ SOURCE = pathlib.Path(__file__).resolve().parents[2]
 BUILD = pathlib.Path(os.environ.get("LLMC_BUILD") or SOURCE / "build")
 FIXTURES = SOURCE / "test" / "EndToEnd" / "fixtures"
 MODELS = SOURCE.parent / "shared" / "models"
+sys.path.insert(0, str(SOURCE / "python"))
+import llmc  # noqa: E402
+
 HOST = ("--target=x86_64-linux-gnu", "--cpu=native")
 
 
@@ -55,6 +59,13 @@ class Way:
         run_tool("llmc-run", base, f"--prompt-ids=@{self.folder}/ids.npy", f"--prefill={prefill}",
                  f"--logits={self.folder}/logits.npy", f"--threads={threads}")
         return np.load(self.folder / "logits.npy")
+
+    def lent_logits(self, base, ids, prefill, threads):
+        """As `logits`, on threads that are lent: as many as are asked for, also on fewer processors."""
+        with llmc.Model(base, threads=threads) as model:
+            rows = [np.array(model.logits(ids[:prefill]))]
+            rows += [np.array(model.decode(token))[None] for token in ids[prefill:]]
+        return np.concatenate(rows)
 
     def hidden(self, base, ids, mask):
         np.save(self.folder / "ids.npy", ids)

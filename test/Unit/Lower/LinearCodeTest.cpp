@@ -269,8 +269,6 @@ TEST(LinearReport, MissingDataIsAnError) {
   EXPECT_EQ(message, "weight \"w\" has no data for component 'codes'");
 }
 
-} // namespace
-
 // What a linear should take follows from bytes and instructions: less of either is less time.
 TEST(LinearReport, SaysWhatBoundsIt) {
   VectorShape shape = {8, 16, true, DotKind::Maddubs};
@@ -302,3 +300,5 @@ TEST(LinearReport, SaysWhatBoundsIt) {
   EXPECT_NEAR(half, narrow / 2, 1);
   EXPECT_NEAR(halfMany, narrowMany / 2, narrowMany * 0.01);
 }
+
+} // namespace
