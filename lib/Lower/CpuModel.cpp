@@ -12,36 +12,36 @@
 
 using namespace llmc;
 
-//   name, GHz, fma, dot, narrowDot, simple, loads, issue, latency, GB/s, prefetch
+//   name, lanes, vnni, GHz, fma, dot, narrowDot, loads, issue, latency, GB/s, prefetch
 static constexpr CpuModel kModels[] = {
-    {"znver3", 3.2, 2, 0.97, 1.47, 4, 2, 4, 4, 19, 2048, 1024},
-    {"znver4", 3.7, 1, 1, 1, 2, 1, 2, 4, 30, 4096, 4096},
-    {"znver5", 4.0, 2, 2, 2, 4, 2, 4, 4, 40, 8192, 8192},
-    {"haswell", 3.0, 2, 0.6, 1, 3, 2, 3, 5, 12, 2048, 1024},
-    {"sapphirerapids", 2.6, 2, 2, 2, 2, 2, 2, 4, 12, 4096, 4096},
-    {"cortex-a76", 2.6, 2, 2, 2, 2, 2, 2, 4, 10, 2048, 1024},
+    {"znver3", 8, false, 3.2, 2, 0.97, 1.47, 2, 4, 4, 19, 2048, 1024},
+    {"znver4", 16, true, 3.7, 1, 1, 1, 1, 2, 4, 30, 4096, 4096},
+    {"znver5", 16, true, 4.0, 2, 2, 2, 2, 4, 4, 40, 8192, 8192},
+    {"haswell", 8, false, 3.0, 2, 0.6, 1, 2, 3, 5, 12, 2048, 1024},
+    {"sapphirerapids", 16, true, 2.6, 2, 2, 2, 2, 2, 4, 12, 4096, 4096},
+    {"cortex-a76", 4, false, 2.6, 2, 2, 2, 2, 2, 4, 10, 2048, 1024},
 };
 
-static constexpr CpuModel kWide = {"generic 512-bit", 2.6, 1, 0.5, 0.8, 2, 1, 2, 4, 12, 4096, 4096};
+static constexpr CpuModel kWide = {
+    "generic 512-bit", 16, false, 2.6, 1, 0.5, 0.8, 1, 2, 4, 12, 4096, 4096};
 static constexpr CpuModel kWideDots = {
-    "generic 512-bit with VNNI", 2.6, 1, 1, 1, 2, 1, 2, 4, 12, 4096, 4096};
-static constexpr CpuModel kMiddle = {"generic 256-bit", 3.0, 2, 0.6, 1, 3, 2, 3, 4, 12, 2048, 1024};
+    "generic 512-bit with VNNI", 16, true, 2.6, 1, 1, 1, 1, 2, 4, 12, 4096, 4096};
+static constexpr CpuModel kMiddle = {
+    "generic 256-bit", 8, false, 3.0, 2, 0.6, 1, 2, 3, 4, 12, 2048, 1024};
 static constexpr CpuModel kMiddleDots = {
-    "generic 256-bit with VNNI", 3.0, 2, 2, 2, 3, 2, 3, 4, 12, 2048, 1024};
-static constexpr CpuModel kNarrow = {"generic 128-bit", 2.5, 2, 1, 1, 2, 2, 2, 4, 8, 4096, 4096};
+    "generic 256-bit with VNNI", 8, true, 3.0, 2, 2, 2, 2, 3, 4, 12, 2048, 1024};
+static constexpr CpuModel kNarrow = {
+    "generic 128-bit", 4, false, 2.5, 2, 1, 1, 2, 2, 4, 8, 4096, 4096};
 
 const CpuModel &llmc::getCpuModel(llvm::StringRef cpu, const VectorShape &shape) {
   // A model holds for the vectors of its own instruction set only: features can be turned off.
+  bool dots = shape.dot == DotKind::Vnni;
   auto fits = [&](const CpuModel &model) {
-    bool isWide =
-        model.name == "znver4" || model.name == "znver5" || model.name == "sapphirerapids";
-    int64_t lanes = isWide ? 16 : model.name == "cortex-a76" ? 4 : 8;
-    return shape.lanes == lanes && (!isWide || shape.dot == DotKind::Vnni);
+    return shape.lanes == model.lanes && (dots || !model.vnni);
   };
   for (const CpuModel &model : kModels)
     if (model.name == cpu && fits(model))
       return model;
-  bool dots = shape.dot == DotKind::Vnni;
   if (shape.lanes >= 16)
     return dots ? kWideDots : kWide;
   if (shape.lanes == 8)

@@ -60,7 +60,7 @@ LinearCost llmc::estimateLinear(const LinearLayout &layout, const LinearPlan &pl
     unpack += plan.picks ? 2.75 : 2; // The index, and picking by it.
   double multiply = plan.dots ? dotInstructions(plan, layout, shape.dot) : 1;
   if (plan.correction == LinearPlan::Correction::Picked && rows <= kDecodeRows)
-    multiply += 2.25;
+    multiply += shape.dot == DotKind::Maddubs ? 2.25 : 1;
   double rate = linearRate(layout.format, plan.dots, cpu);
   if (telescopes) { // A product with the byte, and one with what is behind its first digit.
     multiply *= 2;

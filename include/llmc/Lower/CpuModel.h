@@ -18,11 +18,12 @@ struct VectorShape;
 /// One core. Rates are full-width vector instructions for each cycle.
 struct CpuModel {
   llvm::StringRef name; ///< LLVM's name of the CPU, or "generic" and the instruction set.
+  int64_t lanes;        ///< floats in a vector,
+  bool vnni;            ///< and whether it has dot products of AVX-512 VNNI or AVX-VNNI.
   double gigahertz;     ///< with all cores at vector work.
   double fma;           ///< multiply-adds of f32.
   double dot;       ///< products of quads of bytes (llmc.dot_i8), all instructions of one counted.
   double narrowDot; ///< the same for codes of up to 4 bits.
-  double simple;    ///< logic, shifts and additions.
   double loads;     ///< loads, broadcasts among them.
   double issue;     ///< vector instructions of any kind.
   int64_t latency;  ///< cycles until the next multiply-add or dot product on the same sum.
