@@ -21,6 +21,21 @@ Value llmc::splatInteger(ImplicitLocOpBuilder &b, VectorType type, int64_t value
   return arith::ConstantOp::create(b, DenseElementsAttr::get(type, element));
 }
 
+Value llmc::selectCandidate(ImplicitLocOpBuilder &b, Value index, ArrayRef<Value> candidates) {
+  auto type = cast<VectorType>(index.getType());
+  Value zero = splatInteger(b, type, 0);
+  SmallVector<Value> level(candidates);
+  for (int64_t bit = 1; level.size() > 1; bit *= 2) {
+    Value part = arith::AndIOp::create(b, index, splatInteger(b, type, bit));
+    Value isOdd = arith::CmpIOp::create(b, arith::CmpIPredicate::ne, part, zero);
+    SmallVector<Value> next;
+    for (size_t i = 0; i < level.size(); i += 2)
+      next.push_back(arith::SelectOp::create(b, isOdd, level[i + 1], level[i]));
+    level = next;
+  }
+  return level.front();
+}
+
 Value llmc::keepOrder(ImplicitLocOpBuilder &b, Value value) {
   auto dialect = LLVM::AsmDialectAttr::get(b.getContext(), LLVM::AsmDialect::AD_ATT);
   // Of 32 registers of 512 bits, x means the first 16.

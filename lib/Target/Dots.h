@@ -40,6 +40,9 @@ Value callIntrinsic(ImplicitLocOpBuilder &b, Type type, StringRef name, ValueRan
 /// become trees, which hold more registers than there are. An assembly statement without
 /// instructions hides it.
 Value keepOrder(ImplicitLocOpBuilder &b, Value value);
+/// candidates[index], lane by lane, by a level of selections for each bit of the index. There are
+/// as many candidates as a power of two; bits of the index beyond them are ignored.
+Value selectCandidate(ImplicitLocOpBuilder &b, Value index, ArrayRef<Value> candidates);
 /// A vector of one integer.
 Value splatInteger(ImplicitLocOpBuilder &b, VectorType type, int64_t value);
 

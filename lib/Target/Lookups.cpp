@@ -21,21 +21,11 @@ static Value tableRegister(ImplicitLocOpBuilder &b, LookupOp op, VectorType type
 }
 
 static Value selectEntry(ImplicitLocOpBuilder &b, LookupOp op) {
-  auto type = cast<VectorType>(op.getResult().getType()),
-       indices = cast<VectorType>(op.getIndex().getType());
-  SmallVector<Value> level;
+  auto type = cast<VectorType>(op.getResult().getType());
+  SmallVector<Value> entries;
   for (Attribute entry : op.getTable().getValues<Attribute>())
-    level.push_back(arith::ConstantOp::create(b, DenseElementsAttr::get(type, entry)));
-  Value zero = splatInteger(b, indices, 0);
-  for (int64_t bit = 1; bit < 16; bit *= 2) {
-    Value part = arith::AndIOp::create(b, op.getIndex(), splatInteger(b, indices, bit));
-    Value odd = arith::CmpIOp::create(b, arith::CmpIPredicate::ne, part, zero);
-    SmallVector<Value> next;
-    for (size_t i = 0; i < level.size(); i += 2)
-      next.push_back(arith::SelectOp::create(b, odd, level[i + 1], level[i]));
-    level = next;
-  }
-  return level.front();
+    entries.push_back(arith::ConstantOp::create(b, DenseElementsAttr::get(type, entry)));
+  return selectCandidate(b, op.getIndex(), entries);
 }
 
 static Value lowerLookup(ImplicitLocOpBuilder &b, LookupOp op, const TargetInfo &target) {

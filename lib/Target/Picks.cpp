@@ -12,11 +12,6 @@ using namespace llmc;
 
 static Value selectOne(ImplicitLocOpBuilder &b, PickOp op) {
   auto indices = cast<VectorType>(op.getIndex().getType());
-  Value zero = splatInteger(b, indices, 0);
-  auto bit = [&](int64_t mask) -> Value {
-    Value part = arith::AndIOp::create(b, op.getIndex(), splatInteger(b, indices, mask));
-    return arith::CmpIOp::create(b, arith::CmpIPredicate::ne, part, zero);
-  };
   SmallVector<Value> candidates;
   for (int64_t j = 0; j < 4; ++j) {
     SmallVector<int64_t> order;
@@ -24,10 +19,7 @@ static Value selectOne(ImplicitLocOpBuilder &b, PickOp op) {
       order.push_back(lane / 4 * 4 + j);
     candidates.push_back(vector::ShuffleOp::create(b, op.getInput(), op.getInput(), order));
   }
-  Value low = bit(1), high = bit(2);
-  Value first = arith::SelectOp::create(b, low, candidates[1], candidates[0]);
-  Value second = arith::SelectOp::create(b, low, candidates[3], candidates[2]);
-  return arith::SelectOp::create(b, high, second, first);
+  return selectCandidate(b, op.getIndex(), candidates);
 }
 
 // The eight bytes, again and again.
@@ -42,21 +34,12 @@ static Value repeatBytes(ImplicitLocOpBuilder &b, PickI8Op op) {
 
 static Value selectByte(ImplicitLocOpBuilder &b, PickI8Op op) {
   auto bytes = cast<VectorType>(op.getIndex().getType());
-  Value zero = splatInteger(b, bytes, 0);
   SmallVector<Value> candidates;
   for (int64_t i = 0; i < 8; ++i) {
     Value byte = vector::ExtractOp::create(b, op.getInput(), ArrayRef<int64_t>{i});
     candidates.push_back(vector::BroadcastOp::create(b, bytes, byte));
   }
-  for (int64_t mask = 1; mask < 8; mask *= 2) {
-    Value part = arith::AndIOp::create(b, op.getIndex(), splatInteger(b, bytes, mask));
-    Value isOdd = arith::CmpIOp::create(b, arith::CmpIPredicate::ne, part, zero);
-    SmallVector<Value> next;
-    for (size_t i = 0; i < candidates.size(); i += 2)
-      next.push_back(arith::SelectOp::create(b, isOdd, candidates[i + 1], candidates[i]));
-    candidates = next;
-  }
-  return candidates.front();
+  return selectCandidate(b, op.getIndex(), candidates);
 }
 
 static void lowerBytePicks(ModuleOp module, const TargetInfo &target) {
