@@ -52,6 +52,32 @@ LLMC_STORES_EVERY_WEIGHT(DenseSchemeAttr)
 // int
 //===----------------------------------------------------------------------===//
 
+// `, group = N, scale = T>` in any order, and the word symmetric where there is one; scales are of
+// f16 unless they say otherwise.
+static ParseResult parseGroups(AsmParser &parser, int64_t &group, Type &scale, bool *symmetric) {
+  while (succeeded(parser.parseOptionalComma())) {
+    StringRef key;
+    SMLoc loc = parser.getCurrentLocation();
+    if (parser.parseKeyword(&key))
+      return failure();
+    if (symmetric && key == "symmetric") {
+      *symmetric = true;
+    } else if (key == "group") {
+      if (parser.parseEqual() || parser.parseInteger(group))
+        return failure();
+    } else if (key == "scale") {
+      if (parser.parseEqual() || parser.parseType(scale))
+        return failure();
+    } else {
+      return parser.emitError(loc, "expects group")
+             << (symmetric ? ", symmetric or scale, got " : " or scale, got ") << key;
+    }
+  }
+  if (!scale)
+    scale = Float16Type::get(parser.getContext());
+  return parser.parseGreater();
+}
+
 Attribute IntSchemeAttr::parse(AsmParser &parser, Type) {
   int64_t bits = 0, group = 0;
   bool symmetric = false;
@@ -59,28 +85,8 @@ Attribute IntSchemeAttr::parse(AsmParser &parser, Type) {
   SMLoc loc = parser.getCurrentLocation();
   if (parser.parseLess() || parser.parseInteger(bits))
     return {};
-  while (succeeded(parser.parseOptionalComma())) {
-    StringRef key;
-    SMLoc keyLoc = parser.getCurrentLocation();
-    if (parser.parseKeyword(&key))
-      return {};
-    if (key == "symmetric") {
-      symmetric = true;
-    } else if (key == "group") {
-      if (parser.parseEqual() || parser.parseInteger(group))
-        return {};
-    } else if (key == "scale") {
-      if (parser.parseEqual() || parser.parseType(scale))
-        return {};
-    } else {
-      parser.emitError(keyLoc, "expects group, symmetric or scale, got ") << key;
-      return {};
-    }
-  }
-  if (parser.parseGreater())
+  if (parseGroups(parser, group, scale, &symmetric))
     return {};
-  if (!scale)
-    scale = Float16Type::get(parser.getContext());
   return parser.getChecked<IntSchemeAttr>(loc, parser.getContext(), bits, group, symmetric, scale);
 }
 
@@ -124,26 +130,8 @@ Attribute TableSchemeAttr::parse(AsmParser &parser, Type) {
     parser.emitError(nameLoc, "expects a table nf4 or nf4_i8, got ") << name;
     return {};
   }
-  while (succeeded(parser.parseOptionalComma())) {
-    StringRef key;
-    SMLoc keyLoc = parser.getCurrentLocation();
-    if (parser.parseKeyword(&key))
-      return {};
-    if (key == "group") {
-      if (parser.parseEqual() || parser.parseInteger(group))
-        return {};
-    } else if (key == "scale") {
-      if (parser.parseEqual() || parser.parseType(scale))
-        return {};
-    } else {
-      parser.emitError(keyLoc, "expects group or scale, got ") << key;
-      return {};
-    }
-  }
-  if (parser.parseGreater())
+  if (parseGroups(parser, group, scale, nullptr))
     return {};
-  if (!scale)
-    scale = Float16Type::get(parser.getContext());
   return parser.getChecked<TableSchemeAttr>(loc, parser.getContext(), *table, group, scale);
 }
 

@@ -66,14 +66,12 @@ int nearestLevel(float value, CodeTable table) {
 
 Result<TableWeight> quantizeTable(Span<const float> weight, int64_t rows, int64_t cols,
                                   const TableFormat &format, Span<const uint8_t> keep) {
-  if (format.group < 0)
-    return Failure{"expected a group of 0 (the whole row) or more inputs, found " +
-                   std::to_string(format.group)};
+  if (Status ok = verifyGroup(format.group); !ok)
+    return ok.failure();
   if (Status ok = verifyFinite(weight, rows, cols); !ok)
     return ok.failure();
-  if (!keep.empty() && keep.size() != weight.size())
-    return Failure{"expected a mask of " + std::to_string(weight.size()) + " entries, found " +
-                   std::to_string(keep.size())};
+  if (Status ok = verifyMask(keep, weight.size()); !keep.empty() && !ok)
+    return ok.failure();
   int64_t size = format.groupSize(cols), groups = format.groupCount(cols);
   TableWeight result;
   result.format = format;

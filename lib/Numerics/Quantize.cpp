@@ -22,9 +22,20 @@ static std::string place(int64_t index, int64_t cols) {
 Status IntFormat::verify() const {
   if (bits < 2 || bits > 8)
     return Failure{"expected 2 to 8 bits, found " + std::to_string(bits)};
+  return verifyGroup(group);
+}
+
+Status verifyGroup(int64_t group) {
   if (group < 0)
     return Failure{"expected a group of 0 (the whole row) or more inputs, found " +
                    std::to_string(group)};
+  return {};
+}
+
+Status verifyMask(Span<const uint8_t> keep, size_t entries) {
+  if (keep.size() != entries)
+    return Failure{"expected a mask of " + std::to_string(entries) + " entries, found " +
+                   std::to_string(keep.size())};
   return {};
 }
 
@@ -90,9 +101,8 @@ Result<IntWeight> quantizeRtn(Span<const float> weight, int64_t rows, int64_t co
   if (Status ok = verifyFinite(weight, rows, cols); !ok)
     return ok.failure();
   int64_t size = format.groupSize(cols), groups = format.groupCount(cols);
-  if (!options.keep.empty() && options.keep.size() != weight.size())
-    return Failure{"expected a mask of " + std::to_string(weight.size()) + " entries, found " +
-                   std::to_string(options.keep.size())};
+  if (Status ok = verifyMask(options.keep, weight.size()); !options.keep.empty() && !ok)
+    return ok.failure();
   if (!options.limits.empty() && options.limits.size() != static_cast<size_t>(rows * groups))
     return Failure{"expected " + std::to_string(rows * groups) + " limits, one per group, found " +
                    std::to_string(options.limits.size())};
@@ -149,9 +159,8 @@ std::vector<float> dequantize(const IntWeight &weight, int threads) {
 }
 
 Status pruneCodes(IntWeight &weight, Span<const uint8_t> keep) {
-  if (keep.size() != weight.codes.size())
-    return Failure{"expected a mask of " + std::to_string(weight.codes.size()) +
-                   " entries, found " + std::to_string(keep.size())};
+  if (Status ok = verifyMask(keep, weight.codes.size()); !ok)
+    return ok;
   int64_t size = weight.format.groupSize(weight.cols);
   for (size_t i = 0; i < keep.size(); ++i)
     if (!keep[i]) {

@@ -48,13 +48,8 @@ struct TableFormat {
   int64_t group = 64; ///< inputs per group; 0: the whole row (per output channel)
   ScaleType scale = ScaleType::F16;
 
-  /// Inputs per group of a weight with `cols` inputs.
-  int64_t groupSize(int64_t cols) const { return group == 0 || group > cols ? cols : group; }
-  /// Groups per row, at least 1 when cols is.
-  int64_t groupCount(int64_t cols) const {
-    int64_t size = groupSize(cols);
-    return size == 0 ? 0 : (cols + size - 1) / size;
-  }
+  int64_t groupSize(int64_t cols) const { return llmc::groupSize(group, cols); }
+  int64_t groupCount(int64_t cols) const { return llmc::groupCount(group, cols); }
 };
 
 /// A quantized weight. Codes are unpacked, one per byte.

@@ -1,5 +1,4 @@
-//===- Quantize.h - integer quantization of a weight
-//-------------------------------------------===//
+//===- Quantize.h - integer quantization of a weight --------------------------------------===//
 //
 // Round-to-nearest group quantization to 2..8 bits, the grid every integer method shares. Weights
 // are row-major [N, K]: N outputs, K inputs; groups run along K and never cross a row.
@@ -34,6 +33,16 @@ namespace llmc {
 
 enum class ScaleType { F16, F32 };
 
+/// Inputs per group of a weight with `cols` inputs; a group of 0 is the whole row.
+inline int64_t groupSize(int64_t group, int64_t cols) {
+  return group == 0 || group > cols ? cols : group;
+}
+/// Groups per row, at least 1 when cols is.
+inline int64_t groupCount(int64_t group, int64_t cols) {
+  int64_t size = groupSize(group, cols);
+  return size == 0 ? 0 : (cols + size - 1) / size;
+}
+
 /// How a weight is quantized. The last group of a row may be short.
 struct IntFormat {
   int bits = 4;           ///< 2..8
@@ -45,13 +54,8 @@ struct IntFormat {
   int maxCode() const { return (1 << bits) - 1; }
   /// The implied zero point of a symmetric format, 2^(bits-1).
   int symmetricZero() const { return 1 << (bits - 1); }
-  /// Inputs per group of a weight with `cols` inputs.
-  int64_t groupSize(int64_t cols) const { return group == 0 || group > cols ? cols : group; }
-  /// Groups per row, at least 1 when cols is.
-  int64_t groupCount(int64_t cols) const {
-    int64_t size = groupSize(cols);
-    return size == 0 ? 0 : (cols + size - 1) / size;
-  }
+  int64_t groupSize(int64_t cols) const { return llmc::groupSize(group, cols); }
+  int64_t groupCount(int64_t cols) const { return llmc::groupCount(group, cols); }
   /// Fails when bits or group is out of range.
   Status verify() const;
 };
@@ -112,6 +116,12 @@ Status pruneCodes(IntWeight &weight, Span<const uint8_t> keep);
 
 /// A positive or negative scale rounded to its stored type: never 0, infinite if it overflows.
 float storedScale(double scale, ScaleType type);
+
+/// Fails when a group is negative.
+Status verifyGroup(int64_t group);
+
+/// Fails when `keep` has not as many entries.
+Status verifyMask(Span<const uint8_t> keep, size_t entries);
 
 /// Fails when a weight is not finite, naming the first by row and column.
 Status verifyFinite(Span<const float> weight, int64_t rows, int64_t cols);
