@@ -267,7 +267,7 @@ private:
             << getArgument() << ": the tokens never reach \"" << input.name << "\"";
         continue;
       }
-      ChannelStatistics statistics = std::move(accumulator).finish();
+      ChannelStatistics statistics = std::move(accumulator).finish(collector.threads);
       DictionaryAttr attribute =
           makeStatisticsAttr(&getContext(), statistics, input.name + ".input");
       for (LinearOp linear : input.linears)

@@ -41,14 +41,16 @@ DictionaryAttr llmc::makeStatisticsAttr(MLIRContext *context, const ChannelStati
                                   blobName(moment.name), bytes)));
   }
   if (statistics.hasHessian()) {
-    AsmResourceBlob blob = allocateBlob(statistics.hessian.size() * 4);
+    int64_t size = triangleSize(channels);
+    AsmResourceBlob blob = allocateBlob(size * 4);
     char *out = blob.getMutableData().data();
-    for (size_t i = 0; i < statistics.hessian.size(); ++i) {
-      auto value = static_cast<float>(statistics.hessian[i]);
-      std::memcpy(out + 4 * i, &value, 4);
+    for (int64_t i = 0; i < channels; ++i) {
+      size_t length = (channels - i) * 4;
+      std::memcpy(out, statistics.hessian.data() + i * channels + i, length);
+      out += length;
     }
     entries.push_back(builder.getNamedAttr(
-        "hessian", makeResource(RankedTensorType::get({channels, channels}, builder.getF32Type()),
+        "hessian", makeResource(RankedTensorType::get({size}, builder.getF32Type()),
                                 blobName("hessian"), std::move(blob))));
   }
   return builder.getDictionaryAttr(entries);
@@ -60,13 +62,12 @@ Result<ChannelStatistics> llmc::readStatistics(DictionaryAttr attribute) {
   if (!count)
     return Failure{"statistics have no count"};
   statistics.count = count.getInt();
-  auto entry = [&](StringRef name, unsigned rank) -> Result<ElementsAttr> {
+  auto entry = [&](StringRef name) -> Result<ElementsAttr> {
     auto elements = attribute.getAs<ElementsAttr>(name);
-    if (!elements || elements.getShapedType().getRank() != rank ||
+    if (!elements || elements.getShapedType().getRank() != 1 ||
         !isa<Float32Type, Float64Type>(elements.getElementType()) ||
         !ComponentData(elements).valid())
-      return Failure{"statistics have no " + name.str() + " of f32 or f64 and rank " +
-                     std::to_string(rank)};
+      return Failure{"statistics have no " + name.str() + " of f32 or f64 and rank 1"};
     return elements;
   };
   auto doubles = [](ElementsAttr elements) {
@@ -81,16 +82,25 @@ Result<ChannelStatistics> llmc::readStatistics(DictionaryAttr attribute) {
     return values;
   };
   for (const Moment &moment : kMoments) {
-    Result<ElementsAttr> elements = entry(moment.name, 1);
+    Result<ElementsAttr> elements = entry(moment.name);
     if (!elements)
       return elements.failure();
     statistics.*moment.field = doubles(*elements);
   }
   if (attribute.contains("hessian")) {
-    Result<ElementsAttr> elements = entry("hessian", 2);
-    if (!elements)
-      return elements.failure();
-    statistics.hessian = doubles(*elements);
+    auto elements = attribute.getAs<ElementsAttr>("hessian");
+    if (!elements || !elements.getElementType().isF32() || !ComponentData(elements).valid())
+      return Failure{"statistics have no hessian of f32"};
+    ArrayRef<int64_t> shape = elements.getShapedType().getShape();
+    int64_t channels = statistics.channels();
+    statistics.hessian = readFloats(ComponentData(elements).bytes(), elements.getElementType());
+    if (shape == ArrayRef<int64_t>{triangleSize(channels)})
+      statistics.hessian = squareOfTriangle(statistics.hessian, channels);
+    else if (shape != ArrayRef<int64_t>{channels, channels})
+      return Failure{"statistics of " + std::to_string(channels) +
+                     " channels have no hessian of as many rows and columns, nor its upper "
+                     "triangle of " +
+                     std::to_string(triangleSize(channels)) + " entries"};
   }
   if (Status ok = statistics.verify(); !ok)
     return ok.failure();

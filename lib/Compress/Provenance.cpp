@@ -45,10 +45,9 @@ uint64_t llmc::hashLayer(WeightOp weight, const std::optional<ChannelStatistics>
   if (!statistics)
     return hash;
   for (const std::vector<double> *values :
-       {&statistics->mean, &statistics->meanAbs, &statistics->maxAbs, &statistics->sumSquares,
-        &statistics->hessian})
+       {&statistics->mean, &statistics->meanAbs, &statistics->maxAbs, &statistics->sumSquares})
     hash = hashBytes(values->data(), values->size() * 8, hash);
-  return hash;
+  return hashBytes(statistics->hessian.data(), statistics->hessian.size() * 4, hash);
 }
 
 int64_t llmc::provenanceSteps(ModuleOp module) {

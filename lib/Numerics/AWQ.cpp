@@ -1,9 +1,8 @@
-//===- AWQ.cpp - activation-aware scale and clip search
-//------------------------------------------===//
+//===- AWQ.cpp - activation-aware scale and clip search -----------------------------------===//
 //
 // Both searches try a fixed list of candidates and keep the first with the least error; the
 // identity is always on the list, so the result is never worse than rounding under the measure
-// used.
+// used. Strengths are ranked on some of the rows, the winner is compared with rounding on all.
 //
 //===----------------------------------------------------------------------------------------===//
 #include "llmc/Numerics/AWQ.h"
@@ -81,7 +80,7 @@ static std::vector<float> candidateScales(Span<const double> meanAbs, double rat
 
 /// tr((W - W') H (W - W')^T) with W' = Q(W diag(s)) diag(1/s).
 static Result<double> scaledLoss(const LinearWeight &linear, int64_t cols, Span<const float> scales,
-                                 Span<const double> hessian, const AwqOptions &options) {
+                                 Span<const float> hessian, const AwqOptions &options) {
   std::vector<float> scaled(linear.weight.begin(), linear.weight.end());
   scaleColumns(scaled, linear.rows, scales);
   QuantizeOptions quantize;
@@ -94,6 +93,33 @@ static Result<double> scaledLoss(const LinearWeight &linear, int64_t cols, Span<
     for (int64_t j = 0; j < cols; ++j)
       rounded[i * cols + j] /= scales[j];
   return hessianError(linear.weight, rounded, linear.rows, cols, hessian, options.threads);
+}
+
+/// The sum over linears; the first failure.
+static Result<double> scaledLosses(Span<const LinearWeight> linears, int64_t cols,
+                                   Span<const float> scales, Span<const float> hessian,
+                                   const AwqOptions &options) {
+  double loss = 0;
+  for (const LinearWeight &linear : linears) {
+    Result<double> part = scaledLoss(linear, cols, scales, hessian, options);
+    if (!part)
+      return part.failure();
+    loss += *part;
+  }
+  return loss;
+}
+
+/// At most `most` rows of a weight, evenly spread; none where that is all of them.
+static std::vector<float> sampleRows(const LinearWeight &linear, int64_t cols, int64_t most) {
+  std::vector<float> sample;
+  if (linear.rows <= most)
+    return sample;
+  sample.reserve(most * cols);
+  for (int64_t i = 0; i < most; ++i) {
+    const float *row = linear.weight.data() + i * linear.rows / most * cols;
+    sample.insert(sample.end(), row, row + cols);
+  }
+  return sample;
 }
 
 static Status verifyStatistics(const ChannelStatistics &statistics, int64_t cols) {
@@ -122,26 +148,51 @@ Result<AwqScales> searchAwqScales(Span<const LinearWeight> linears, int64_t cols
     importance = std::move(*reduced);
   }
 
+  std::vector<std::vector<float>> samples;
+  std::vector<LinearWeight> ranked(linears.begin(), linears.end());
+  bool isSampled = false;
+  for (LinearWeight &linear : ranked) {
+    samples.push_back(sampleRows(linear, cols, options.rows));
+    if (samples.back().empty())
+      continue;
+    linear = {samples.back(), options.rows};
+    isSampled = true;
+  }
+
   AwqScales best;
+  std::vector<float> ones;
   for (int step = 0; step < options.ratios; ++step) {
-    double ratio = static_cast<double>(step) / options.ratios, loss = 0;
+    double ratio = static_cast<double>(step) / options.ratios;
     std::vector<float> scales = candidateScales(importance, ratio);
     if (shared)
       scales = *expandHeads(scales, options.heads);
-    for (const LinearWeight &linear : linears) {
-      Result<double> part = scaledLoss(linear, cols, scales, statistics.hessian, options);
-      if (!part && step == 0)
-        return part.failure();
-      loss += part ? *part : std::numeric_limits<double>::infinity();
-    }
+    Result<double> found = scaledLosses(ranked, cols, scales, statistics.hessian, options);
+    if (!found && step == 0)
+      return found.failure();
+    double loss = found ? *found : std::numeric_limits<double>::infinity();
     best.losses.push_back(loss);
-    if (step == 0)
+    if (step == 0) {
       best.rtnLoss = loss;
+      ones = scales;
+    }
     if (step == 0 || loss < best.loss) {
       best.loss = loss;
       best.ratio = ratio;
       best.scales = std::move(scales);
     }
+  }
+  if (!isSampled)
+    return best;
+  Result<double> rtnLoss = scaledLosses(linears, cols, ones, statistics.hessian, options);
+  if (!rtnLoss)
+    return rtnLoss.failure();
+  Result<double> loss = scaledLosses(linears, cols, best.scales, statistics.hessian, options);
+  best.rtnLoss = *rtnLoss;
+  best.loss = loss ? *loss : std::numeric_limits<double>::infinity();
+  if (best.loss > best.rtnLoss) { // What the sample promised does not hold.
+    best.loss = best.rtnLoss;
+    best.ratio = 0;
+    best.scales = ones;
   }
   return best;
 }
@@ -166,8 +217,9 @@ Result<AwqClip> searchClip(Span<const float> weight, int64_t rows, int64_t cols,
   parallelFor(blocks * groups, threads, [&](int64_t item) {
     int64_t firstRow = item / groups * block, count = std::min(block, rows - firstRow);
     int64_t g = item % groups, begin = g * size, n = std::min(size, cols - begin);
-    const double *hessian = statistics.hessian.data() + begin * cols + begin;
-    std::vector<double> difference(count * n), errors(count);
+    const float *hessian = statistics.hessian.data() + begin * cols + begin;
+    std::vector<float> difference(count * n);
+    std::vector<double> errors(count);
     for (int step = 0; step < steps; ++step) {
       std::vector<float> limits(count);
       for (int64_t i = 0; i < count; ++i) {
@@ -180,7 +232,7 @@ Result<AwqClip> searchClip(Span<const float> weight, int64_t rows, int64_t cols,
         for (int64_t j = 0; j < n; ++j) {
           float limited = std::min(std::max(w[j], -limits[i]), limits[i]);
           int code = encodeValue(limited, fitted, format.maxCode());
-          difference[i * n + j] = static_cast<double>(w[j]) - decodeValue(code, fitted);
+          difference[i * n + j] = w[j] - decodeValue(code, fitted);
         }
       }
       quadraticForms(difference, count, n, hessian, cols, errors);

@@ -1,58 +1,64 @@
 //===- ErrorMetrics.cpp - how far a compressed weight is from the original --------------------===//
 //
-// The quadratic form is the one hot loop of every search, so it works on small tiles; each element
-// is still summed in index order, which is what keeps results independent of tiles and vector
-// widths.
+// The quadratic form is the one hot loop of every search. It reads half of its symmetric matrix, in
+// panels that stay in the first cache for all rows of an item of work.
 //
 //===----------------------------------------------------------------------------------------===//
 #include "llmc/Numerics/ErrorMetrics.h"
-#include "VectorClones.h"
 #include "llmc/Numerics/BitPack.h"
 #include "llmc/Numerics/Parallel.h"
+#include "llmc/Numerics/TileProduct.h"
 #include <algorithm>
 #include <cmath>
 #include <limits>
 
 namespace llmc {
 
-static constexpr int tileRows = 4, tileCols = 16;
-
-/// out[i] += sum_j (sum_k d_ik m_kj) d_ij for all of `count` rows of d and `width` columns of m
-/// from `col`.
-LLMC_VECTOR_CLONES
-static void addPanel(const double *d, int64_t count, int64_t n, const double *m, int64_t stride,
-                     int64_t col, int64_t width, double *out) {
-  int64_t i = 0;
-  if (width == tileCols)
-    for (; i + tileRows <= count; i += tileRows) {
-      double tile[tileRows][tileCols] = {};
-      const double *rows = d + i * n;
-      for (int64_t k = 0; k < n; ++k) {
-        const double *mk = m + k * stride + col;
-        for (int r = 0; r < tileRows; ++r) {
-          double x = rows[r * n + k];
-          for (int c = 0; c < tileCols; ++c)
-            tile[r][c] += x * mk[c];
-        }
-      }
-      for (int r = 0; r < tileRows; ++r)
-        for (int c = 0; c < tileCols; ++c)
-          out[i + r] += tile[r][c] * rows[r * n + col + c];
+/// out[i] += weight * sum_c (sum_k d_i,k0+k panel_kc) d_i,column+c for rows of d, n apart.
+static void addPanel(const float *d, int64_t rows, int64_t n, const float *panel, int64_t k0,
+                     int64_t depth, int64_t column, int64_t width, double weight, double *out) {
+  std::vector<float> last;
+  for (int64_t i = 0; i < rows; i += kTileRows) {
+    const float *tileOf = d + i * n + k0;
+    int64_t count = std::min(kTileRows, rows - i), stride = n;
+    if (count < kTileRows) { // Rows of zeros behind the last.
+      last.assign(kTileRows * depth, 0);
+      for (int64_t r = 0; r < count; ++r)
+        std::copy_n(tileOf + r * n, depth, last.begin() + r * depth);
+      tileOf = last.data();
+      stride = depth;
     }
-  for (; i < count; ++i)
-    for (int64_t c = 0; c < width; ++c) {
+    float tile[kTileRows][kTileColumns];
+    multiplyTile(tileOf, stride, 1, panel, depth, tile);
+    for (int64_t r = 0; r < count; ++r) {
       double sum = 0;
-      for (int64_t k = 0; k < n; ++k)
-        sum += d[i * n + k] * m[k * stride + col + c];
-      out[i] += sum * d[i * n + col + c];
+      for (int64_t c = 0; c < width; ++c)
+        sum += static_cast<double>(tile[r][c]) * d[(i + r) * n + column + c];
+      out[i + r] += weight * sum;
     }
+  }
 }
 
-void quadraticForms(Span<const double> d, int64_t rows, int64_t n, const double *m, int64_t stride,
+void quadraticForms(Span<const float> d, int64_t rows, int64_t n, const float *m, int64_t stride,
                     Span<double> out) {
+  constexpr int64_t kDepth = 256;
+  float panel[kDepth * kTileColumns];
   std::fill(out.begin(), out.begin() + rows, 0.0);
-  for (int64_t col = 0; col < n; col += tileCols)
-    addPanel(d.data(), rows, n, m, stride, col, std::min<int64_t>(tileCols, n - col), out.data());
+  for (int64_t column = 0; column < n; column += kTileColumns) {
+    int64_t width = std::min(kTileColumns, n - column);
+    auto add = [&](int64_t k0, int64_t depth, double weight) {
+      for (int64_t k = 0; k < depth; ++k) {
+        const float *row = m + (k0 + k) * stride + column;
+        std::copy_n(row, width, panel + k * kTileColumns);
+        std::fill_n(panel + k * kTileColumns + width, kTileColumns - width, 0.0f);
+      }
+      addPanel(d.data(), rows, n, panel, k0, depth, column, width, weight, out.data());
+    };
+    // What is above the diagonal counts for what is below it too.
+    for (int64_t k0 = 0; k0 < column; k0 += kDepth)
+      add(k0, std::min(kDepth, column - k0), 2);
+    add(column, width, 1);
+  }
 }
 
 double squaredError(Span<const float> w, Span<const float> v) {
@@ -65,14 +71,14 @@ double squaredError(Span<const float> w, Span<const float> v) {
 }
 
 double hessianError(Span<const float> w, Span<const float> v, int64_t rows, int64_t cols,
-                    Span<const double> hessian, int threads) {
-  constexpr int64_t block = 32; // rows per work item; fixed, so sums do not depend on threads
+                    Span<const float> hessian, int threads) {
+  constexpr int64_t block = 128; // rows per work item; fixed, so sums do not depend on threads
   std::vector<double> errors(rows);
   parallelFor((rows + block - 1) / block, threads, [&](int64_t item) {
     int64_t first = item * block, count = std::min(block, rows - first);
-    std::vector<double> d(count * cols);
+    std::vector<float> d(count * cols);
     for (int64_t i = 0; i < count * cols; ++i)
-      d[i] = static_cast<double>(w[first * cols + i]) - v[first * cols + i];
+      d[i] = w[first * cols + i] - v[first * cols + i];
     quadraticForms(d, count, cols, hessian.data(), cols,
                    Span<double>(errors).subspan(first, count));
   });
@@ -108,7 +114,7 @@ double signalToNoise(Span<const float> w, Span<const float> v) {
 }
 
 LayerError layerError(Span<const float> w, Span<const float> v, int64_t rows, int64_t cols,
-                      Span<const double> hessian, int threads) {
+                      Span<const float> hessian, int threads) {
   LayerError error;
   error.squared = squaredError(w, v);
   error.relative = ratio(error.squared, energy(w));

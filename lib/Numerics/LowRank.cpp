@@ -16,7 +16,6 @@
 namespace llmc {
 
 using Matrix = Eigen::MatrixXd;
-using RowMatrix = Eigen::Matrix<double, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowMajor>;
 
 int64_t rankForRatio(int64_t rows, int64_t cols, double ratio) {
   double n = static_cast<double>(rows), k = static_cast<double>(cols);
@@ -106,7 +105,7 @@ static bool factorHessian(const Matrix &hessian, double mean, double damping, Ma
 }
 
 Result<LowRankFactors> decomposeLowRankWhitened(Span<const float> weight, int64_t rows,
-                                                int64_t cols, Span<const double> hessian,
+                                                int64_t cols, Span<const float> hessian,
                                                 int64_t rank) {
   pinBlocking();
   if (Status ok = verifyRank(weight, rows, cols, rank); !ok)
@@ -114,7 +113,8 @@ Result<LowRankFactors> decomposeLowRankWhitened(Span<const float> weight, int64_
   if (hessian.size() != static_cast<size_t>(cols * cols))
     return Failure{"expected a Hessian of " + std::to_string(cols) + "x" + std::to_string(cols) +
                    ", found " + std::to_string(hessian.size()) + " values"};
-  Matrix h = Eigen::Map<const RowMatrix>(hessian.data(), cols, cols);
+  // Symmetric, so the order of its entries does not matter.
+  Matrix h = Eigen::Map<const Eigen::MatrixXf>(hessian.data(), cols, cols).cast<double>();
   double mean = h.diagonal().mean();
   if (!h.allFinite() || !(mean > 0))
     return Failure{"expected a finite Hessian with a positive diagonal; its mean diagonal is " +

@@ -1,13 +1,12 @@
-//===- Statistics.cpp - what calibration keeps of a linear's input
-//------------------------------===//
+//===- Statistics.cpp - what calibration keeps of a linear's input ------------------------===//
 //
-// Plain sums per channel, and the Hessian by tiles of its upper triangle: each tile is loaded, gets
-// the rows' products added in row order, and is stored back.
+// Plain sums per channel, and the Hessian by blocks of rows: these wait in panels of channels until
+// there are enough, then each tile of the upper triangle gets their products.
 //
 //===----------------------------------------------------------------------------------------===//
 #include "llmc/Numerics/Statistics.h"
-#include "VectorClones.h"
 #include "llmc/Numerics/Parallel.h"
+#include "llmc/Numerics/TileProduct.h"
 #include <algorithm>
 #include <cmath>
 
@@ -25,19 +24,24 @@ Status ChannelStatistics::verify() const {
       {"means", &mean},
       {"mean magnitudes", &meanAbs},
       {"maximum magnitudes", &maxAbs},
-      {"sums of squares", &sumSquares},
-      {"entries of the Hessian", &hessian}};
+      {"sums of squares", &sumSquares}};
+  auto verifyValues = [](const char *name, const auto &values) -> Status {
+    for (size_t i = 0; i < values.size(); ++i)
+      if (!std::isfinite(values[i]))
+        return Failure{std::string(name) + ": value " + std::to_string(i) + " is not finite"};
+    return {};
+  };
   size_t k = mean.size();
   for (const auto &[name, values] : parts) {
-    bool whole = values == &hessian;
-    size_t expected = whole ? k * k : k;
-    if (values->size() != expected && !(whole && values->empty()))
-      return wrongSize(name, expected, values->size());
-    for (size_t i = 0; i < values->size(); ++i)
-      if (!std::isfinite((*values)[i]))
-        return Failure{std::string(name) + ": value " + std::to_string(i) + " is not finite"};
+    if (values->size() != k)
+      return wrongSize(name, k, values->size());
+    if (Status ok = verifyValues(name, *values); !ok)
+      return ok;
   }
-  return {};
+  constexpr const char *kEntries = "entries of the Hessian";
+  if (hasHessian() && hessian.size() != k * k)
+    return wrongSize(kEntries, k * k, hessian.size());
+  return verifyValues(kEntries, hessian);
 }
 
 Status ChannelStatistics::scaleChannel(int64_t channel, double factor) {
@@ -51,8 +55,8 @@ Status ChannelStatistics::scaleChannel(int64_t channel, double factor) {
   sumSquares[channel] *= factor * factor;
   if (hasHessian())
     for (int64_t j = 0; j < k; ++j) { // the diagonal is in both the row and the column
-      hessian[channel * k + j] *= factor;
-      hessian[j * k + channel] *= factor;
+      hessian[channel * k + j] = static_cast<float>(hessian[channel * k + j] * factor);
+      hessian[j * k + channel] = static_cast<float>(hessian[j * k + channel] * factor);
     }
   return {};
 }
@@ -68,7 +72,8 @@ Status ChannelStatistics::scaleChannels(Span<const float> factors) {
     maxAbs[i] *= std::fabs(f);
     sumSquares[i] *= f * f;
     for (size_t j = 0; hasHessian() && j < k; ++j)
-      hessian[i * k + j] *= f * factors[j]; // one product of factors keeps it symmetric
+      // One product of factors keeps it symmetric.
+      hessian[i * k + j] = static_cast<float>(hessian[i * k + j] * (f * factors[j]));
   }
   return {};
 }
@@ -93,39 +98,60 @@ Status ChannelStatistics::merge(const ChannelStatistics &other) {
   return {};
 }
 
+static constexpr int64_t kRowBlock = 128;
+
+static int64_t panelCount(int64_t channels) { return (channels + kTileColumns - 1) / kTileColumns; }
+
+/// Where row i of the triangle begins, less i: entry (i, j) is j further.
+static int64_t triangleRow(int64_t i, int64_t channels) {
+  return i * channels - i * (i - 1) / 2 - i;
+}
+
+static int64_t panelSize(int64_t channels) {
+  return panelCount(channels) * kRowBlock * kTileColumns;
+}
+
+int64_t statisticsBytes(int64_t channels, bool withHessian) {
+  return 8 * 4 * channels + (withHessian ? 4 * (triangleSize(channels) + panelSize(channels)) : 0);
+}
+
+std::vector<float> squareOfTriangle(Span<const float> triangle, int64_t channels) {
+  std::vector<float> square(channels * channels);
+  constexpr int64_t kBlock = 16; // Columns are written in short runs.
+  for (int64_t first = 0; first < channels; first += kBlock)
+    for (int64_t j = first; j < channels; ++j)
+      for (int64_t i = first; i < std::min(first + kBlock, j + 1); ++i)
+        square[i * channels + j] = square[j * channels + i] =
+            triangle[triangleRow(i, channels) + j];
+  return square;
+}
+
 StatisticsAccumulator::StatisticsAccumulator(int64_t channels, bool withHessian)
     : channels(channels), sum(channels), sumAbs(channels), maxAbs(channels), sumSquares(channels),
-      hessian(withHessian ? channels * channels : 0) {}
+      panels(withHessian ? panelSize(channels) : 0),
+      triangle(withHessian ? triangleSize(channels) : 0) {}
 
-static constexpr int64_t tileRows = 4, tileCols = 16, rowBlock = 256;
-
-/// Adds the products of `count` rows of x [count, k] to rows [i, i + height) of the upper triangle.
-LLMC_VECTOR_CLONES
-static void addProducts(const double *x, int64_t count, int64_t k, int64_t i, int64_t height,
-                        double *h) {
-  for (int64_t j = i; j < k; j += tileCols) {
-    int64_t width = std::min(tileCols, k - j);
-    if (height == tileRows && width == tileCols) {
-      double tile[tileRows][tileCols];
-      for (int r = 0; r < tileRows; ++r)
-        std::copy_n(h + (i + r) * k + j, tileCols, tile[r]);
-      for (int64_t m = 0; m < count; ++m) {
-        const double *row = x + m * k;
-        for (int r = 0; r < tileRows; ++r)
-          for (int c = 0; c < tileCols; ++c)
-            tile[r][c] += row[i + r] * row[j + c];
+void StatisticsAccumulator::addBlock(int threads) {
+  int64_t count = panelCount(channels);
+  parallelFor(count, threads, [&](int64_t item) {
+    // Long strips at the top of the triangle take turns with short ones, to balance threads.
+    int64_t strip = item % 2 ? count - 1 - item / 2 : item / 2;
+    const float *left = panels.data() + strip * kRowBlock * kTileColumns;
+    for (int64_t other = strip; other < count; ++other) {
+      const float *right = panels.data() + other * kRowBlock * kTileColumns;
+      for (int64_t r0 = 0; r0 < kTileColumns; r0 += kTileRows) {
+        float tile[kTileRows][kTileColumns];
+        multiplyTile(left + r0, 1, kTileColumns, right, waiting, tile);
+        for (int64_t r = 0; r < kTileRows; ++r) {
+          int64_t i = strip * kTileColumns + r0 + r, first = std::max(i, other * kTileColumns);
+          int64_t last = std::min((other + 1) * kTileColumns, channels);
+          for (int64_t j = first; j < last; ++j)
+            triangle[triangleRow(i, channels) + j] += tile[r][j - other * kTileColumns];
+        }
       }
-      for (int r = 0; r < tileRows; ++r)
-        std::copy_n(tile[r], tileCols, h + (i + r) * k + j);
-      continue;
     }
-    for (int64_t m = 0; m < count; ++m) {
-      const double *row = x + m * k;
-      for (int64_t r = 0; r < height; ++r)
-        for (int64_t c = 0; c < width; ++c)
-          h[(i + r) * k + j + c] += row[i + r] * row[j + c];
-    }
-  }
+  });
+  waiting = 0;
 }
 
 Status StatisticsAccumulator::add(Span<const float> x, int64_t rows, int threads) {
@@ -145,36 +171,33 @@ Status StatisticsAccumulator::add(Span<const float> x, int64_t rows, int threads
       sumSquares[j] += v * v;
     }
   rowCount += rows;
-  if (hessian.empty())
-    return {};
-  std::vector<double> block;
-  int64_t strips = (k + tileRows - 1) / tileRows;
-  for (int64_t first = 0; first < rows; first += rowBlock) {
-    int64_t count = std::min(rowBlock, rows - first);
-    block.assign(x.data() + first * k, x.data() + (first + count) * k);
-    parallelFor(strips, threads, [&](int64_t item) {
-      // Long strips at the top of the triangle take turns with short ones, to balance threads.
-      int64_t i = (item % 2 ? strips - 1 - item / 2 : item / 2) * tileRows;
-      addProducts(block.data(), count, k, i, std::min(tileRows, k - i), hessian.data());
-    });
+  for (int64_t m = 0; m < rows && !triangle.empty(); ++m) {
+    for (int64_t j = 0; j < k; j += kTileColumns)
+      std::copy_n(x.data() + m * k + j, std::min(kTileColumns, k - j),
+                  panels.data() + (j * kRowBlock + waiting * kTileColumns));
+    if (++waiting == kRowBlock)
+      addBlock(threads);
   }
   return {};
 }
 
-ChannelStatistics StatisticsAccumulator::finish() && {
+ChannelStatistics StatisticsAccumulator::finish(int threads) && {
   ChannelStatistics s;
+  if (waiting)
+    addBlock(threads);
+  std::vector<float>().swap(panels);
+  if (!triangle.empty())
+    s.hessian = squareOfTriangle(triangle, channels);
+  std::vector<float>().swap(triangle);
   s.count = rowCount;
   s.mean = std::move(sum);
   s.meanAbs = std::move(sumAbs);
   s.maxAbs = std::move(maxAbs);
   s.sumSquares = std::move(sumSquares);
-  s.hessian = std::move(hessian);
   double n = rowCount == 0 ? 1.0 : static_cast<double>(rowCount);
   for (int64_t i = 0; i < channels; ++i) {
     s.mean[i] /= n;
     s.meanAbs[i] /= n;
-    for (int64_t j = 0; s.hasHessian() && j < i; ++j)
-      s.hessian[i * channels + j] = s.hessian[j * channels + i];
   }
   return s;
 }

@@ -7,7 +7,7 @@
 // CHECK: %[[G:.*]] = llmc.weight "g.weight" {values = dense<1.000000e+00> : tensor<4xf32>}
 // CHECK: %[[S:.*]] = llmc.weight "g.scaled1.weight" {values = dense_resource<g.scaled1.weight.values.1> : tensor<4xf32>} : tensor<4xf32>
 // CHECK: %[[N:.*]] = llmc.rms_norm %arg0, %[[S]]
-// CHECK: llmc.linear %[[N]], %{{.*}} {llmc.statistics = {count = 10 : i64, hessian = dense_resource<q.weight.input.hessian.1> : tensor<4x4xf32>
+// CHECK: llmc.linear %[[N]], %{{.*}} {llmc.statistics = {count = 10 : i64, hessian = dense_resource<q.weight.input.hessian.1> : tensor<10xf32>
 // CHECK: llmc.rms_norm %{{.*}}, %[[G]]
 func.func @shared_norm_weight(%x: tensor<?x?x4xf32>) -> tensor<?x?x4xf32> {
   %g = llmc.weight "g.weight" {values = dense<1.0> : tensor<4xf32>} : tensor<4xf32>

@@ -12,11 +12,13 @@ def Calibrate : Pass<"calibrate", "::mlir::ModuleOp"> {
     `hessian=true`, the sum of x x^T. The model itself is not changed. All data-aware passes read this one store.
 
     The file is a .npy array of int32 or int64 ids, [rows, n] with each row a sequence of its own, or [n], which is cut
-    into sequences of the model's context. Encoders get the ids as `input_ids` with a mask of ones. Sums run in double
-    precision and in the order of the file, so the result does not depend on the number of threads.
+    into sequences of the model's context. Encoders get the ids as `input_ids` with a mask of ones. Sums run in the order
+    of the file, so the result does not depend on the number of threads: moments in double precision, the Hessian in
+    f32.
 
     Some 10,000 ids of text like that of the application are enough for most methods. The Hessian of a linear with K
-    inputs takes 8 K^2 bytes while it is collected; over `max-memory` it is refused with the size it needs.
+    inputs takes 2 K^2 bytes, and rows that wait 512 K while it is collected; over `max-memory` it is refused with the size it
+    needs.
   }];
   let options = [
     Option<"tokens", "tokens", "std::string", /*default=*/"\"\"", "the token file (.npy); required">,

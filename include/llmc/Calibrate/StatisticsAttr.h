@@ -8,7 +8,10 @@
 //   mean_abs     tensor<Kxf64>        mean of |x|
 //   max_abs      tensor<Kxf64>        largest |x|
 //   sum_squares  tensor<Kxf64>        sum of x^2, not divided by count
-//   hessian      tensor<KxKxf32>      sum of x x^T, not divided by count; may be absent
+//   hessian      tensor<Txf32>        sum of x x^T, not divided by count; may be absent
+//
+// T = K (K + 1) / 2: the upper triangle, row after row, each from its diagonal. A whole matrix,
+// tensor<KxKxf32>, is read too.
 //
 // x is the input in the model's own units. The Hessian is rounded to f32 because it is most of the
 // file; its diagonal is also there in f64.

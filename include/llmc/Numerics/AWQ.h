@@ -1,5 +1,4 @@
-//===- AWQ.h - activation-aware scale and clip search
-//-------------------------------------------===//
+//===- AWQ.h - activation-aware scale and clip search -------------------------------------===//
 //
 // Lin et al., "AWQ: Activation-aware Weight Quantization" (arXiv 2306.00978). Input channels are
 // scaled by s before rounding and the producer is divided by s, which protects the channels with
@@ -44,23 +43,26 @@ Result<std::vector<float>> compactHeads(Span<const float> expanded, const HeadSh
 
 struct AwqOptions {
   IntFormat format;
-  int ratios = 20;   ///< candidates: exponents i / ratios, i = 0 .. ratios - 1
-  HeadSharing heads; ///< for a value -> output fold under grouped-query attention
+  int ratios = 20;    ///< candidates: exponents i / ratios, i = 0 .. ratios - 1
+  int64_t rows = 512; ///< most rows of a weight that rank the candidates
+  HeadSharing heads;  ///< for a value -> output fold under grouped-query attention
   int threads = 1;
 };
 
 struct AwqScales {
   std::vector<float> scales;  ///< [K] multiply weight columns, divide the producer
   double ratio = 0;           ///< the exponent chosen; 0 means scales of 1
-  double loss = 0;            ///< of the chosen ratio
+  double loss = 0;            ///< of the chosen ratio, on all rows
   double rtnLoss = 0;         ///< of ratio 0, plain rounding; loss <= rtnLoss always
-  std::vector<double> losses; ///< one per candidate
+  std::vector<double> losses; ///< one per candidate, on the rows that rank
 };
 
 /// Searches s = meanAbs^ratio, floored at 1e-4 and divided by sqrt(max s * min s), for the linears
 /// that share one input with `statistics` (a Hessian is needed). The loss of a candidate is
 /// sum over linears of tr((W - W') H (W - W')^T) with W' = Q(W diag(s)) diag(1/s); the first ratio
-/// with the least loss wins. With `heads`, meanAbs is first reduced over the repeats.
+/// with the least loss wins. Of weights with more than `rows` rows as many, evenly spread, rank the
+/// ratios; the winner must then be no worse than ratio 0 on all. With `heads`, meanAbs is first
+/// reduced over the repeats.
 /// Fails when sizes disagree, the Hessian is missing, or a weight cannot be quantized at ratio 0;
 /// candidates that overflow a scale are skipped (loss infinity).
 Result<AwqScales> searchAwqScales(Span<const LinearWeight> linears, int64_t cols,

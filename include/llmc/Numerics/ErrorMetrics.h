@@ -1,5 +1,4 @@
-//===- ErrorMetrics.h - how far a compressed weight is from the original
-//-----------------------===//
+//===- ErrorMetrics.h - how far a compressed weight is from the original ------------------===//
 //
 // Layer errors for the provenance record and for searches, and the accounting of bits. With
 // H = sum x x^T the weighted error tr(D H D^T), D = W - W', is the layer's squared output error
@@ -15,10 +14,10 @@
 
 namespace llmc {
 
-/// out[i] = d_i M d_i^T for each row d_i of d [rows, n]. M is n x n, symmetric, row-major with
-/// `stride` elements from row to row. Products are summed in a fixed order, whatever the host's
-/// vector width.
-void quadraticForms(Span<const double> d, int64_t rows, int64_t n, const double *m, int64_t stride,
+/// out[i] = d_i M d_i^T for each row d_i of d [rows, n]. M is n x n, symmetric (what is below its
+/// diagonal is not read), row-major with `stride` elements from row to row. Products are summed in
+/// a fixed order, whatever the host's vector width: up to 256 in f32, those sums in double.
+void quadraticForms(Span<const float> d, int64_t rows, int64_t n, const float *m, int64_t stride,
                     Span<double> out);
 
 /// sum (w - v)^2.
@@ -26,7 +25,7 @@ double squaredError(Span<const float> w, Span<const float> v);
 
 /// tr((W - V) H (W - V)^T) for W, V [rows, cols] and H [cols, cols].
 double hessianError(Span<const float> w, Span<const float> v, int64_t rows, int64_t cols,
-                    Span<const double> hessian, int threads = 1);
+                    Span<const float> hessian, int threads = 1);
 
 /// The same when only the diagonal of H (sumSquares) is known.
 double diagonalError(Span<const float> w, Span<const float> v, int64_t rows, int64_t cols,
@@ -44,7 +43,7 @@ struct LayerError {
   double relativeWeighted = 0; ///< weighted / tr(W H W^T)
 };
 LayerError layerError(Span<const float> w, Span<const float> v, int64_t rows, int64_t cols,
-                      Span<const double> hessian, int threads = 1);
+                      Span<const float> hessian, int threads = 1);
 
 /// Bytes of an integer weight: packed codes, scales, and zero points packed at `bits` per group.
 int64_t intStorageBytes(int64_t rows, int64_t cols, const IntFormat &format);

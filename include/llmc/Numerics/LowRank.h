@@ -42,7 +42,7 @@ Result<LowRankFactors> decomposeLowRank(Span<const float> weight, int64_t rows, 
 /// safely positive definite, 1e-8 of its mean diagonal is added, times 10 until it is; then `error`
 /// is with respect to the damped H. Fails as above, and when H is zero or cannot be factored.
 Result<LowRankFactors> decomposeLowRankWhitened(Span<const float> weight, int64_t rows,
-                                                int64_t cols, Span<const double> hessian,
+                                                int64_t cols, Span<const float> hessian,
                                                 int64_t rank);
 
 /// A B as a matrix [rows, cols], summed in double.

@@ -23,7 +23,7 @@ struct ChannelStatistics {
   std::vector<double> meanAbs;    ///< [K] mean of |x|
   std::vector<double> maxAbs;     ///< [K] maximum of |x|
   std::vector<double> sumSquares; ///< [K] sum of x^2, not divided by count
-  std::vector<double> hessian;    ///< [K, K] sum of x x^T, not divided by count; may be empty
+  std::vector<float> hessian;     ///< [K, K] sum of x x^T, not divided by count; may be empty
 
   int64_t channels() const { return static_cast<int64_t>(mean.size()); }
   bool hasHessian() const { return !hessian.empty(); }
@@ -39,8 +39,9 @@ struct ChannelStatistics {
   Status merge(const ChannelStatistics &other);
 };
 
-/// Sums rows of activations in double precision. Every sum runs over the rows in order, so how rows
-/// are cut into calls and how many threads work changes no bit.
+/// Sums rows of activations: moments in double precision, the Hessian in f32 over blocks of rows,
+/// of which only one triangle is kept. Every sum runs over the rows in order, so how rows are cut
+/// into calls and how many threads work changes no bit.
 class StatisticsAccumulator {
 public:
   StatisticsAccumulator(int64_t channels, bool withHessian);
@@ -52,18 +53,29 @@ public:
   /// Rows added.
   int64_t count() const { return rowCount; }
   /// The statistics of all rows added; takes the Hessian out, so call it once.
-  ChannelStatistics finish() &&;
+  ChannelStatistics finish(int threads = 1) &&;
 
 private:
+  /// Adds the rows that wait to the triangle.
+  void addBlock(int threads);
+
   int64_t channels;
   int64_t rowCount = 0;
-  std::vector<double> sum, sumAbs, maxAbs, sumSquares, hessian;
+  std::vector<double> sum, sumAbs, maxAbs, sumSquares;
+  int64_t waiting = 0;         ///< rows in `panels`
+  std::vector<float> panels;   ///< [panels, kRowBlock, kTileColumns], zeros behind the last channel
+  std::vector<float> triangle; ///< see triangleSize
 };
 
+/// Entries of the upper triangle of a symmetric [K, K] matrix, row after row, each from its
+/// diagonal.
+inline int64_t triangleSize(int64_t channels) { return channels * (channels + 1) / 2; }
+
 /// Bytes the accumulator of `channels` holds; what a memory limit is compared with.
-inline int64_t statisticsBytes(int64_t channels, bool withHessian) {
-  return 8 * channels * (4 + (withHessian ? channels : 0));
-}
+int64_t statisticsBytes(int64_t channels, bool withHessian);
+
+/// The square matrix of an upper triangle [triangleSize(channels)].
+std::vector<float> squareOfTriangle(Span<const float> triangle, int64_t channels);
 
 } // namespace llmc
 

@@ -1,7 +1,6 @@
-//===- ErrorMetricsTest.cpp
-//---------------------------------------------------------------------------===//
+//===- ErrorMetricsTest.cpp - how far a compressed weight is from the original ------------===//
 //
-// The tiled quadratic form equals the plain loop bit for bit, and the Hessian error equals the
+// The tiled quadratic form is the plain loop in double up to rounding, and the Hessian error is the
 // layer's output error, which is what it stands for.
 //
 //===----------------------------------------------------------------------------------------===//
@@ -14,23 +13,29 @@ using namespace llmc;
 
 TEST(ErrorMetrics, QuadraticFormEqualsThePlainLoop) {
   Normal normal(40);
-  for (int64_t n : {1, 3, 16, 17, 40})
+  for (int64_t n : {1, 3, 16, 17, 40, 600})
     for (int64_t rows : {1, 4, 6}) {
       const int64_t stride = n + 5;
-      std::vector<double> m(n * stride), d(rows * n), out(rows), expected(rows);
-      for (double &x : m)
-        x = normal();
-      for (double &x : d)
+      std::vector<float> m(n * stride), d(rows * n);
+      std::vector<double> out(rows), expected(rows), scale(rows);
+      for (int64_t i = 0; i < n; ++i)
+        for (int64_t j = i; j < n; ++j)
+          m[i * stride + j] = m[j * stride + i] = normal();
+      for (float &x : d)
         x = normal();
       for (int64_t i = 0; i < rows; ++i)
         for (int64_t j = 0; j < n; ++j) {
           double sum = 0;
           for (int64_t k = 0; k < n; ++k)
-            sum += d[i * n + k] * m[k * stride + j];
+            sum += double(d[i * n + k]) * m[k * stride + j];
           expected[i] += sum * d[i * n + j];
+          for (int64_t k = 0; k < n; ++k)
+            scale[i] += std::fabs(d[i * n + k] * m[k * stride + j] * d[i * n + j]);
         }
       quadraticForms(d, rows, n, m.data(), stride, out);
-      EXPECT_EQ(out, expected) << rows << " rows of " << n;
+      // Up to 256 products are summed in f32.
+      for (int64_t i = 0; i < rows; ++i)
+        EXPECT_NEAR(out[i], expected[i], scale[i] * 0x1p-22) << rows << " rows of " << n;
     }
 }
 
@@ -50,14 +55,14 @@ TEST(ErrorMetrics, HessianErrorIsTheOutputError) {
       expected += y * y;
     }
   double error = hessianError(w, v, rows, cols, s.hessian);
-  EXPECT_NEAR(error, expected, 1e-10 * expected);
+  EXPECT_NEAR(error, expected, 1e-6 * expected);
   EXPECT_EQ(hessianError(w, v, rows, cols, s.hessian, 4), error);
 
-  std::vector<double> diagonal(cols * cols);
+  std::vector<float> diagonal(cols * cols);
   for (int64_t j = 0; j < cols; ++j)
-    diagonal[j * cols + j] = s.sumSquares[j];
+    diagonal[j * cols + j] = static_cast<float>(s.sumSquares[j]);
   double part = diagonalError(w, v, rows, cols, s.sumSquares);
-  EXPECT_NEAR(part, hessianError(w, v, rows, cols, diagonal), 1e-10 * part);
+  EXPECT_NEAR(part, hessianError(w, v, rows, cols, diagonal), 1e-6 * part);
 
   LayerError all = layerError(w, v, rows, cols, s.hessian);
   EXPECT_EQ(all.weighted, error);

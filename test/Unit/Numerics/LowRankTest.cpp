@@ -105,9 +105,9 @@ TEST(LowRank, RefusesBadInput) {
   EXPECT_EQ(decomposeLowRank(w, 3, 4, 0).message(), "expected a rank from 1 to 3, found 0");
   EXPECT_FALSE(decomposeLowRank(w, 3, 4, 4));
   EXPECT_FALSE(decomposeLowRank(w, 3, 5, 2));
-  EXPECT_FALSE(decomposeLowRankWhitened(w, 3, 4, std::vector<double>(16, 0.0), 2));
-  EXPECT_FALSE(decomposeLowRankWhitened(w, 3, 4, std::vector<double>(9, 1.0), 2));
-  std::vector<double> negative(16);
+  EXPECT_FALSE(decomposeLowRankWhitened(w, 3, 4, std::vector<float>(16, 0.0), 2));
+  EXPECT_FALSE(decomposeLowRankWhitened(w, 3, 4, std::vector<float>(9, 1.0), 2));
+  std::vector<float> negative(16);
   for (int i = 0; i < 4; ++i)
     negative[i * 5] = i == 3 ? -30 : 20;
   EXPECT_FALSE(decomposeLowRankWhitened(w, 3, 4, negative, 2));
