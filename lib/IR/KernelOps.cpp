@@ -18,6 +18,28 @@ LogicalResult DotI8Op::verify() {
   return success();
 }
 
+LogicalResult BlockI8Op::verify() {
+  auto isTile = [](uint64_t count) { return count == 16 || count == 32; };
+  if (!isTile(getRows()) || !isTile(getColumns())) // C1
+    return emitOpError("expects a block of 16 or 32 rows and columns, got ")
+           << getRows() << " by " << getColumns();
+  if ((getDepth() != 32 && getDepth() != 64) || !getInputs() || getInputs() % getDepth()) // C2
+    return emitOpError("expects a depth of 32 or 64 and inputs a multiple of it, got ")
+           << getDepth() << " and " << getInputs();
+  struct {
+    StringRef name;
+    uint64_t stride, least;
+  } strides[] = {{"sum_stride", getSumStride(), getColumns()},
+                 {"input_stride", getInputStride(), getInputs()},
+                 {"code_stride", getCodeStride(), 4 * getColumns()}};
+  for (auto [name, stride, least] : strides)
+    if (stride < least || stride > (uint64_t(1) << 31)) // C3
+      return emitOpError("expects ") << name << " of at least " << least << ", got " << stride;
+  if (getBound() < 1 || getBound() > 255) // C4
+    return emitOpError("expects a bound from 1 to 255, got ") << getBound();
+  return success();
+}
+
 LogicalResult PickOp::verify() {
   auto lanes = [](Value value) { return cast<VectorType>(value.getType()).getNumElements(); };
   if (lanes(getInput()) % 4 != 0 || lanes(getInput()) != lanes(getIndex())) // C1

@@ -24,6 +24,8 @@ CompileConfig CompileConfig::get(ModuleOp module) {
     config.vectors.half = half.getValue();
   if (auto dot = dictionary.getAs<StringAttr>("dot"))
     config.vectors.dot = parseDotKind(dot.getValue()).value_or(DotKind::None);
+  if (auto tiles = dictionary.getAs<BoolAttr>("tiles"))
+    config.vectors.tiles = tiles.getValue();
   if (auto cpu = dictionary.getAs<StringAttr>("cpu"))
     config.vectors.cpu = &getCpuModel(cpu.getValue(), config.vectors);
   if (auto embed = dictionary.getAs<BoolAttr>("embed_weights"))
@@ -42,6 +44,7 @@ void CompileConfig::set(ModuleOp module) const {
       b.getNamedAttr("registers", b.getI64IntegerAttr(vectors.registers)),
       b.getNamedAttr("half", b.getBoolAttr(vectors.half)),
       b.getNamedAttr("dot", b.getStringAttr(dotKindName(vectors.dot))),
+      b.getNamedAttr("tiles", b.getBoolAttr(vectors.tiles)),
       b.getNamedAttr("cpu", b.getStringAttr(cpuModel(vectors).name)),
       b.getNamedAttr("embed_weights", b.getBoolAttr(embedWeights)),
       b.getNamedAttr("context", b.getI64IntegerAttr(context)),

@@ -5,6 +5,8 @@
 //
 #include "LinearCost.h"
 
+#include <cmath>
+
 using namespace llmc;
 
 // Of ternary codes in bytes of five. A digit is two comparisons and what joins them; the byte
@@ -46,6 +48,20 @@ static double dotInstructions(const LinearPlan &plan, const LinearLayout &layout
   return layout.format.bits <= 4 ? 2.25 : 4;
 }
 
+// Cycles of many rows by tile registers, but for unpacking: the matrix unit works beside the
+// vectors that scale its sums, at best.
+static double blockUnitCycles(const LinearLayout &layout, const LinearPlan &plan,
+                              const CpuModel &cpu, double chunks, double rows) {
+  constexpr double kDepth = 64, kScale = 5; // Load, convert, zero point, total in and out.
+  double whole =
+      std::ceil(rows / static_cast<double>(plan.rowBlock)) * static_cast<double>(plan.rowBlock);
+  // Half a tile takes as long as a whole one.
+  double inputs =
+      std::ceil(static_cast<double>(layout.k) / static_cast<double>(plan.tileInputs)) * kDepth;
+  double columns = static_cast<double>(layout.tiles * layout.tileRows);
+  return std::max(whole * columns * inputs / cpu.tile, rows * chunks * kScale / cpu.issue);
+}
+
 LinearCost llmc::estimateLinear(const LinearLayout &layout, const LinearPlan &plan,
                                 VectorShape shape, int64_t rows) {
   const CpuModel &cpu = cpuModel(shape);
@@ -81,9 +97,11 @@ LinearCost llmc::estimateLinear(const LinearLayout &layout, const LinearPlan &pl
     // Panels hold pruned weights too, unless rows pick bytes.
     double perDot = plan.dots ? static_cast<double>(plan.quadInputs) : 1;
     double products = vectors * static_cast<double>(layout.k) / perDot;
-    cycles = whole * (products * blockCycles(cpu, rate, {plan.rowBlock, plan.vectorBlock}) +
-                      chunks * kFlush / cpu.issue) +
-             passes * steps * (unpack + 2) / cpu.issue;
+    cycles = plan.tileInputs
+                 ? blockUnitCycles(layout, plan, cpu, chunks, static_cast<double>(rows))
+                 : whole * (products * blockCycles(cpu, rate, {plan.rowBlock, plan.vectorBlock}) +
+                            chunks * kFlush / cpu.issue);
+    cycles += passes * steps * (unpack + 2) / cpu.issue;
   }
   cost.arithmetic = cycles / (cpu.gigahertz * 1e9);
   return cost;

@@ -20,7 +20,12 @@ void LinearEmitter::multiplyTile(Value tile, Value rowCount) {
       packOffsets(length);
     if (plan.chunk <= panel)
       packFactors(tile, start, length);
-    multiplyPieces(start, length, rowCount);
+    if (plan.tileInputs) {
+      padPanel(length);
+      multiplyBlocks(start, length, rowCount);
+    } else {
+      multiplyPieces(start, length, rowCount);
+    }
     if (plan.chunk <= panel)
       return;
     // The integers become floats where the chunk ends.

@@ -136,13 +136,18 @@ Value LinearEmitter::quadInput(Value at) {
   return vector::BitCastOp::create(b, quads, all);
 }
 
-Value LinearEmitter::dot(Value sum, Value codes, Value inputs, bool isSigned) {
-  bool isTernary = layout.format.kind == CodeFormat::Kind::Ternary;
-  bool isTable = layout.format.kind == CodeFormat::Kind::Table;
-  int64_t bound = isTernary ? 2 : isTable ? 255 : (int64_t(1) << layout.format.bits) - 1;
+// Of the bytes in panels and registers.
+int64_t LinearEmitter::codeBound() const {
   if (plan.signedCodes)
-    bound = 128;
-  return DotI8Op::create(b, sum, codes, inputs, bound, isSigned);
+    return 128;
+  if (layout.format.kind == CodeFormat::Kind::Ternary)
+    return 2;
+  bool isTable = layout.format.kind == CodeFormat::Kind::Table;
+  return isTable ? 255 : (int64_t(1) << layout.format.bits) - 1;
+}
+
+Value LinearEmitter::dot(Value sum, Value codes, Value inputs, bool isSigned) {
+  return DotI8Op::create(b, sum, codes, inputs, codeBound(), isSigned);
 }
 
 //===----------------------------------------------------------------------===//

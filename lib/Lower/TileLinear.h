@@ -44,8 +44,9 @@ struct LinearPlan {
   bool levelQuads;    ///< levels of a table are looked up four codes at once.
   bool placedInputs;  ///< f32, decode: inputs in scratch are divided by 2^(bit of their code), so
                       ///< that codes are masked where they lie and never shifted.
-  bool wideChunks;    ///< f32 and longer than exactInputs: partial sums go to i32.
-  int64_t stepInputs; ///< unrolled on the decode path, whole blocks.
+  int64_t tileInputs = 0;   ///< of dots: panels by llmc.block_i8, so many inputs at a time; 0: not.
+  bool wideChunks;          ///< f32 and longer than exactInputs: partial sums go to i32.
+  int64_t stepInputs;       ///< unrolled on the decode path, whole blocks.
   int64_t prefetchDistance; ///< bytes, on the decode path.
   int64_t sumSets = 1;      ///< sums that take turns on the decode path of dots.
 
@@ -77,6 +78,12 @@ struct LinearPlan {
   int64_t factorStart; ///< dots: scales, then zero points, of each chunk of a panel as f32.
   int64_t offsetStart; ///< with offsetInputs: for each piece of a panel, -128 * sum of its weights.
   int64_t totalStart, integerStart, scratchFloats;
+  bool integerTotals; ///< chunks end behind a panel, so each total has an integer beside it.
+
+  /// Where llmc.block_i8 keeps the sums of a block: beside its totals, or by itself.
+  int64_t blockStride(const LinearLayout &layout, VectorShape shape) const {
+    return integerTotals ? layout.tileRows : vectorBlock * shape.lanes;
+  }
 
 private:
   void planFloats(const LinearLayout &layout, VectorShape shape);
@@ -253,6 +260,13 @@ private:
   void multiplyPieces(Value start, int64_t length, Value rowCount);
   Values multiplyPiece(Value start, Value inPanel, int64_t inputs, Value row, Value column,
                        Values totals);
+  /// The same for all rows of a block at once, by llmc.block_i8 (TileBlock.cpp).
+  void multiplyBlocks(Value start, int64_t length, Value rowCount);
+  void multiplyBlock(Value start, Value inPanel, int64_t inputs, Value row, Value column,
+                     Value rowCount);
+  void scaleBlock(Value start, Value inPanel, Value row, Value column, Value rowCount);
+  void padPanel(int64_t length);
+  int64_t codeBound() const;
   Values scalePiece(Value start, Value inPanel, Value row, Value column, Values sums,
                     Values totals);
   /// Whether zero points are subtracted from the sums of panels.

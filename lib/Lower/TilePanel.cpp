@@ -55,7 +55,7 @@ void LinearEmitter::clearTotals(Value rowCount) {
   Value blocks = arith::CeilDivUIOp::create(b, rowCount, index(plan.rowBlock));
   forLoop(b, index(0), times(blocks, plan.rowBlock * layout.tileRows), lanes, [&](Value i) {
     store(floatZero, scratch, add(i, plan.totalStart));
-    if (plan.scratchFloats > plan.integerStart)
+    if (plan.integerTotals)
       store(intZero, integers, add(i, plan.integerStart));
   });
 }

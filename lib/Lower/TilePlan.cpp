@@ -12,6 +12,8 @@ using namespace mlir;
 using namespace llmc;
 
 static constexpr int64_t kPanelRows = 96, kRowsBytes = int64_t(1) << 21;
+// Two by two tiles of sums, with two of either operand, fill the eight registers of AMX.
+static constexpr int64_t kBlockRows = 32, kBlockColumns = 32;
 
 double llmc::linearRate(const CodeFormat &format, bool dots, const CpuModel &cpu) {
   return !dots ? cpu.fma : format.bits <= 4 ? cpu.narrowDot : cpu.dot;
@@ -35,6 +37,19 @@ static bool picksBytes(const LinearLayout &layout, VectorShape shape) {
   bool isSigned = shape.dot != DotKind::Maddubs || shape.lanes == 8;
   return layout.sparse && layout.keepN == 2 && layout.keepM == 4 && isSigned &&
          layout.groupsPerUnit == 1 && (format.bits < 8 || format.symmetric);
+}
+
+// Inputs that a matrix unit takes at a time: as many as a tile register holds, or half of it where
+// scales change more often. 0: it is not for this weight. A panel is padded with zeros, so only
+// chunks that end inside of one must be whole.
+static int64_t blockDepth(const LinearPlan &plan, const LinearLayout &layout, VectorShape shape) {
+  if (!shape.tiles || shape.dot != DotKind::Vnni || plan.picks ||
+      layout.tileRows % kBlockColumns != 0)
+    return 0;
+  for (int64_t depth : {64, 32})
+    if (plan.chunk >= layout.k || plan.chunk % depth == 0)
+      return depth;
+  return 0;
 }
 
 LinearPlan::LinearPlan(const LinearLayout &layout, VectorShape shape) {
@@ -108,14 +123,17 @@ LinearPlan::LinearPlan(const LinearLayout &layout, VectorShape shape) {
   int64_t scratchRows = std::max(quantized ? panelRows : 1, kDecodeRows);
   panelStart = padTo16(scratchRows * rowFloats);
   int64_t panelVectors = dots ? ceilDiv(panelInputs, quadInputs) * (picks ? 2 : 1) : panelInputs;
+  if (tileInputs)
+    panelVectors = ceilDiv(panelInputs, tileInputs) * tileInputs / quadInputs;
   factorStart = panelStart + panelVectors * layout.tileRows;
   bool factors = dots && chunk <= panelInputs;
   int64_t pieces = dots ? ceilDiv(panelInputs, chunk) : 0;
   offsetStart = factorStart + (factors ? pieces * 2 * layout.tileRows : 0);
   totalStart = offsetStart + (offsetInputs ? pieces * layout.tileRows : 0);
   integerStart = totalStart + panelRows * layout.tileRows;
-  bool integers = wideChunks || (dots && chunk > panelInputs);
-  scratchFloats = integerStart + (integers ? panelRows * layout.tileRows : 0);
+  integerTotals = wideChunks || (dots && chunk > panelInputs);
+  int64_t integerRows = integerTotals ? panelRows : tileInputs ? rowBlock : 0;
+  scratchFloats = integerStart + integerRows * (integerRows ? blockStride(layout, shape) : 0);
 }
 
 void LinearPlan::planFloats(const LinearLayout &layout, VectorShape shape) {
@@ -143,8 +161,11 @@ void LinearPlan::planFloats(const LinearLayout &layout, VectorShape shape) {
 
 void LinearPlan::planDots(const LinearLayout &layout, VectorShape shape) {
   // A panel fills half of a small L1. It holds whole units or is a part of one, and holds whole
-  // chunks or is a part of one.
-  int64_t limit = 16384 / layout.tileRows, k = layout.k, block = layout.blockInputs;
+  // chunks or is a part of one. A matrix unit has a larger cache beside it; half of a panel is in
+  // use at a time, and sums go through memory once for each panel.
+  tileInputs = blockDepth(*this, layout, shape);
+  int64_t limit = (tileInputs ? 32768 : 16384) / layout.tileRows;
+  int64_t k = layout.k, block = layout.blockInputs;
   if (k <= limit) {
     panelInputs = k;
   } else if (!regular || layout.unit <= limit) {
@@ -166,6 +187,10 @@ void LinearPlan::planDots(const LinearLayout &layout, VectorShape shape) {
   RegisterBlock best = chooseBlock(cpu, rate, shape.registers, vectors, pairs, picks ? 2 : 1);
   rowBlock = best.rows;
   vectorBlock = best.vectors;
+  if (tileInputs) {
+    rowBlock = kBlockRows;
+    vectorBlock = kBlockColumns / shape.lanes;
+  }
   stepQuads = pairs ? 8 : large ? 2 : 4;
   sumSets = telescopes || (large && !pairs && !picks && vectors < 8) ? 2 : 1;
 }
@@ -203,6 +228,15 @@ static std::string whyNoDots(const LinearLayout &layout, const LinearPlan &plan,
   return llvm::formatv("scales of {0} inputs, not a multiple of {1}", plan.chunk, plan.quadInputs);
 }
 
+// Why bytes do not go, or not by whole tiles, through the matrix unit that the target has.
+static std::string whyNoTiles(const LinearPlan &plan) {
+  if (plan.picks)
+    return "not in tile registers, as each row selects other inputs";
+  if (plan.tileInputs)
+    return llvm::formatv("half of each, as scales change every {0} inputs", plan.chunk);
+  return llvm::formatv("not in tile registers, as scales change every {0} inputs", plan.chunk);
+}
+
 std::string llmc::explainLinear(const CodeFormat &format, VectorShape shape, int64_t n, int64_t k) {
   LinearLayout layout(format, n, k, shape);
   LinearPlan plan(layout, shape);
@@ -212,6 +246,10 @@ std::string llmc::explainLinear(const CodeFormat &format, VectorShape shape, int
                          dotKindName(shape.dot), plan.stepInputs);
     many = llvm::formatv("panels of {0} inputs as bytes, dot products of {1} rows by {2} outputs",
                          plan.panelInputs, plan.rowBlock, plan.vectorBlock * shape.lanes);
+    if (plan.tileInputs)
+      many += llvm::formatv(" in tile registers, {0} inputs at a time", plan.tileInputs);
+    if (shape.tiles && plan.tileInputs < 64)
+      many += ": " + whyNoTiles(plan);
   } else if (plan.quantized) {
     few += ", products in f32: " + whyNoDots(layout, plan, shape);
   }

@@ -72,6 +72,7 @@ FailureOr<std::unique_ptr<Compilation>> Compilation::create(ModuleOp module,
   config.prefix = options.prefix;
   config.vectors = {result->machine.lanes, result->machine.registers, result->machine.half,
                     *parseDotKind(result->machine.dot)};
+  config.vectors.tiles = result->machine.tiles;
   config.vectors.cpu = &getCpuModel(result->machine.cpu, config.vectors);
   int64_t tables = tableLimit(module);
   auto stated = module->getAttrOfType<IntegerAttr>("llmc.context");

@@ -1,6 +1,7 @@
 /* Compares the features an artifact was compiled for, in LLVM's spelling, with the machine: cpuid
  * and xgetbv on x86, the auxiliary vector on AArch64. Bit numbers: Intel SDM volume 2A (CPUID), AMD
- * APM volume 3 appendix E, and the kernel's Documentation/arch/arm64/elf_hwcaps.rst. */
+ * APM volume 3 appendix E, and the kernel's Documentation/arch/arm64/elf_hwcaps.rst. Tiles:
+ * Documentation/arch/x86/xstate.rst. */
 #ifndef _GNU_SOURCE
 #define _GNU_SOURCE
 #endif
@@ -11,6 +12,8 @@
 
 #if defined(__x86_64__)
 #include <cpuid.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
 /* What the operating system must save for the registers to be usable: bits of XCR0. */
 enum { NoState = 0, AvxState = 0x6, Avx512State = 0xe6, AmxState = 0x60000 };
@@ -147,6 +150,13 @@ static const char *const ignoredPrefixes[] = {
     "harden-", "lvi-",    "retpoline",  "inline-asm-",
 };
 
+/* Linux gives a process tile registers when it asks, until then their instructions trap; asking
+ * again is harmless. All threads of the process have them then, older ones too. */
+static int32_t linuxGrantsTiles(void) {
+  enum { RequestPermission = 0x1023, TileData = 18 };
+  return syscall(SYS_arch_prctl, RequestPermission, TileData) == 0;
+}
+
 static int32_t machineHas(const Feature *feature) {
   uint32_t words[Words] = {0}, a = 0, b = 0, c = 0, d = 0;
   uint32_t state = 0;
@@ -171,7 +181,8 @@ static int32_t machineHas(const Feature *feature) {
   }
   if (__get_cpuid(0x80000001u, &a, &b, &c, &d))
     words[X1C] = c;
-  return (words[feature->word] >> feature->bit & 1) && (state & feature->state) == feature->state;
+  return (words[feature->word] >> feature->bit & 1) && (state & feature->state) == feature->state &&
+         (feature->state != AmxState || linuxGrantsTiles());
 }
 
 #elif defined(__aarch64__)

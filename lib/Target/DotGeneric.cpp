@@ -6,6 +6,7 @@
 #include "Dots.h"
 
 #include "mlir/Dialect/LLVMIR/LLVMDialect.h"
+#include "mlir/Dialect/SCF/IR/SCF.h"
 #include "mlir/Dialect/Vector/IR/VectorOps.h"
 
 using namespace mlir;
@@ -67,6 +68,65 @@ void llmc::lowerDotsGeneric(Block &block) {
     op.replaceAllUsesWith(sum);
     op.erase();
   }
+}
+
+// A row at a time, as many sums as a register has.
+static void lowerBlockGeneric(BlockI8Op op, int64_t lanes) {
+  ImplicitLocOpBuilder b(op.getLoc(), op);
+  auto sums = VectorType::get({lanes}, b.getI32Type());
+  auto bytes = VectorType::get({4 * lanes}, b.getI8Type());
+  auto index = [&](int64_t value) -> Value { return arith::ConstantIndexOp::create(b, value); };
+  // start + by * stride.
+  auto at = [&](Value start, Value by, uint64_t stride) -> Value {
+    Value distance = arith::MulIOp::create(b, by, index(static_cast<int64_t>(stride)));
+    return arith::AddIOp::create(b, start, distance);
+  };
+  auto loop = [&](int64_t end, int64_t step, ValueRange init, auto body) {
+    return scf::ForOp::create(b, index(0), index(end), index(step), init,
+                              [&](OpBuilder &builder, Location, Value i, ValueRange carried) {
+                                OpBuilder::InsertionGuard guard(b);
+                                b.setInsertionPointToEnd(builder.getInsertionBlock());
+                                scf::YieldOp::create(b, body(i, carried));
+                              });
+  };
+  using Values = SmallVector<Value>;
+  auto rows = static_cast<int64_t>(op.getRows()), columns = static_cast<int64_t>(op.getColumns());
+  loop(rows, 1, {}, [&](Value row, ValueRange) {
+    Value rowSums = at(op.getSumStart(), row, op.getSumStride());
+    Value rowInputs = at(op.getInputStart(), row, op.getInputStride());
+    loop(columns, lanes, {}, [&](Value column, ValueRange) {
+      Value place = arith::AddIOp::create(b, rowSums, column);
+      Value firstCode = at(op.getCodeStart(), column, 4), start = splatInteger(b, sums, 0);
+      if (op.getAccumulate())
+        start = vector::LoadOp::create(b, sums, op.getSums(), ValueRange{place});
+      auto quads = static_cast<int64_t>(op.getInputs()) / 4;
+      Value sum =
+          loop(quads, 1, start, [&](Value quad, ValueRange carried) {
+            Value codeAt = at(firstCode, quad, op.getCodeStride());
+            Value codes = vector::LoadOp::create(b, bytes, op.getCodes(), ValueRange{codeAt});
+            Value inputAt = at(rowInputs, quad, 4);
+            Value four = vector::LoadOp::create(b, VectorType::get({4}, b.getI8Type()), op.getX(),
+                                                ValueRange{inputAt});
+            Value word = vector::BitCastOp::create(b, VectorType::get({1}, b.getI32Type()), four);
+            Value scalar = vector::ExtractOp::create(b, word, ArrayRef<int64_t>{0});
+            Value all = vector::BroadcastOp::create(b, sums, scalar);
+            Value inputs = vector::BitCastOp::create(b, bytes, all);
+            return Values{DotI8Op::create(b, carried[0], codes, inputs,
+                                          static_cast<int64_t>(op.getBound()),
+                                          /*signed_codes=*/false)};
+          }).getResult(0);
+      vector::StoreOp::create(b, sum, op.getSums(), ValueRange{place});
+      return Values{};
+    });
+    return Values{};
+  });
+  op.erase();
+}
+
+void llmc::lowerBlocks(ModuleOp module, const TargetInfo &target) {
+  if (target.tiles)
+    lowerBlocksAmx(module);
+  module.walk([&](BlockI8Op op) { lowerBlockGeneric(op, target.lanes); });
 }
 
 void llmc::lowerDots(ModuleOp module, const TargetInfo &target) {

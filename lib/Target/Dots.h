@@ -1,7 +1,7 @@
 //===- Dots.h - integer dot products, one file for each instruction set -----------------===//
 //
-// Each function lowers llmc.dot_i8 to instructions of its set and leaves alone what does not fit
-// them; DotGeneric.cpp takes the rest.
+// Each function lowers llmc.dot_i8 or llmc.block_i8 to instructions of its set and leaves alone
+// what does not fit them; DotGeneric.cpp takes the rest.
 //
 #ifndef LLMC_LIB_TARGET_DOTS_H
 #define LLMC_LIB_TARGET_DOTS_H
@@ -25,6 +25,12 @@ void lowerDotsVnni(Block &block, int64_t lanes);
 void lowerDotsNeon(Block &block);
 /// Shifts and 32-bit products, right on every target.
 void lowerDotsGeneric(Block &block);
+
+/// Replaces every llmc.block_i8: by instructions where `target` has them, else by loops of
+/// llmc.dot_i8.
+void lowerBlocks(ModuleOp module, const TargetInfo &target);
+/// Tile registers of AMX.
+void lowerBlocksAmx(ModuleOp module);
 
 /// Replaces every llmc.pick and llmc.pick_i8: a permutation within 128 bits where the target has
 /// one by index, else selections.

@@ -23,6 +23,7 @@ using namespace mlir;
 
 LogicalResult llmc::lowerToLLVMDialect(ModuleOp module, const TargetInfo &target) {
   lowerLookups(module, target);
+  lowerBlocks(module, target);
   lowerDots(module, target);
   lowerPicks(module, target);
   PassManager pm(module.getContext());

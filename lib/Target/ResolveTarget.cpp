@@ -119,11 +119,18 @@ Expected<TargetInfo> llmc::resolveTarget(const TargetOptions &options) {
       info.dot = "vnni";
     else if (has("avx512f") ? has("avx512bw") : has("avx2"))
       info.dot = "maddubs";
-    info.strategy = has("avx512vnni") ? "avx512vnni"
-                    : has("avx512f")  ? "avx512"
-                    : has("avxvnni")  ? "avxvnni"
-                    : has("avx2")     ? "avx2"
-                                      : "sse";
+    info.tiles = has("amx-int8") && info.lanes == 16 && info.dot == "vnni";
+    // Tile registers are for intrinsics alone: what is not asked for is never used.
+    llvm::erase_if(info.features, [&](const std::string &feature) {
+      bool isUsed = info.tiles && (feature == "amx-int8" || feature == "amx-tile");
+      return StringRef(feature).starts_with("amx-") && !isUsed;
+    });
+    info.strategy = info.tiles          ? "amx-int8"
+                    : has("avx512vnni") ? "avx512vnni"
+                    : has("avx512f")    ? "avx512"
+                    : has("avxvnni")    ? "avxvnni"
+                    : has("avx2")       ? "avx2"
+                                        : "sse";
   } else {
     info.lanes = 4;
     info.registers = 32;

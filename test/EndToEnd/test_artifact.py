@@ -164,6 +164,19 @@ def test_missing_feature_is_named(way, tmp_path):
     assert "feature" in message and ("amx" in message or "avx512" in message)
 
 
+def test_tile_registers_are_needed_where_used(way, tmp_path):
+    def features(name, *options):
+        run_tool("llmc-compile", "--target=x86_64-linux-gnu", "--cpu=sapphirerapids", *options, way.imported(QWEN2), "-o", tmp_path / name)
+        return {f for f in json.loads((tmp_path / f"{name}.json").read_text())["target"]["features"] if f.startswith("amx")}
+
+    assert features("off", "--features=-amx-int8") == set()
+    assert features("tiles") == {"amx-int8", "amx-tile"}
+    if "amx_int8" in pathlib.Path("/proc/cpuinfo").read_text():
+        pytest.skip("this processor has tile registers")
+    message = run_tool("llmc-run", tmp_path / "tiles", "--prompt-ids=1", "--generate=1", expect=2)
+    assert "this machine lacks the processor feature 'amx-int8'" in message
+
+
 def test_peak_memory_of_packed_run(way):
     """Resident memory stays under packed weights + cache + 64 MB."""
     module = way.passes(way.imported(SOURCE / "python/llmc/demo/model.onnx"), "--rtn-quantize=bits=4 group=32")

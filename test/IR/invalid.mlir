@@ -507,3 +507,43 @@ func.func @pick_bytes(%four: vector<4xi8>, %index: vector<32xi8>) {
   %kept = llmc.pick_i8 %four, %index : vector<4xi8>, vector<32xi8>
   return
 }
+
+// -----
+
+// llmc.block_i8 C1.
+func.func @block_rows(%s: memref<?xi32>, %b: memref<?xi8>, %at: index) {
+  // expected-error @+1 {{expects a block of 16 or 32 rows and columns, got 8 by 32}}
+  llmc.block_i8 %s[%at], %b[%at], %b[%at] {rows = 8 : i64, columns = 32 : i64, inputs = 64 : i64, depth = 64 : i64,
+      sum_stride = 32 : i64, input_stride = 64 : i64, code_stride = 128 : i64, bound = 15 : i64} : memref<?xi32>, memref<?xi8>, memref<?xi8>
+  return
+}
+
+// -----
+
+// llmc.block_i8 C2.
+func.func @block_depth(%s: memref<?xi32>, %b: memref<?xi8>, %at: index) {
+  // expected-error @+1 {{expects a depth of 32 or 64 and inputs a multiple of it, got 64 and 96}}
+  llmc.block_i8 %s[%at], %b[%at], %b[%at] {rows = 32 : i64, columns = 32 : i64, inputs = 96 : i64, depth = 64 : i64,
+      sum_stride = 32 : i64, input_stride = 96 : i64, code_stride = 128 : i64, bound = 15 : i64} : memref<?xi32>, memref<?xi8>, memref<?xi8>
+  return
+}
+
+// -----
+
+// llmc.block_i8 C3.
+func.func @block_stride(%s: memref<?xi32>, %b: memref<?xi8>, %at: index) {
+  // expected-error @+1 {{expects code_stride of at least 128, got 64}}
+  llmc.block_i8 %s[%at], %b[%at], %b[%at] {rows = 32 : i64, columns = 32 : i64, inputs = 64 : i64, depth = 64 : i64,
+      sum_stride = 32 : i64, input_stride = 64 : i64, code_stride = 64 : i64, bound = 15 : i64} : memref<?xi32>, memref<?xi8>, memref<?xi8>
+  return
+}
+
+// -----
+
+// llmc.block_i8 C4.
+func.func @block_bound(%s: memref<?xi32>, %b: memref<?xi8>, %at: index) {
+  // expected-error @+1 {{expects a bound from 1 to 255, got 256}}
+  llmc.block_i8 %s[%at], %b[%at], %b[%at] {rows = 32 : i64, columns = 32 : i64, inputs = 64 : i64, depth = 64 : i64,
+      sum_stride = 32 : i64, input_stride = 64 : i64, code_stride = 128 : i64, bound = 256 : i64} : memref<?xi32>, memref<?xi8>, memref<?xi8>
+  return
+}

@@ -183,6 +183,19 @@ func.func @pick_i8(%eight: vector<8xi8>, %index: vector<32xi8>) {
   return
 }
 
+// CHECK-LABEL: @block_i8
+func.func @block_i8(%sums: memref<?xi32>, %x: memref<?xi8>, %w: memref<?xi8>, %s: index, %i: index, %c: index) {
+  // CHECK: llmc.block_i8 %{{.*}}[%{{.*}}], %{{.*}}[%{{.*}}], %{{.*}}[%{{.*}}] {bound = 15 : i64, code_stride = 256 : i64, columns = 32 : i64, depth = 64 : i64, input_stride = 2176 : i64, inputs = 128 : i64, rows = 32 : i64, sum_stride = 32 : i64} : memref<?xi32>, memref<?xi8>, memref<?xi8>
+  llmc.block_i8 %sums[%s], %x[%i], %w[%c] {rows = 32 : i64, columns = 32 : i64, inputs = 128 : i64, depth = 64 : i64,
+      sum_stride = 32 : i64, input_stride = 2176 : i64, code_stride = 256 : i64, bound = 15 : i64}
+      : memref<?xi32>, memref<?xi8>, memref<?xi8>
+  // CHECK: llmc.block_i8 {{.*}} {accumulate, bound = 255 : i64
+  llmc.block_i8 %sums[%s], %x[%i], %w[%c] {rows = 16 : i64, columns = 16 : i64, inputs = 32 : i64, depth = 32 : i64,
+      sum_stride = 16 : i64, input_stride = 64 : i64, code_stride = 64 : i64, bound = 255 : i64, accumulate}
+      : memref<?xi32>, memref<?xi8>, memref<?xi8>
+  return
+}
+
 // What the dialect puts on functions and arguments.
 // CHECK: func.func @main(%{{.*}}: tensor<?x?xi64> {llmc.dims = ["batch", "sequence"], llmc.name = "input_ids"}) attributes {llmc.role = "step"}
 func.func @main(%ids: tensor<?x?xi64> {llmc.name = "input_ids", llmc.dims = ["batch", "sequence"]}) attributes {llmc.role = "step"} {

@@ -29,6 +29,44 @@ def DotI8Op : LLMC_Op<"dot_i8", [Pure, AllTypesMatch<["acc", "result"]>, AllType
   let hasVerifier = 1;
 }
 
+class BufferOf<Type element, list<MemoryEffect> effects> : Arg<MemRefRankOf<[element], [1]>, "", effects>;
+
+def BlockI8Op : LLMC_Op<"block_i8"> {
+  let summary = "Add products of rows of signed bytes and a panel of codes to a block of integers";
+  let description = [{
+    With `s`, `x` and `w` the memory from the three given places on, for each r < `rows` and c < `columns`:
+
+    ```
+    s[r * sum_stride + c] = start + sum over i < inputs of x[r * input_stride + i] * w[i / 4 * code_stride + 4 * c + i % 4]
+    ```
+
+    exact, wrapping at 32 bits. `start` is zero, or with `accumulate` what `s` has there. Inputs are signed and at least -127, codes
+    unsigned and at most `bound`. A matrix unit keeps the block in its registers and takes `depth` inputs at a time; elsewhere it is
+    loops of `llmc.dot_i8`. The three memories do not overlap where they are used.
+
+    * C1: rows and columns are 16 or 32.
+    * C2: depth is 32 or 64 and divides inputs, which are not 0.
+    * C3: sum_stride >= columns, input_stride >= inputs, code_stride >= 4 columns.
+    * C4: 1 <= bound <= 255.
+
+    Example:
+    ```mlir
+    llmc.block_i8 %sums[%s], %x[%i], %w[%c] {rows = 32 : i64, columns = 32 : i64, inputs = 128 : i64, depth = 64 : i64,
+        sum_stride = 32 : i64, input_stride = 2176 : i64, code_stride = 256 : i64, bound = 15 : i64}
+        : memref<?xi32>, memref<?xi8>, memref<?xi8>
+    ```
+  }];
+  let arguments = (ins BufferOf<I32, [MemRead, MemWrite]>:$sums, Index:$sum_start, BufferOf<I8, [MemRead]>:$x, Index:$input_start,
+                       BufferOf<I8, [MemRead]>:$codes, Index:$code_start, I64Attr:$rows, I64Attr:$columns, I64Attr:$inputs,
+                       I64Attr:$depth, I64Attr:$sum_stride, I64Attr:$input_stride, I64Attr:$code_stride, I64Attr:$bound,
+                       UnitAttr:$accumulate);
+  let assemblyFormat = [{
+    $sums `[` $sum_start `]` `,` $x `[` $input_start `]` `,` $codes `[` $code_start `]` attr-dict
+    `:` type($sums) `,` type($x) `,` type($codes)
+  }];
+  let hasVerifier = 1;
+}
+
 def PickOp : LLMC_Op<"pick", [Pure, AllTypesMatch<["input", "result"]>]> {
   let summary = "In each lane one of the four values around it";
   let description = [{

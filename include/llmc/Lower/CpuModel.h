@@ -30,6 +30,7 @@ struct CpuModel {
   double readGBs;   ///< GB/s read from memory.
   int64_t prefetch; ///< bytes that decoding asks for weights ahead; codes of 8 bits
   int64_t prefetchWide; ///< have their own.
+  double tile = 0; ///< products of bytes by the matrix unit in a cycle; 0: there is none.
 };
 
 /// The model of `cpu`, or of a generic processor with vectors of this shape.

@@ -39,6 +39,7 @@ struct VectorShape {
   bool half = true;       ///< the instruction set widens f16; else it is done with integers.
   DotKind dot = DotKind::None;
   const CpuModel *cpu = nullptr; ///< null: a generic one of this shape.
+  bool tiles = false; ///< llmc.block_i8 is instructions: a matrix unit beside the vectors.
 };
 
 /// The numbers of the processor that code of this shape is for.

@@ -37,7 +37,8 @@ struct TargetInfo {
   /// Instructions for dot products of bytes: vnni (x86), maddubs (x86, through 16 bits), sdot
   /// (Arm), or none.
   std::string dot = "none";
-  std::string strategy; ///< avx512vnni, avxvnni, avx2, neon ...: what --explain prints.
+  bool tiles = false;   ///< Blocks of dot products in tile registers (AMX).
+  std::string strategy; ///< amx-int8, avx512vnni, avx2, neon ...: what --explain prints.
 };
 
 /// Checks triple, CPU and features against what LLVM knows. The error names the part at fault.

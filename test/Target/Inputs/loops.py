@@ -7,8 +7,8 @@ import collections
 import re
 import sys
 
-SHOWN = re.compile(r"vfmadd|vpmadd|vpdp|vpadd[wd]|vpand|vpsr|vpbroadcast|vbroadcast|vcvtdq|vpmulld|vpermil|vpermd|vpermps|vpshufb|vpsign|vpabs|vblendv|tbl|sdot|fmla|ushr|and$|scvtf|prefetch|prfm")
-MULTIPLIES = re.compile(r"vfmadd|vpmadd|vpdp|sdot|fmla")
+SHOWN = re.compile(r"vfmadd|vpmadd|vpdp|vpadd[wd]|vpand|vpsr|vpbroadcast|vbroadcast|vcvtdq|vpmulld|vpermil|vpermd|vpermps|vpshufb|vpsign|vpabs|vblendv|tbl|sdot|fmla|ushr|and$|scvtf|prefetch|prfm|tdp|tile|ldtilecfg")
+MULTIPLIES = re.compile(r"vfmadd|vpmadd|vpdp|sdot|fmla|tdp")
 STACK = re.compile(r"%rsp.*mm\d|^\S+\s+q\d.*\[sp")
 
 

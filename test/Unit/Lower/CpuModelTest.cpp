@@ -11,6 +11,7 @@ namespace {
 
 constexpr VectorShape kAvx2 = {8, 16, true, DotKind::Maddubs};
 constexpr VectorShape kAvx512 = {16, 32, true, DotKind::Vnni};
+constexpr VectorShape kTiles = {16, 32, true, DotKind::Vnni, nullptr, /*tiles=*/true};
 constexpr VectorShape kNeon = {4, 32, true, DotKind::Sdot};
 
 TEST(CpuModel, FindsAProcessorByNameAndShape) {
@@ -20,6 +21,15 @@ TEST(CpuModel, FindsAProcessorByNameAndShape) {
   EXPECT_EQ(getCpuModel("znver5", kAvx2).name, "generic 256-bit");
   EXPECT_EQ(getCpuModel("x86-64-v9", kAvx512).name, "generic 512-bit with VNNI");
   EXPECT_EQ(getCpuModel("", kNeon).name, "generic 128-bit");
+}
+
+TEST(CpuModel, KnowsMatrixUnits) {
+  EXPECT_EQ(getCpuModel("sapphirerapids", kTiles).name, "sapphirerapids");
+  EXPECT_EQ(getCpuModel("sapphirerapids", kAvx512).name, "sapphirerapids");
+  // A unit that a processor is not known to have gets the rate of those that are.
+  EXPECT_EQ(getCpuModel("znver5", kTiles).name, "generic 512-bit with VNNI");
+  EXPECT_EQ(getCpuModel("", kTiles).tile, 16 * 16 * 64 / 16);
+  EXPECT_EQ(getCpuModel("znver5", kAvx512).tile, 0);
 }
 
 TEST(CpuModel, BlocksAreThoseThatMeasuredBest) {

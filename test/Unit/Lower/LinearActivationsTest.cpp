@@ -36,14 +36,14 @@ Quantized quantize(ArrayRef<float> x, int64_t k, int64_t group) {
 // With weight scales of one, a per-token result is one rounded product of the scale and an integer:
 // bits must match. Of a table the integers are 127 times the weights.
 void checkExact(const std::string &scheme, int64_t n, int64_t k, float low,
-                VectorShape shape = {8, 16}) {
+                VectorShape shape = {8, 16}, const std::vector<int64_t> &rowCounts = {1, 2, 7}) {
   std::string type =
       "!llmc.compressed<" + std::to_string(n) + "x" + std::to_string(k) + "xf32, " + scheme + ">";
   RandomWeight weight(type, 5, /*unitScales=*/true);
   LinearRunner runner({weight, dynamicQuant(0), shape});
   CodeFormat format = getCodeFormat(weight.op.getType(), nullptr);
   float unit = format.kind == CodeFormat::Kind::Table ? 127 : 1;
-  for (int64_t rows : {1, 2, 7}) {
+  for (int64_t rows : rowCounts) {
     std::vector<float> x = randomFloats(rows * k, 3, low, 1);
     std::fill_n(x.begin() + (rows - 1) * k, rows > 1 ? k : 0, 0.0f); // A row of zeros.
     Quantized q = quantize(x, k, k);
@@ -93,7 +93,8 @@ void checkClose(const std::string &scheme, int64_t n, int64_t k, int64_t group,
 constexpr VectorShape kPlain = {8, 16}, kMaddubs = {8, 16, true, DotKind::Maddubs},
                       kVnni = {8, 16, true, DotKind::Vnni},
                       kWideVnni = {16, 32, true, DotKind::Vnni},
-                      kSdot = {4, 32, true, DotKind::Sdot};
+                      kSdot = {4, 32, true, DotKind::Sdot},
+                      kTiles = {16, 32, true, DotKind::Vnni, nullptr, /*tiles=*/true};
 
 TEST(LinearActivations, PerTokenIsExact) {
   for (VectorShape shape : {kPlain, kMaddubs}) {
@@ -131,6 +132,23 @@ TEST(LinearActivations, DotsOfOtherInstructionSets) {
     checkExact("#llmc.int<8, group = 128, symmetric, scale = f16>", 33, 260, -1, shape);
     checkExact("#llmc.ternary", 70, 700, -1, shape);
   }
+}
+
+TEST(LinearActivations, BlocksOfTileRegisters) {
+  // Less than a block of rows, one and a part of another, and more than share a panel.
+  checkExact("#llmc.int<4, group = 128, scale = f16>", 70, 1300, -1, kTiles, {1, 5, 40, 100});
+  // Half of a tile; scales of each group of inputs too.
+  checkExact("#llmc.int<3, group = 32, scale = f16>", 33, 203, -1, kTiles, {33});
+  checkExact("#llmc.int<8, group = 96, symmetric, scale = f16>", 33, 300, 0.9f, kTiles, {4});
+  checkClose("#llmc.int<4, group = 32, scale = f16>", 33, 203, 64, kTiles);
+  // Chunks longer than a panel; panels that end within a tile.
+  checkExact("#llmc.int<8, group = 0, symmetric, scale = f32>", 33, 1029, 0, kTiles, {4, 34});
+  checkExact("#llmc.int<8, group = 576, scale = f16>", 33, 1300, 0.9f, kTiles, {4});
+  checkExact("#llmc.ternary<base3>", 70, 1100, -1, kTiles, {7});
+  checkExact("#llmc.table<nf4_i8, group = 64, scale = f16>", 1, 333, -1, kTiles, {7});
+  checkExact("#llmc.int<4, group = 0, scale = f16>", 65, 1, -1, kTiles, {7});
+  // Not by blocks: groups that fill no half of a tile.
+  checkExact("#llmc.int<4, group = 48, scale = f16>", 33, 203, -1, kTiles, {7});
 }
 
 TEST(LinearActivations, BytesOfFiveTernaryCodes) {

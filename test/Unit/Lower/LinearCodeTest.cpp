@@ -24,6 +24,7 @@ std::vector<std::string> assembly(const CodeFormat &format, const TargetOptions 
   llvm::Expected<TargetInfo> target = resolveTarget(options);
   EXPECT_TRUE(static_cast<bool>(target)) << llvm::toString(target.takeError());
   VectorShape shape{target->lanes, target->registers, target->half, *parseDotKind(target->dot)};
+  shape.tiles = target->tiles;
   OwningOpRef<ModuleOp> module = ModuleOp::create(UnknownLoc::get(&context()));
   KernelBuilder builder(*module, shape);
   getLinearKernel(builder, format, 512, 1024, {1024, 1024}, {512, 512}, true, RowBuffer{512, 512})
@@ -76,9 +77,9 @@ TEST(LinearCode, FourBitLoopOnAVX2) {
     if (count(loop, "vcvtdq2ps") && count(loop, "vfmadd"))
       decode = loop;
   ASSERT_FALSE(decode.empty());
-  // A dword of 32 rows: 256 weights, each vector of them masked where it lies (the last one shifted),
-  // converted, multiplied and added. Seven masks do not all stay in registers; they are read where
-  // they are used.
+  // A dword of 32 rows: 256 weights, each vector of them masked where it lies (the last one
+  // shifted), converted, multiplied and added. Seven masks do not all stay in registers; they are
+  // read where they are used.
   EXPECT_EQ(count(decode, "vfmadd"), 32);
   EXPECT_EQ(count(decode, "vcvtdq2ps"), 32);
   EXPECT_EQ(count(decode, "vpsrld"), 4);
@@ -251,6 +252,29 @@ TEST(LinearReport, SaysFormatBytesAndPath) {
   EXPECT_NE(explain("#llmc.mask<#llmc.ternary>").find("stored as the zero point"),
             std::string::npos);
   EXPECT_NE(explain("#llmc.nm<2:3, #llmc.int<4, group = 32, scale = f16>>").find("straddle"),
+            std::string::npos);
+}
+
+TEST(LinearReport, SaysWhyTilesAreNotTaken) {
+  auto path = [&](const std::string &scheme, bool tiles = true) {
+    VectorShape shape = {16, 32, true, DotKind::Vnni, nullptr, tiles};
+    std::string text =
+        withoutExpectation(explainLinear(formatOf(scheme, dynamicQuant(0)), shape, 512, 1024));
+    return text.substr(text.find("more: "));
+  };
+  EXPECT_EQ(path("#llmc.int<4, group = 128, scale = f16>"),
+            "more: panels of 512 inputs as bytes, dot products of 32 rows by 32 outputs in tile "
+            "registers, 64 inputs at a time");
+  EXPECT_EQ(path("#llmc.int<4, group = 32, scale = f16>"),
+            "more: panels of 512 inputs as bytes, dot products of 32 rows by 32 outputs in tile "
+            "registers, 32 inputs at a time: half of each, as scales change every 32 inputs");
+  EXPECT_EQ(path("#llmc.int<4, group = 16, scale = f16>"),
+            "more: panels of 256 inputs as bytes, dot products of 6 rows by 64 outputs: not in "
+            "tile registers, as scales change every 16 inputs");
+  EXPECT_NE(path("#llmc.nm<2:4, #llmc.int<4, group = 32, scale = f16>>")
+                .find(": not in tile registers, as each row selects other inputs"),
+            std::string::npos);
+  EXPECT_EQ(path("#llmc.int<4, group = 16, scale = f16>", false).find("tile registers"),
             std::string::npos);
 }
 

@@ -6,6 +6,7 @@
 
 #include "llmc/IR/WeightData.h"
 #include "llmc/Numerics/TritPack.h"
+#include "llmc/Runtime/llmcrt.h"
 #include "llmc/Target/Target.h"
 
 #include "mlir/AsmParser/AsmParser.h"
@@ -202,6 +203,9 @@ void CompiledKernel::compile(VectorShape shape, function_ref<Kernel(KernelBuilde
   ASSERT_TRUE(succeeded(verify(*module)));
   llvm::Expected<TargetInfo> target = resolveTarget({"", "native", ""});
   ASSERT_TRUE(static_cast<bool>(target)) << llvm::toString(target.takeError());
+  // As every loader does; this asks for tile registers too.
+  for (const std::string &feature : target->features)
+    ASSERT_EQ(llmcrt_cpu_has(feature.c_str()), 1) << feature;
   ASSERT_TRUE(succeeded(lowerToLLVMDialect(*module, *target)));
   auto machine = makeTargetMachine(*target);
   ASSERT_TRUE(static_cast<bool>(machine)) << llvm::toString(machine.takeError());
