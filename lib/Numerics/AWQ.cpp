@@ -201,7 +201,7 @@ Result<AwqClip> searchClip(Span<const float> weight, int64_t rows, int64_t cols,
                            const ChannelStatistics &statistics, const IntFormat &format,
                            int threads) {
   constexpr int steps = 10, grid = 20;
-  constexpr int64_t block = 32; // rows per work item
+  constexpr int64_t block = 128; // rows per work item
   if (Status ok = format.verify(); !ok)
     return ok.failure();
   if (Status ok = verifyFinite(weight, rows, cols); !ok)

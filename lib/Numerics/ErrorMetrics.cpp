@@ -49,8 +49,13 @@ void quadraticForms(Span<const float> d, int64_t rows, int64_t n, const float *m
     auto add = [&](int64_t k0, int64_t depth, double weight) {
       for (int64_t k = 0; k < depth; ++k) {
         const float *row = m + (k0 + k) * stride + column;
-        std::copy_n(row, width, panel + k * kTileColumns);
-        std::fill_n(panel + k * kTileColumns + width, kTileColumns - width, 0.0f);
+        float *to = panel + k * kTileColumns;
+        if (width == kTileColumns) { // Of a known size, so no call.
+          std::copy_n(row, kTileColumns, to);
+          continue;
+        }
+        std::copy_n(row, width, to);
+        std::fill_n(to + width, kTileColumns - width, 0.0f);
       }
       addPanel(d.data(), rows, n, panel, k0, depth, column, width, weight, out.data());
     };

@@ -68,12 +68,15 @@ void Artifact::LibraryClose::operator()(void *library) const { dlclose(library);
 
 Artifact::~Artifact() = default;
 
-Artifact::Artifact(const std::string &base) : basePath(base) {
+Artifact::Artifact(const std::string &base, WeightPages pages) : basePath(base) {
   const std::string path = base + ".json", text = readText(path);
   description = parseArtifactInfo(text, path);
   checkMachine(description, path);
   openWeights();
   openCode(text);
+  // Where they cannot, they are right where they are.
+  if (pages == WeightPages::Own && mapping.map)
+    static_cast<void>(llmcrt_weights_settle(&mapping, nullptr));
 }
 
 void Artifact::openWeights() {

@@ -51,6 +51,8 @@ Options
   --json                  prints one JSON object instead of text
   --timing                prefill and decode in tokens per second, and memory: on stderr, or in the
                           object of --json
+  --map-weights           leaves weights in the pages of their file, which processes share; else
+                          they move into huge pages, where memory is free, while the model runs
   --repeat=N              generates N times over and reports the median time. Default: 1
   --help                  this text
 
@@ -149,13 +151,16 @@ private:
       options.json = flag();
     else if (name == "--timing")
       options.timing = flag();
+    else if (name == "--map-weights")
+      options.weightPages = flag() ? WeightPages::Mapped : WeightPages::Own;
     else
       failUsage("unknown option '" + name + "'; see --help");
   }
 
   /// Refuses options that the chosen mode would ignore.
   void allow(const std::set<std::string> &more) const {
-    static const std::set<std::string> always = {"--threads", "--json", "--timing"};
+    static const std::set<std::string> always = {"--threads", "--json", "--timing",
+                                                 "--map-weights"};
     for (const std::string &option : seen)
       if (!always.count(option) && !more.count(option))
         failUsage(option + " cannot be combined with " + modeName());

@@ -391,6 +391,7 @@ int32_t llmcrt_weights_open(const char *path, llmcrt_weights *weights, char *why
 }
 
 void llmcrt_weights_close(llmcrt_weights *weights) {
+  llmcrt_weights_stop(weights);
   if (weights->map)
     munmap(weights->map, (size_t)weights->map_bytes);
   *weights = (llmcrt_weights){0};

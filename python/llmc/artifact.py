@@ -73,7 +73,7 @@ def read_info(base):
 class Artifact:
     """Loaded code and mapped weights. `info` is the JSON, `weights` the address of the weights or None."""
 
-    def __init__(self, base):
+    def __init__(self, base, map_weights=False):
         self.base = os.fspath(base)
         self._library = self._weights = None
         self.info = read_info(self.base)
@@ -81,6 +81,8 @@ class Artifact:
             self._check_machine()
             self._open_weights()
             self._open_code()
+            if self._weights and not map_weights:
+                self._weights.settle()
         except BaseException:
             self.close()
             raise

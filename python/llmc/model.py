@@ -19,16 +19,17 @@ class Model:
     One object holds one sequence; it is for one thread of Python at a time. Usable in a `with` statement.
 
     threads: how many work on each call; the results do not depend on it. context: positions of the sequence, at most
-    what was compiled, which is the default. `info` is the JSON of the artifact; `vocab` and `context` are numbers.
+    what was compiled, which is the default. map_weights: leave weights in the pages of their file, which processes
+    share, instead of moving them into huge pages while the model runs. `info` is the JSON of the artifact; `vocab` and `context` are numbers.
     Raises Error: BAD_ARTIFACT for files that are missing, do not belong together or are for another machine;
     UNSUPPORTED for a model without a cache, which llmc-run runs; BAD_ARGUMENT for a context that was not compiled.
     """
 
-    def __init__(self, base, threads=1, context=None):
+    def __init__(self, base, threads=1, context=None, map_weights=False):
         self._artifact = None
         self._buffers = []
         self._round = 0
-        self._artifact = Artifact(base)
+        self._artifact = Artifact(base, map_weights)
         self.info = self._artifact.info
         try:
             if self.info["role"] != "step":

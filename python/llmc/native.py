@@ -35,7 +35,7 @@ class SequenceState(ctypes.Structure):
 class Weights(ctypes.Structure):
     """llmcrt_weights: a mapped .safetensors file."""
     _fields_ = [("data", ctypes.c_void_p), ("bytes", ctypes.c_uint64), ("map", ctypes.c_void_p),
-                ("map_bytes", ctypes.c_uint64)]
+                ("map_bytes", ctypes.c_uint64), ("mover", ctypes.c_void_p)]
 
 
 class PageBuffer:
@@ -79,6 +79,7 @@ def runtime():
             ("llmcrt_pool_create", ctypes.c_void_p, [ctypes.c_int32, ctypes.POINTER(Threads)]),
             ("llmcrt_pool_destroy", None, [ctypes.c_void_p]),
             ("llmcrt_weights_open", ctypes.c_int32, [ctypes.c_char_p, ctypes.POINTER(Weights), ctypes.c_char_p]),
+            ("llmcrt_weights_settle", ctypes.c_int32, [ctypes.POINTER(Weights), ctypes.c_char_p]),
             ("llmcrt_weights_close", None, [ctypes.POINTER(Weights)]),
             ("llmcrt_hash", ctypes.c_uint64, [ctypes.c_void_p, ctypes.c_uint64]),
             ("llmcrt_cpu_check", ctypes.c_int32, [ctypes.POINTER(ctypes.c_char_p), ctypes.c_int32, ctypes.c_char_p])):
@@ -104,6 +105,10 @@ class MappedWeights:
     def hash(self):
         """XXH64 of the data section as 16 hexadecimal digits."""
         return f"{runtime().llmcrt_hash(self.data, self.bytes):016x}"
+
+    def settle(self):
+        """Begins to move them into huge pages of this process, where there are such; see llmcrt.h."""
+        runtime().llmcrt_weights_settle(ctypes.byref(self._weights), None)
 
     def close(self):
         runtime().llmcrt_weights_close(ctypes.byref(self._weights))

@@ -229,6 +229,7 @@ CompiledKernel llmc::bench::compileKernel(const KernelOptions &options) {
     failInternal(what + ": " + said);
   CompiledKernel kernel;
   kernel.artifact = std::make_unique<Artifact>(base);
+  kernel.artifact->waitForWeights();
   kernel.work = readModelWork(*kernel.artifact);
   return kernel;
 }

@@ -175,7 +175,8 @@ void addLoad(const BenchOptions &options, int32_t count) {
 void llmc::bench::benchModel(const BenchOptions &options) {
   // This tool, with the compiler in it, is not what a model costs.
   const int64_t ownResident = currentResident();
-  const auto artifact = std::make_shared<const Artifact>(options.base);
+  const auto artifact = std::make_shared<Artifact>(options.base);
+  artifact->waitForWeights();
   for (const int32_t count : options.threads) {
     const auto setup = std::make_shared<Setup>(artifact, count);
     for (const ModelTest &test : options.tests) {

@@ -58,7 +58,7 @@ std::string joined(const std::vector<int32_t> &ids) {
 }
 
 void runPrompt(const RunnerOptions &options, const ThreadPool &threads) {
-  const Artifact artifact(options.base);
+  const Artifact artifact(options.base, options.weightPages);
   requireRole(artifact, /*step=*/true);
   const GenerateRequest request = makeRequest(
       readPrompt(options.prompt), options.generate.value_or(0), options.prefill, artifact.info());
@@ -105,7 +105,7 @@ void runPrompt(const RunnerOptions &options, const ThreadPool &threads) {
 }
 
 void runPlain(const RunnerOptions &options, const ThreadPool &threads) {
-  const Artifact artifact(options.base);
+  const Artifact artifact(options.base, options.weightPages);
   if (artifact.info().isStep && options.outputs.empty())
     failUsage("nothing to do: give --prompt-ids or --perplexity");
   requireRole(artifact, /*step=*/false);
@@ -152,7 +152,7 @@ void runPlain(const RunnerOptions &options, const ThreadPool &threads) {
 }
 
 void runPerplexity(const RunnerOptions &options, const ThreadPool &threads) {
-  const Artifact artifact(options.base);
+  const Artifact artifact(options.base, options.weightPages);
   requireRole(artifact, /*step=*/true);
   std::optional<Artifact> baseline;
   if (!options.baseline.empty()) {

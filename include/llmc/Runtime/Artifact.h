@@ -72,13 +72,17 @@ struct ModelFunctions {
   int32_t (*run)(llmc_model *, const llmc_tensor[], llmc_tensor[]) = nullptr;
 };
 
+/// Where weights lie: in huge pages of this process, if the system has them and there is memory for
+/// them (llmcrt_weights_settle), or in the pages of the file, which processes share.
+enum class WeightPages { Own, Mapped };
+
 /// Loaded code and mapped weights; read-only, may be shared by sessions.
 class Artifact {
 public:
   /// `base` is what was given to llmc-compile -o. Throws Failure (BadInput) for: a missing file,
   /// JSON or weights that are malformed or do not fit together, another ABI, another machine, a
   /// processor feature that is missing (by name).
-  explicit Artifact(const std::string &base);
+  explicit Artifact(const std::string &base, WeightPages pages = WeightPages::Own);
   ~Artifact();
   Artifact(const Artifact &) = delete;
   Artifact &operator=(const Artifact &) = delete;
@@ -88,6 +92,8 @@ public:
   const ModelFunctions &functions() const { return table; }
   const void *weights() const { return mapping.data; }
   uint64_t weightsBytes() const { return mapping.bytes; }
+  /// Waits until weights are where they stay; before measuring, say.
+  void waitForWeights() { llmcrt_weights_wait(&mapping); }
 
 private:
   void openWeights();

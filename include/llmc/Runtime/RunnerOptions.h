@@ -2,6 +2,8 @@
 #ifndef LLMC_RUNTIME_RUNNEROPTIONS_H
 #define LLMC_RUNTIME_RUNNEROPTIONS_H
 
+#include "llmc/Runtime/Artifact.h"
+
 #include <cstdint>
 #include <optional>
 #include <string>
@@ -28,6 +30,7 @@ struct RunnerOptions {
   int32_t threads = 1;
   bool json = false;
   bool timing = false;
+  WeightPages weightPages = WeightPages::Own;
 };
 
 /// Throws Failure (Usage) that names the argument.

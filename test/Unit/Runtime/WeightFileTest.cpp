@@ -4,7 +4,9 @@
 
 #include "llmc/Runtime/llmcrt.h"
 
+#include <cstdio>
 #include <cstring>
+#include <fstream>
 #include <gtest/gtest.h>
 
 using namespace llmc::test;
@@ -112,6 +114,72 @@ TEST(WeightFile, MapsAlignedData) {
   EXPECT_EQ(std::memcmp(weights.data, "hello", 5), 0);
   llmcrt_weights_close(&weights);
   EXPECT_EQ(weights.data, nullptr);
+}
+
+// Whether the page at `address` belongs to a file.
+bool isMappedFile(const void *address) {
+  std::ifstream maps("/proc/self/maps");
+  for (std::string line; std::getline(maps, line);) {
+    unsigned long long begin, end, offset, inode;
+    unsigned major, minor;
+    if (std::sscanf(line.c_str(), "%llx-%llx %*s %llx %x:%x %llu", &begin, &end, &offset, &major,
+                    &minor, &inode) == 6 &&
+        begin <= reinterpret_cast<uintptr_t>(address) && reinterpret_cast<uintptr_t>(address) < end)
+      return inode != 0;
+  }
+  return false;
+}
+
+TEST(WeightFile, SettlesWhileItIsRead) {
+  const Folder folder;
+  const std::string path = folder.file("w.safetensors");
+  std::string data(24 << 20, 0);
+  for (size_t i = 0; i < data.size(); ++i)
+    data[i] = static_cast<char>(i * 31 + (i >> 12));
+  const std::string size = std::to_string(data.size());
+  writeBytes(path, safetensors(tensor(R"("dtype":"U8","shape":[)" + size +
+                                      R"(],"data_offsets":[0,)" + size + "]"),
+                               data));
+  llmcrt_weights weights;
+  char why[LLMCRT_ERROR] = "";
+  ASSERT_EQ(llmcrt_weights_open(path.c_str(), &weights, why), 0) << why;
+  const void *before = weights.data;
+  if (llmcrt_weights_settle(&weights, why)) {
+    llmcrt_weights_close(&weights);
+    GTEST_SKIP() << why;
+  }
+  EXPECT_EQ(llmcrt_weights_settle(&weights, why), 1); // Once.
+  for (int i = 0; i < 5; ++i)
+    ASSERT_EQ(std::memcmp(weights.data, data.data(), data.size()), 0) << i;
+  llmcrt_weights_wait(&weights);
+  llmcrt_weights_wait(&weights);
+  EXPECT_EQ(weights.data, before);
+  EXPECT_EQ(std::memcmp(weights.data, data.data(), data.size()), 0);
+  const char *middle = static_cast<const char *>(weights.data) + data.size() / 2;
+  EXPECT_FALSE(isMappedFile(middle));
+  llmcrt_weights_close(&weights);
+  EXPECT_EQ(weights.mover, nullptr);
+
+  // Closing does not wait for all of it.
+  ASSERT_EQ(llmcrt_weights_open(path.c_str(), &weights, why), 0) << why;
+  EXPECT_EQ(llmcrt_weights_settle(&weights, why), 0) << why;
+  llmcrt_weights_stop(&weights);
+  EXPECT_EQ(std::memcmp(weights.data, data.data(), data.size()), 0);
+  llmcrt_weights_close(&weights);
+}
+
+TEST(WeightFile, SettlesOnlyWhereThatHelps) {
+  const Folder folder;
+  const std::string path = folder.file("w.safetensors");
+  writeBytes(path,
+             safetensors(tensor(R"("dtype":"U8","shape":[5],"data_offsets":[0,5])"), "hello"));
+  llmcrt_weights weights;
+  char why[LLMCRT_ERROR] = "";
+  ASSERT_EQ(llmcrt_weights_open(path.c_str(), &weights, why), 0) << why;
+  EXPECT_EQ(llmcrt_weights_settle(&weights, why), 1);
+  EXPECT_NE(std::string(why).find("are too few to gain by huge pages"), std::string::npos) << why;
+  EXPECT_TRUE(isMappedFile(weights.data));
+  llmcrt_weights_close(&weights);
 }
 
 TEST(WeightFile, RefusesWrongFiles) {
