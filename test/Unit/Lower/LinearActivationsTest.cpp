@@ -1,5 +1,8 @@
 //===- LinearActivationsTest.cpp - linear kernels with quantized activations ------------===//
 #include "LinearTestSupport.h"
+#include "TileEmulator.h"
+
+#include "llmc/Runtime/llmcrt.h"
 
 #include <cmath>
 #include <cstring>
@@ -36,11 +39,12 @@ Quantized quantize(ArrayRef<float> x, int64_t k, int64_t group) {
 // With weight scales of one, a per-token result is one rounded product of the scale and an integer:
 // bits must match. Of a table the integers are 127 times the weights.
 void checkExact(const std::string &scheme, int64_t n, int64_t k, float low,
-                VectorShape shape = {8, 16}, const std::vector<int64_t> &rowCounts = {1, 2, 7}) {
+                VectorShape shape = {8, 16}, const std::vector<int64_t> &rowCounts = {1, 2, 7},
+                bool tileCode = false) {
   std::string type =
       "!llmc.compressed<" + std::to_string(n) + "x" + std::to_string(k) + "xf32, " + scheme + ">";
   RandomWeight weight(type, 5, /*unitScales=*/true);
-  LinearRunner runner({weight, dynamicQuant(0), shape});
+  LinearRunner runner({weight, dynamicQuant(0), shape, false, false, tileCode});
   CodeFormat format = getCodeFormat(weight.op.getType(), nullptr);
   float unit = format.kind == CodeFormat::Kind::Table ? 127 : 1;
   for (int64_t rows : rowCounts) {
@@ -149,6 +153,21 @@ TEST(LinearActivations, BlocksOfTileRegisters) {
   checkExact("#llmc.int<4, group = 0, scale = f16>", 65, 1, -1, kTiles, {7});
   // Not by blocks: groups that fill no half of a tile.
   checkExact("#llmc.int<4, group = 48, scale = f16>", 33, 203, -1, kTiles, {7});
+}
+
+// The same by the instructions themselves.
+TEST(LinearActivations, TileInstructions) {
+  if (!enableTiles())
+    GTEST_SKIP() << "tile instructions are of x86-64";
+  int64_t before = emulatedProducts();
+  auto check = [&](const std::string &scheme, int64_t n, int64_t k, std::vector<int64_t> rows) {
+    checkExact(scheme, n, k, -1, kTiles, rows, /*tileCode=*/true);
+  };
+  check("#llmc.int<4, group = 128, scale = f16>", 70, 300, {5, 40});
+  check("#llmc.int<3, group = 32, scale = f16>", 33, 203, {7});
+  check("#llmc.int<8, group = 0, symmetric, scale = f32>", 33, 1029, {34});
+  check("#llmc.ternary<base3>", 33, 1100, {7});
+  EXPECT_TRUE(llmcrt_cpu_has("amx-int8") == 1 || emulatedProducts() > before);
 }
 
 TEST(LinearActivations, BytesOfFiveTernaryCodes) {

@@ -4,6 +4,8 @@
 //
 #include "LinearTestSupport.h"
 
+#include "TileEmulator.h"
+
 #include "llmc/IR/WeightData.h"
 #include "llmc/Numerics/TritPack.h"
 #include "llmc/Runtime/llmcrt.h"
@@ -181,11 +183,13 @@ struct CompiledKernel::Code {
 
 CompiledKernel::~CompiledKernel() = default;
 
-CompiledKernel::CompiledKernel(VectorShape shape, function_ref<Kernel(KernelBuilder &)> make) {
-  compile(shape, make);
+CompiledKernel::CompiledKernel(VectorShape shape, function_ref<Kernel(KernelBuilder &)> make,
+                               bool tileCode) {
+  compile(shape, make, tileCode);
 }
 
-void CompiledKernel::compile(VectorShape shape, function_ref<Kernel(KernelBuilder &)> make) {
+void CompiledKernel::compile(VectorShape shape, function_ref<Kernel(KernelBuilder &)> make,
+                             bool tileCode) {
   static bool initialized = [] {
     llvm::InitializeNativeTarget();
     llvm::InitializeNativeTargetAsmPrinter();
@@ -201,11 +205,15 @@ void CompiledKernel::compile(VectorShape shape, function_ref<Kernel(KernelBuilde
   unit = kernel.unit;
   std::string name = kernel.function.getName().str();
   ASSERT_TRUE(succeeded(verify(*module)));
-  llvm::Expected<TargetInfo> target = resolveTarget({"", "native", ""});
+  llvm::Expected<TargetInfo> target = resolveTarget({"", "native", tileCode ? "+amx-int8" : ""});
   ASSERT_TRUE(static_cast<bool>(target)) << llvm::toString(target.takeError());
   // As every loader does; this asks for tile registers too.
   for (const std::string &feature : target->features)
-    ASSERT_EQ(llmcrt_cpu_has(feature.c_str()), 1) << feature;
+    ASSERT_EQ(llmcrt_cpu_has(feature.c_str()) == 1 || tileCode, true) << feature;
+  if (tileCode) { // Beside vectors of any width.
+    ASSERT_TRUE(enableTiles());
+    target->tiles = true;
+  }
   ASSERT_TRUE(succeeded(lowerToLLVMDialect(*module, *target)));
   auto machine = makeTargetMachine(*target);
   ASSERT_TRUE(static_cast<bool>(machine)) << llvm::toString(machine.takeError());
@@ -259,9 +267,12 @@ LinearRunner::LinearRunner(const LinearCase &test)
   std::optional<RowBuffer> residual;
   if (test.residual)
     residual = RowBuffer{n, n + 1};
-  kernel = std::make_unique<CompiledKernel>(test.shape, [&](KernelBuilder &builder) {
-    return getLinearKernel(builder, format, n, k, x, y, test.bias, residual);
-  });
+  kernel = std::make_unique<CompiledKernel>(
+      test.shape,
+      [&](KernelBuilder &builder) {
+        return getLinearKernel(builder, format, n, k, x, y, test.bias, residual);
+      },
+      test.tileCode);
 }
 
 std::vector<float> LinearRunner::run(ArrayRef<float> input, ArrayRef<float> bias,

@@ -31,7 +31,9 @@ private:
 /// Compiled kernels of one module.
 class CompiledKernel {
 public:
-  CompiledKernel(VectorShape shape, function_ref<Kernel(KernelBuilder &)> make);
+  /// `tileCode`: with tile instructions, whether this machine has them or not; see TileEmulator.h.
+  CompiledKernel(VectorShape shape, function_ref<Kernel(KernelBuilder &)> make,
+                 bool tileCode = false);
   ~CompiledKernel();
   /// Runs the kernel as `threads` threads one after the other.
   void run(char *arena, const char *weights, int64_t rows, int64_t threads, int64_t scratch,
@@ -40,7 +42,7 @@ public:
 
 private:
   // Not in the constructor, because gtest's fatal assertions return.
-  void compile(VectorShape shape, function_ref<Kernel(KernelBuilder &)> make);
+  void compile(VectorShape shape, function_ref<Kernel(KernelBuilder &)> make, bool tileCode);
   struct Code;
   std::unique_ptr<Code> code;
   void *entry = nullptr;
@@ -52,6 +54,7 @@ struct LinearCase {
   DynamicQuantAttr activations = nullptr;
   VectorShape shape = {8, 16};
   bool bias = false, residual = false;
+  bool tileCode = false;
 };
 
 class LinearRunner {
