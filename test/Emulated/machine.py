@@ -1,6 +1,6 @@
 """An emulated PC that runs programs of the build: one boot of a Linux kernel in Bochs for a list of commands.
 
-Bochs (https://bochs.sourceforge.io) interprets processors that the machine at hand is not, AVX-512 and AMX among them. The
+Bochs (https://bochs.sourceforge.io) interprets processors that the machine at hand is not, AVX-512 and AVX-VNNI among them. The
 kernel is Debian's, unpacked from its package and not installed; Inputs/init.c is all that runs on it.
 
 As a program: python3 machine.py fetch-kernel   downloads the kernel's package and unpacks it into BUILD/emulated
@@ -19,14 +19,11 @@ SOURCE = pathlib.Path(__file__).resolve().parents[2]
 BUILD = pathlib.Path(os.environ.get("LLMC_BUILD") or SOURCE / "build")
 KERNELS = BUILD / "emulated"
 ISOLINUX = [pathlib.Path("/usr/lib/ISOLINUX/isolinux.bin"), pathlib.Path("/usr/lib/syslinux/modules/bios/ldlinux.c32")]
-# What the kernel is told to do without. Both 2.7 and 3.0 copy wrongly in its memmove for processors with fast short moves. 2.7
-# tells a wrong size of the compacted state and of PKRU's. Linux has AMX only with XFD (extended feature disable), which 3.0 lacks:
-# LLMC_BOCHS_XFD=1 says of the Bochs in LLMC_BOCHS that it has it.
-HAS_XFD = os.environ.get("LLMC_BOCHS_XFD") == "1"
+# What the kernel is told to do without. Both 2.7 and 3.0 copy wrongly in its memmove for processors with fast short moves; 2.7
+# tells a wrong size of the compacted state and of PKRU's; Linux has AMX only with XFD (extended feature disable), which 3.0 lacks.
 WITHOUT = "fsrm,pku,xsavec,xsaves,amx_tile"
-WITHOUT_WITH_XFD = "fsrm"
 KERNEL_LINE = ("initrd=/initrd console=ttyS0,115200 quiet panic=-1 nokaslr mitigations=off no_timer_check "
-               "clearcpuid={without} lpj=100000 random.trust_cpu=on")
+               f"clearcpuid={WITHOUT} lpj=100000 random.trust_cpu=on")
 # Instructions to a second of the emulated clock: few, so that waiting for a device is short.
 CONFIGURATION = """\
 display_library: {display}
@@ -143,9 +140,8 @@ def build_image(folder, files, cases):
         shutil.copy(path, disc / "isolinux")
     shutil.copy(kernel(), disc / "vmlinuz")
     (disc / "initrd").write_bytes(archive({**files, "/init": folder / "init", "/cases": lines.encode()}))
-    without = WITHOUT_WITH_XFD if HAS_XFD else WITHOUT
     (disc / "isolinux" / "isolinux.cfg").write_text(
-        f"default linux\nprompt 0\nlabel linux\n kernel /vmlinuz\n append {KERNEL_LINE.format(without=without)}\n")
+        f"default linux\nprompt 0\nlabel linux\n kernel /vmlinuz\n append {KERNEL_LINE}\n")
     subprocess.run(["xorriso", "-as", "mkisofs", "-quiet", "-o", folder / "image.iso", "-b", "isolinux/isolinux.bin",
                     "-c", "isolinux/boot.cat", "-no-emul-boot", "-boot-load-size", "4", "-boot-info-table", disc],
                    check=True, capture_output=True)

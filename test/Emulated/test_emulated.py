@@ -1,9 +1,9 @@
 """Code for processors that this machine is not, run by an emulator: what they compute is what this machine computes.
 
 One boot for each emulated processor runs all of its cases (machine.py). Debian's Bochs knows Tiger Lake: AVX-512 with VNNI, without
-bfloat16. A newer one in LLMC_BOCHS adds AVX-VNNI (arrow_lake) and, if it can what Linux needs, AMX (sapphire_rapids). What an
-emulated processor lacks of the one that the code is for is turned off with --features, which leaves the blocks and strategies that
-are chosen for that processor.
+bfloat16. A newer one in LLMC_BOCHS adds AVX-VNNI (arrow_lake) and Sapphire Rapids, but for AMX, which Linux does not offer there.
+What an emulated processor lacks of the one that the code is for is turned off with --features, which leaves the blocks and
+strategies that are chosen for that processor.
 """
 import io
 import os
@@ -23,7 +23,6 @@ sys.path.insert(0, str(HERE.parent / "EndToEnd"))
 import machine  # noqa: E402
 from whole_way import BUILD, FIXTURES, SOURCE, Way, run_tool  # noqa: E402
 
-WITHOUT_AMX = "" if machine.HAS_XFD else "-amx-bf16,-amx-int8,-amx-tile"
 # Emulated processor: the CPUs to compile for, with what is turned off, and what is run: whole models, single products, and the
 # tests of test/Execute.
 TARGETS = {
@@ -33,13 +32,13 @@ TARGETS = {
         "skylake-avx512": ("", ["linears"]),
     },
     "arrow_lake": {"alderlake": ("", ["models", "linears", "execute"])},
-    "sapphire_rapids": {"sapphirerapids": (WITHOUT_AMX, ["models", "linears", "execute"])},
+    "sapphire_rapids": {"sapphirerapids": ("-amx-bf16,-amx-int8,-amx-tile", ["models", "linears", "execute"])},
 }
 # An artifact for a CPU that the emulated one is not, and the first feature that is missing.
 REFUSED = {
-    "tigerlake": {"znver4": "avx512bf16", "alderlake": "avxvnni", "sapphirerapids": "amx-(bf16|int8)"},
+    "tigerlake": {"znver4": "avx512bf16", "alderlake": "avxvnni", "sapphirerapids": "amx-int8"},
     "arrow_lake": {"skylake-avx512": "avx512bw"},
-    "sapphire_rapids": {"znver4": "sse4a", **({} if machine.HAS_XFD else {"sapphirerapids": "amx-(bf16|int8)"})},
+    "sapphire_rapids": {"znver4": "sse4a", "sapphirerapids": "amx-int8"},
 }
 # What is done to a model, and how far it may be from the same without packing: what is rounded to codes of activations was
 # summed in another order, so one in a while takes the neighbouring code.
