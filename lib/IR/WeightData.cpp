@@ -134,9 +134,9 @@ std::vector<float> llmc::readFloats(ArrayRef<char> bytes, Type type) {
     std::memcpy(values.data(), source, values.size() * 4);
     return values;
   }
-  bool brain = type.isBF16();
+  bool isDouble = type.isF64(), brain = type.isBF16();
   for (size_t i = 0; i < values.size(); ++i) {
-    if (type.isF64()) {
+    if (isDouble) {
       double value;
       std::memcpy(&value, source + 8 * i, 8);
       values[i] = static_cast<float>(value);

@@ -77,7 +77,7 @@ double squaredError(Span<const float> w, Span<const float> v) {
 
 double hessianError(Span<const float> w, Span<const float> v, int64_t rows, int64_t cols,
                     Span<const float> hessian, int threads) {
-  constexpr int64_t block = 128; // rows per work item; fixed, so sums do not depend on threads
+  constexpr int64_t block = 256; // rows per work item; fixed, so sums do not depend on threads
   std::vector<double> errors(rows);
   parallelFor((rows + block - 1) / block, threads, [&](int64_t item) {
     int64_t first = item * block, count = std::min(block, rows - first);

@@ -111,7 +111,8 @@ TEST_F(RunnerTest, WritesTheLogitsOfEveryPosition) {
     const std::vector<float> logits = toyLogits({ids.begin(), ids.begin() + n});
     expected.insert(expected.end(), logits.begin(), logits.end());
   }
-  for (const char *options : {"", " --prefill=0", " --prefill=21", " --threads=2"}) {
+  for (const char *options :
+       {"", " --prefill=0", " --prefill=21", " --threads=2", " --map-weights"}) {
     const Outcome outcome = run(step + " --prompt-ids=@" + prompt + " --logits=" + out + options);
     ASSERT_EQ(outcome.code, 0) << outcome.error;
     const Array array = readNpy(out);
