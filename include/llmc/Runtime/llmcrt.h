@@ -95,10 +95,12 @@ uint64_t llmcrt_hash(const void *data, uint64_t bytes);
 /* 1 when this machine (processor and operating system) has the feature, 0 when not, -1 when the
  * name is not known. Names are LLVM's ("avx2", "avx512vnni", "dotprod", "i8mm"); a leading '+' is
  * skipped. A leading '-' (feature not used), tuning flags and features that no generated code
- * relies on answer 1. */
+ * relies on answer 1. For "amx-tile" and "amx-int8" this also asks Linux for the tile registers,
+ * which a process must do once before it runs code that uses them. */
 int32_t llmcrt_cpu_has(const char *feature);
 
-/* 0 when the machine has all; otherwise 1, and *why names the first that is missing or unknown. */
+/* 0 when the machine has all; otherwise 1, and *why names the first that is missing or unknown. To
+ * be called before any code of a model runs. */
 int32_t llmcrt_cpu_check(const char *const *features, int32_t count, char *why);
 
 #ifdef __cplusplus
