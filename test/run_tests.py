@@ -4,7 +4,8 @@
 usage: run_tests.py BUILD [--only TEXT]     TEXT: only tests with it in their path (lit, pytest) or executable's name
 
 Each suite writes JUnit XML into BUILD/test-results, which is what the sums are made of. A suite that ends badly without
-having said so in its file counts as one failure. Exit code 1 if anything failed or nothing ran.
+having said so in its file counts as one failure. Exit code 1 if anything failed or nothing ran. All processors work: each
+executable runs in shards, lit and pytest (by files) have their own workers.
 """
 import argparse
 import glob
@@ -31,19 +32,29 @@ def read_counts(path):
     return passed, failed, skipped
 
 
-def run_suite(name, command, report, env):
+def run_suite(name, runs):
+    """Runs the parts of a suite beside each other; each is (command, report, environment)."""
     print(f"== {name}", flush=True)
-    if os.path.exists(report):
-        os.remove(report)
-    code = subprocess.run(command, cwd=SOURCE, env=env).returncode
-    try:
-        passed, failed, skipped = read_counts(report)
-    except (OSError, xml.ParseError):
-        passed, failed, skipped = 0, 0, 0
-    if code != 0 and failed == 0:
-        print(f"{name}: ended with code {code} and reported no failure", flush=True)
-        failed = 1
-    return passed, failed, skipped
+    totals, processes = [0, 0, 0], []
+    for command, report, env in runs:
+        if os.path.exists(report):
+            os.remove(report)
+        try:
+            processes.append((subprocess.Popen(command, cwd=SOURCE, env=env), report))
+        except OSError as error:
+            print(f"{name}: cannot run {command[0]}: {error.strerror}", flush=True)
+            totals[1] += 1
+    for process, report in processes:
+        code = process.wait()
+        try:
+            counts = read_counts(report)
+        except (OSError, xml.ParseError):
+            counts = (0, 0, 0)
+        if code != 0 and counts[1] == 0:
+            print(f"{name}: ended with code {code} and reported no failure", flush=True)
+            counts = (counts[0], 1, counts[2])
+        totals = [total + count for total, count in zip(totals, counts)]
+    return totals
 
 
 def main():
@@ -60,32 +71,32 @@ def main():
     env["PATH"] = os.path.join(build, "bin") + os.pathsep + env.get("PATH", "")
     env["PYTHONPATH"] = os.path.join(SOURCE, "python")
 
-    suites = []
+    suites, processors = [], len(os.sched_getaffinity(0))
     for path in sorted(glob.glob(os.path.join(build, "bin", "LLMC*Tests"))):
         name = os.path.basename(path)
         if args.only in name:
-            report = os.path.join(results, name + ".xml")
-            suites.append((name, [path, "--gtest_brief=1", "--gtest_output=xml:" + report], report))
+            runs = []
+            for shard in range(processors):
+                report = os.path.join(results, f"{name}-{shard}.xml")
+                shards = {"GTEST_TOTAL_SHARDS": str(processors), "GTEST_SHARD_INDEX": str(shard)}
+                runs.append(([path, "--gtest_brief=1", "--gtest_output=xml:" + report], report, dict(env, **shards)))
+            suites.append((name, runs))
     lit = shutil.which("lit", path="/usr/lib/llvm-22/bin" + os.pathsep + env["PATH"])
     report = os.path.join(results, "lit.xml")
     command = [lit or "lit", "-s", "-v", "--xunit-xml-output", report, os.path.join(build, "test")]
-    suites.append(("lit", command + (["--filter", args.only, "--allow-empty-runs"] if args.only else []), report))
+    command += ["--filter", args.only, "--allow-empty-runs"] if args.only else []
+    suites.append(("lit", [(command, report, env)]))
     files = [path for path in sorted(glob.glob(os.path.join(SOURCE, "test", "**", "test_*.py"), recursive=True))
              if args.only in os.path.relpath(path, SOURCE)]
     if files:
         report = os.path.join(results, "pytest.xml")
         command = [python, "-m", "pytest", "-q", "-rs", "-p", "no:cacheprovider", "--rootdir", SOURCE,
-                   "--import-mode=importlib", "--junitxml", report]
-        suites.append(("pytest", command + files, report))
+                   "--import-mode=importlib", "--junitxml", report, "-n", str(processors), "--dist", "loadfile"]
+        suites.append(("pytest", [(command + files, report, env)]))
 
     totals = [0, 0, 0]
-    for name, command, report in suites:
-        try:
-            counts = run_suite(name, command, report, env)
-        except OSError as error:
-            print(f"{name}: cannot run {command[0]}: {error.strerror}", flush=True)
-            counts = (0, 1, 0)
-        totals = [total + count for total, count in zip(totals, counts)]
+    for name, runs in suites:
+        totals = [total + count for total, count in zip(totals, run_suite(name, runs))]
     passed, failed, skipped = totals
     if skipped:
         print(f"{skipped} skipped or left out")
