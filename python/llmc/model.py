@@ -18,17 +18,19 @@ class Model:
 
     One object holds one sequence; it is for one thread of Python at a time. Usable in a `with` statement.
 
-    threads: how many work on each call; the results do not depend on it. context: positions of the sequence, at most
-    what was compiled, which is the default. map_weights: leave weights in the pages of their file, which processes
-    share, instead of moving them into huge pages while the model runs. `info` is the JSON of the artifact; `vocab` and `context` are numbers.
+    threads: how many work on each call, which results do not depend on; at most as many as this process has processors,
+    since more wait for each other, unless exactly=True. context: positions of the sequence, at most what was compiled,
+    which is the default. map_weights: leave weights in the pages of their file, which processes share, instead of moving
+    them into huge pages while the model runs. `info` is the JSON of the artifact; `vocab` and `context` are numbers.
     Raises Error: BAD_ARTIFACT for files that are missing, do not belong together or are for another machine;
     UNSUPPORTED for a model without a cache, which llmc-run runs; BAD_ARGUMENT for a context that was not compiled.
     """
 
-    def __init__(self, base, threads=1, context=None, map_weights=False):
+    def __init__(self, base, threads=1, context=None, map_weights=False, exactly=False):
         self._artifact = None
         self._buffers = []
         self._round = 0
+        self._exactly = exactly
         self._artifact = Artifact(base, map_weights)
         self.info = self._artifact.info
         try:
@@ -49,6 +51,9 @@ class Model:
         threads = operator.index(threads)
         if not 1 <= threads <= 1024:
             raise Error("BAD_ARGUMENT", f"expected 1 to 1024 threads, found {threads}")
+        asked = threads
+        if not self._exactly:
+            threads = min(threads, native.runtime().llmcrt_cpu_count())
         self._release()
         call, base = self._artifact, self._artifact.base
         arena, cache = ctypes.c_uint64(), ctypes.c_uint64()
@@ -62,7 +67,7 @@ class Model:
         call.check(call.init(ctypes.addressof(self._model), memory.address, call.weights, pool.pointer), "init")
         call.check(call.state_init(ctypes.addressof(self._state), kv.address), "state_init")
         self._state.context = self.context
-        self._threads = threads
+        self._threads = asked
         self._logits = array.array("f", bytes(4 * self.vocab))
         self._round += 1
 

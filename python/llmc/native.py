@@ -79,6 +79,7 @@ def runtime():
             ("llmcrt_pool_create", ctypes.c_void_p, [ctypes.c_int32, ctypes.POINTER(Threads)]),
             ("llmcrt_pool_destroy", None, [ctypes.c_void_p]),
             ("llmcrt_weights_open", ctypes.c_int32, [ctypes.c_char_p, ctypes.POINTER(Weights), ctypes.c_char_p]),
+            ("llmcrt_cpu_count", ctypes.c_int32, []),
             ("llmcrt_weights_settle", ctypes.c_int32, [ctypes.POINTER(Weights), ctypes.c_char_p]),
             ("llmcrt_weights_close", None, [ctypes.POINTER(Weights)]),
             ("llmcrt_hash", ctypes.c_uint64, [ctypes.c_void_p, ctypes.c_uint64]),

@@ -63,7 +63,7 @@ class Way:
     def lent_logits(self, base, ids, prefill, threads):
         """As `logits`, on threads that are lent: as many as are asked for, also on fewer processors."""
         ids = np.ravel(ids)
-        with llmc.Model(base, threads=threads) as model:
+        with llmc.Model(base, threads=threads, exactly=True) as model:
             rows = [np.array(model.logits(ids[:prefill]))]
             rows += [np.array(model.decode(token))[None] for token in ids[prefill:]]
         return np.concatenate(rows)

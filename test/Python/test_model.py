@@ -34,10 +34,19 @@ def error_of(base, code="BAD_ARTIFACT", **options):
 @pytest.mark.parametrize("threads", [1, 2, 5])
 def test_generates_what_the_independent_script_says(make_toy, threads):
     base, expected = make_toy()
-    with llmc.Model(base, threads=threads) as model:
+    with llmc.Model(base, threads=threads, exactly=True) as model:
         assert model.generate(PROMPT, 32) == expected
         assert model.generate(PROMPT, 32) == expected
         assert model.generate(PROMPT, 32, threads=3) == expected
+
+
+@pytest.mark.parametrize("exactly, more", [(False, 0), (True, 3)])
+def test_threads_are_as_many_as_processors(make_toy, exactly, more):
+    processors = len(os.sched_getaffinity(0))
+    before = len(os.listdir("/proc/self/task"))
+    with llmc.Model(make_toy()[0], threads=processors + 3, exactly=exactly) as model:
+        model.generate(PROMPT, 2)
+        assert len(os.listdir("/proc/self/task")) - before == processors - 1 + more
 
 
 def test_generate_feeds_all_but_the_last_new_id(make_toy):
