@@ -7,13 +7,15 @@
 //
 #include "TileLinear.h"
 
+#include "llvm/Support/MathExtras.h"
+
 using namespace mlir;
 using namespace llmc;
 
 using Values = LinearEmitter::Values;
 
 static int64_t padTo(int64_t count, int64_t multiple) {
-  return (count + multiple - 1) / multiple * multiple;
+  return static_cast<int64_t>(llvm::alignTo(count, multiple));
 }
 
 // Whatever the rows of x hold behind their end is multiplied with these.

@@ -186,8 +186,10 @@ Result<AwqScales> searchAwqScales(Span<const LinearWeight> linears, int64_t cols
   Result<double> rtnLoss = scaledLosses(linears, cols, ones, statistics.hessian, options);
   if (!rtnLoss)
     return rtnLoss.failure();
+  best.loss = best.rtnLoss = *rtnLoss;
+  if (best.ratio == 0)
+    return best;
   Result<double> loss = scaledLosses(linears, cols, best.scales, statistics.hessian, options);
-  best.rtnLoss = *rtnLoss;
   best.loss = loss ? *loss : std::numeric_limits<double>::infinity();
   if (best.loss > best.rtnLoss) { // What the sample promised does not hold.
     best.loss = best.rtnLoss;

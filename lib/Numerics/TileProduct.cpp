@@ -10,8 +10,8 @@
 
 namespace llmc {
 
-// Unlike the loops of VectorClones.h this one fuses, in every clone: processors without fused
-// multiply-add call a function that rounds as they would.
+// Compiled for wider x86 vectors too, chosen when it is first called. All clones fuse: processors
+// without fused multiply-add call a function that rounds as they would.
 #if defined(__x86_64__) && defined(__linux__) && !defined(__SANITIZE_ADDRESS__)
 __attribute__((target_clones("arch=x86-64-v4", "arch=x86-64-v3", "default")))
 #endif

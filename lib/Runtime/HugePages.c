@@ -46,8 +46,7 @@ static void *moveAll(void *argument) {
     munmap(reserved, (size_t)(from - reserved));
   madvise(from, bytes, MADV_HUGEPAGE);
   /* What was moved may belong to others at once, so only the rest is given back. */
-  for (char *to = mover->mapped; from + HugePage <= end && to < mover->mapped + bytes;
-       from += HugePage, to += HugePage) {
+  for (char *to = mover->mapped; to < mover->mapped + bytes; from += HugePage, to += HugePage) {
     if (__atomic_load_n(&mover->stop, __ATOMIC_RELAXED))
       break;
     memcpy(from, to, HugePage);

@@ -101,14 +101,21 @@ TEST(WeightFile, RefusesNamesThatRepeat) {
             "tensor 'a' has the same name twice");
 }
 
+/// Writes a file whose only tensor has these bytes, and opens it.
+bool openBytes(const Folder &folder, const std::string &data, llmcrt_weights &weights) {
+  const std::string path = folder.file("w.safetensors"), size = std::to_string(data.size());
+  writeBytes(path, safetensors(tensor(R"("dtype":"U8","shape":[)" + size +
+                                      R"(],"data_offsets":[0,)" + size + "]"),
+                               data));
+  char why[LLMCRT_ERROR] = "";
+  EXPECT_EQ(llmcrt_weights_open(path.c_str(), &weights, why), 0) << why;
+  return weights.data != nullptr;
+}
+
 TEST(WeightFile, MapsAlignedData) {
   const Folder folder;
-  const std::string path = folder.file("w.safetensors");
-  writeBytes(path,
-             safetensors(tensor(R"("dtype":"U8","shape":[5],"data_offsets":[0,5])"), "hello"));
   llmcrt_weights weights;
-  char why[LLMCRT_ERROR] = "";
-  ASSERT_EQ(llmcrt_weights_open(path.c_str(), &weights, why), 0) << why;
+  ASSERT_TRUE(openBytes(folder, "hello", weights));
   EXPECT_EQ(weights.bytes, 5u);
   EXPECT_EQ(reinterpret_cast<uintptr_t>(weights.data) % 64, 0u);
   EXPECT_EQ(std::memcmp(weights.data, "hello", 5), 0);
@@ -132,17 +139,12 @@ bool isMappedFile(const void *address) {
 
 TEST(WeightFile, SettlesWhileItIsRead) {
   const Folder folder;
-  const std::string path = folder.file("w.safetensors");
   std::string data(24 << 20, 0);
   for (size_t i = 0; i < data.size(); ++i)
     data[i] = static_cast<char>(i * 31 + (i >> 12));
-  const std::string size = std::to_string(data.size());
-  writeBytes(path, safetensors(tensor(R"("dtype":"U8","shape":[)" + size +
-                                      R"(],"data_offsets":[0,)" + size + "]"),
-                               data));
   llmcrt_weights weights;
   char why[LLMCRT_ERROR] = "";
-  ASSERT_EQ(llmcrt_weights_open(path.c_str(), &weights, why), 0) << why;
+  ASSERT_TRUE(openBytes(folder, data, weights));
   const void *before = weights.data;
   if (llmcrt_weights_settle(&weights, why)) {
     llmcrt_weights_close(&weights);
@@ -161,7 +163,7 @@ TEST(WeightFile, SettlesWhileItIsRead) {
   EXPECT_EQ(weights.mover, nullptr);
 
   // Closing does not wait for all of it.
-  ASSERT_EQ(llmcrt_weights_open(path.c_str(), &weights, why), 0) << why;
+  ASSERT_TRUE(openBytes(folder, data, weights));
   EXPECT_EQ(llmcrt_weights_settle(&weights, why), 0) << why;
   llmcrt_weights_stop(&weights);
   EXPECT_EQ(std::memcmp(weights.data, data.data(), data.size()), 0);
@@ -170,12 +172,9 @@ TEST(WeightFile, SettlesWhileItIsRead) {
 
 TEST(WeightFile, SettlesOnlyWhereThatHelps) {
   const Folder folder;
-  const std::string path = folder.file("w.safetensors");
-  writeBytes(path,
-             safetensors(tensor(R"("dtype":"U8","shape":[5],"data_offsets":[0,5])"), "hello"));
   llmcrt_weights weights;
+  ASSERT_TRUE(openBytes(folder, "hello", weights));
   char why[LLMCRT_ERROR] = "";
-  ASSERT_EQ(llmcrt_weights_open(path.c_str(), &weights, why), 0) << why;
   EXPECT_EQ(llmcrt_weights_settle(&weights, why), 1);
   EXPECT_NE(std::string(why).find("are too few to gain by huge pages"), std::string::npos) << why;
   EXPECT_TRUE(isMappedFile(weights.data));
