@@ -2,24 +2,31 @@
 //
 // The decode path: every weight is read once, decoded in registers and multiplied with the input
 // broadcast to all lanes. Scales and zero points are applied to the sum of a chunk, not to each
-// weight. The loops are unit, chunk, span (only where integers would outgrow f32), block, and
-// symbols unrolled.
+// weight. The loops are unit, chunk, span (only where integers would outgrow f32), block, tile of
+// those that are decoded side by side, and symbols unrolled.
 //
 #include "TileLinear.h"
+
+#include "mlir/Dialect/LLVMIR/LLVMDialect.h"
 
 using namespace mlir;
 using namespace llmc;
 
 using Values = LinearEmitter::Values;
 
-Values LinearEmitter::emitTile(Value tile, Value inputs, Value inputStart, Value row) {
+Values LinearEmitter::emitTiles(Value tile, int64_t count, Value stride, Value inputs,
+                                Value inputStart, Value row) {
   rowInputs = inputs;
   rowInputStart = inputStart;
   rowScratch = row;
+  ahead = (count > 1 ? plan.streamPrefetch : plan.prefetchDistance) / 4;
   Value base = tileBase(tile);
+  distances.assign(1, index(0));
+  for (int64_t s = 1; s < count; ++s)
+    distances.push_back(arith::SubIOp::create(b, tileBase(add(tile, times(stride, s))), base));
   int64_t units = layout.k / layout.unit, rest = layout.k % layout.unit;
   int64_t unitDwords = layout.unitBytes() / 4;
-  Values sums = zeros(floats, plan.vectors);
+  Values sums = zeros(floats, count * plan.vectors);
   if (units == 1)
     sums = emitUnit(base, index(0), layout.unit, sums);
   else if (units > 1)
@@ -32,9 +39,34 @@ Values LinearEmitter::emitTile(Value tile, Value inputs, Value inputStart, Value
   return sums;
 }
 
+// The machine's code for what was emitted before stays in front of what follows. LLVM would gather
+// the prefetches and loads of all tiles at the start of a loop.
+static void keepInOrder(ImplicitLocOpBuilder &b) {
+  auto dialect = LLVM::AsmDialectAttr::get(b.getContext(), LLVM::AsmDialect::AD_ATT);
+  LLVM::InlineAsmOp::create(b, TypeRange(), ValueRange(), "", "~{memory}",
+                            /*has_side_effects=*/true, /*is_align_stack=*/false,
+                            LLVM::TailCallKind::None, dialect, ArrayAttr());
+}
+
+// Lets `emit` continue the part of `carried` that belongs to each tile, given the tile's distance
+// from the first.
+Values LinearEmitter::eachTile(ValueRange carried,
+                               function_ref<Values(Value distance, Values part)> emit) {
+  const Values tiles = distances;
+  size_t size = carried.size() / tiles.size();
+  Values result;
+  for (auto [tile, distance] : llvm::enumerate(tiles)) {
+    if (tiles.size() > 1)
+      keepInOrder(b);
+    llvm::append_range(result, emit(distance, toValues(carried.slice(tile * size, size))));
+  }
+  return result;
+}
+
 Values LinearEmitter::emitUnit(Value unit, Value start, int64_t length, Values sums) {
   Value data = add(unit, headerDwords());
-  prefetch(unit, headerDwords());
+  for (Value distance : distances)
+    prefetch(add(unit, distance), headerDwords());
   int64_t chunk = plan.chunk, block = layout.blockInputs;
   if (chunk < block && chunk < length) {
     // Several chunks in each block.
@@ -70,6 +102,15 @@ Values LinearEmitter::emitUnit(Value unit, Value start, int64_t length, Values s
 
 Values LinearEmitter::emitChunk(Value header, Value data, Value start, int64_t length,
                                 Values sums) {
+  if (distances.size() > 1 && length <= plan.stepInputs) {
+    // No tile has a second step, so each ends its chunk before the next one begins.
+    return eachTile(sums, [&](Value distance, Values part) {
+      Values all = std::exchange(distances, Values(1, index(0)));
+      part = emitChunk(add(header, distance), add(data, distance), start, length, part);
+      distances = all;
+      return part;
+    });
+  }
   if (layout.sparse && !plan.picks)
     rowZeros = zeroVectors(header, 0);
   if (!plan.wideChunks)
@@ -93,24 +134,27 @@ Values LinearEmitter::emitChunk(Value header, Value data, Value start, int64_t l
   return flush(header, 0, start, sums, totals);
 }
 
-// Asks for the weights behind the `count` dwords at `at`: hardware prefetchers stop at the end of a
-// page. Every line is asked for, those of headers too: a gap costs more than it saves.
+// Asks for the weights `ahead` of the `count` dwords at `at`: hardware prefetchers stop at the end
+// of a page. Every line is asked for, those of headers too: a gap costs more than it saves.
 void LinearEmitter::prefetch(Value at, int64_t count) {
   constexpr int64_t kLine = 64 / 4;
   for (int64_t line = 0; line < count; line += kLine)
-    memref::PrefetchOp::create(b, wordView, ValueRange{add(at, plan.prefetchDistance / 4 + line)},
+    memref::PrefetchOp::create(b, wordView, ValueRange{add(at, ahead + line)},
                                /*isWrite=*/false, /*localityHint=*/3, /*isDataCache=*/true);
 }
 
 Values LinearEmitter::emitBlocks(Value data, Value start, int64_t length, Values partial) {
   int64_t block = layout.blockInputs, step = plan.stepInputs, steps = length / step;
   auto emitStep = [&](Value at, Value from, int64_t inputs, Values carried) {
-    for (int64_t done = 0; done < inputs; done += block) {
-      int64_t size = std::min(block, inputs - done);
-      prefetch(add(at, dwords(done)), dwords(size));
-      carried = multiplySymbols(add(at, dwords(done)), add(from, done), size, 0, size, carried);
-    }
-    return carried;
+    return eachTile(carried, [&](Value distance, Values part) {
+      Value place = add(at, distance);
+      for (int64_t done = 0; done < inputs; done += block) {
+        int64_t size = std::min(block, inputs - done);
+        prefetch(add(place, dwords(done)), dwords(size));
+        part = multiplySymbols(add(place, dwords(done)), add(from, done), size, 0, size, part);
+      }
+      return part;
+    });
   };
   if (steps == 1)
     partial = emitStep(data, start, step, partial);
@@ -127,6 +171,13 @@ Values LinearEmitter::emitBlocks(Value data, Value start, int64_t length, Values
 
 Values LinearEmitter::emitFlushingBlock(Value header, Value block, Value start, int64_t inputs,
                                         Values sums) {
+  return eachTile(sums, [&](Value distance, Values part) {
+    return emitFlushingTile(add(header, distance), add(block, distance), start, inputs, part);
+  });
+}
+
+Values LinearEmitter::emitFlushingTile(Value header, Value block, Value start, int64_t inputs,
+                                       Values sums) {
   prefetch(block, dwords(inputs));
   for (int64_t from = 0; from < inputs; from += plan.chunk) {
     int64_t to = std::min(from + plan.chunk, inputs);
@@ -134,9 +185,9 @@ Values LinearEmitter::emitFlushingBlock(Value header, Value block, Value start, 
     int64_t group = layout.groupsPerUnit > 1 ? from / layout.group : 0;
     if (layout.sparse && !plan.picks)
       rowZeros = zeroVectors(header, group);
-    Values partial = startSums(add(start, from));
+    Values partial = startTile(add(start, from));
     partial = multiplySymbols(block, start, inputs, from, to, partial);
-    sums = flush(header, group, add(start, from), sums, partial);
+    sums = flushTile(header, group, add(start, from), sums, partial);
   }
   return sums;
 }
@@ -229,7 +280,16 @@ Values LinearEmitter::multiplySymbols(Value block, Value start, int64_t inputs, 
 // sums + scale * (partial - zero * sum of the chunk's inputs), with the activation's scale where it
 // has one per group.
 Values LinearEmitter::flush(Value header, int64_t group, Value chunkStart, Values sums,
-                            Values partial) {
+                            ValueRange partial) {
+  size_t size = partial.size() / distances.size(), next = 0;
+  return eachTile(sums, [&](Value distance, Values part) {
+    Values own = toValues(partial.slice(next++ * size, size));
+    return flushTile(add(header, distance), group, chunkStart, part, own);
+  });
+}
+
+Values LinearEmitter::flushTile(Value header, int64_t group, Value chunkStart, Values sums,
+                                Values partial) {
   Value chunk = arith::DivUIOp::create(b, chunkStart, index(plan.chunk));
   Value sumOfInputs, activationScale, start;
   bool byZero = plan.correction == LinearPlan::Correction::Float ||
@@ -245,8 +305,8 @@ Values LinearEmitter::flush(Value header, int64_t group, Value chunkStart, Value
   for (int64_t v = 0; v < plan.vectors; ++v) {
     Value value = joinSums(partial, v, start);
     if (plan.correction == LinearPlan::Correction::Picked)
-      value = correctPicked(value, zeroVector(header, group, v),
-                            partial[plan.sumSets * plan.vectors + v]);
+      value =
+          correctPicked(value, zeroVector(header, group, v), partial[sumSets() * plan.vectors + v]);
     else
       value = correct(value, byZero ? zeroVector(header, group, v) : Value(), sumOfInputs);
     Value scale = scaleVector(header, group, v);

@@ -104,19 +104,33 @@ static void emitLinear(LinearEmitter &e, const KernelFrame &frame, const Epilogu
   auto branch = scf::IfOp::create(b, isFew, /*withElseRegion=*/true);
   OpBuilder::InsertionGuard guard(b);
   b.setInsertionPointToStart(branch.thenBlock());
-  Value zero = e.index(0), first = begin, last = end;
+  Value zero = e.index(0), first = begin;
   bool inScratch = e.plan.quantized || e.plan.placedInputs;
   forLoop(b, zero, frame.rows, 1, [&](Value row) {
     e.emitActivations(rowIndex(b, row, e.x, zero), e.times(row, e.plan.rowFloats), /*sums=*/true);
   });
+  auto emitTiles = [&](Value tile, int64_t count, Value stride, Value row) {
+    Value scratchRow = e.times(row, e.plan.rowFloats);
+    Value inputs = inScratch ? e.scratch : e.input;
+    Value inputStart = inScratch ? scratchRow : rowIndex(b, row, e.x, zero);
+    auto sums = e.emitTiles(tile, count, stride, inputs, inputStart, scratchRow);
+    ArrayRef<Value> rest = sums;
+    for (int64_t i = 0; i < count; ++i, rest = rest.drop_front(e.plan.vectors))
+      epilogue.store(row, e.add(tile, e.times(stride, i)), scratchRow,
+                     LinearEmitter::Values(rest.take_front(e.plan.vectors)));
+  };
+  // A single row goes through several parts of the tiles at once.
+  if (int64_t streams = e.plan.streams; streams > 1) {
+    Value isOne = arith::CmpIOp::create(b, arith::CmpIPredicate::eq, frame.rows, e.index(1));
+    Value part = arith::DivUIOp::create(b, arith::SubIOp::create(b, end, begin), e.index(streams));
+    part = arith::SelectOp::create(b, isOne, part, zero);
+    forLoop(b, begin, e.add(begin, part), 1,
+            [&](Value tile) { emitTiles(tile, streams, part, zero); });
+    first = e.add(begin, e.times(part, streams));
+  }
   // Rows behind the first find the tile in the second-level cache.
-  forLoop(b, first, last, 1, [&](Value tile) {
-    forLoop(b, zero, frame.rows, 1, [&](Value row) {
-      Value scratchRow = e.times(row, e.plan.rowFloats);
-      Value inputs = inScratch ? e.scratch : e.input;
-      Value inputStart = inScratch ? scratchRow : rowIndex(b, row, e.x, zero);
-      epilogue.store(row, tile, scratchRow, e.emitTile(tile, inputs, inputStart, scratchRow));
-    });
+  forLoop(b, first, end, 1, [&](Value tile) {
+    forLoop(b, zero, frame.rows, 1, [&](Value row) { emitTiles(tile, 1, zero, row); });
   });
   b.setInsertionPointToStart(branch.elseBlock());
   e.emitPanels(begin, end, frame.rows,

@@ -48,7 +48,9 @@ struct LinearPlan {
   bool wideChunks;          ///< f32 and longer than exactInputs: partial sums go to i32.
   int64_t stepInputs;       ///< unrolled on the decode path, whole blocks.
   int64_t prefetchDistance; ///< bytes, on the decode path.
-  int64_t sumSets = 1;      ///< sums that take turns on the decode path of dots.
+  int64_t streams;          ///< tiles that a single row decodes side by side.
+  int64_t streamPrefetch;   ///< prefetchDistance in each of them.
+  int64_t sumSets = 1;      ///< sums of one tile that take turns on the decode path of dots.
 
   /// How sums of codes become sums of codes minus zero point. The scratch has, for each chunk:
   enum class Correction {
@@ -159,9 +161,11 @@ public:
   /// (TileActivations.cpp).
   void emitActivations(Value rowStart, Value row, bool sums);
 
-  /// The sums of tile `tile` for one row, but for a per-token scale. `inputs` from `inputStart` on
-  /// holds the row (or its codes), `row` is its place in the scratch (TileDecode.cpp).
-  Values emitTile(Value tile, Value inputs, Value inputStart, Value row);
+  /// The sums of `count` tiles from `tile` on, `stride` apart, for one row, but for a per-token
+  /// scale. `inputs` from `inputStart` on holds the row (or its codes), `row` is its place in the
+  /// scratch (TileDecode.cpp).
+  Values emitTiles(Value tile, int64_t count, Value stride, Value inputs, Value inputStart,
+                   Value row);
 
   /// The sums of all tiles in [begin, end) and all rows, each given to `finish` once
   /// (TilePanel.cpp).
@@ -215,7 +219,11 @@ private:
 
   // Decode.
   Values emitUnit(Value unit, Value start, int64_t length, Values sums);
+  Values eachTile(ValueRange carried, function_ref<Values(Value distance, Values part)> emit);
   Values startSums(Value chunkStart);
+  Values startTile(Value chunkStart);
+  Values emitFlushingTile(Value header, Value block, Value start, int64_t inputs, Values sums);
+  Values flushTile(Value header, int64_t group, Value chunkStart, Values sums, Values partial);
   Values emitChunk(Value header, Value data, Value start, int64_t length, Values sums);
   void prefetch(Value at, int64_t count);
   Values emitBlocks(Value data, Value start, int64_t length, Values partial);
@@ -224,7 +232,7 @@ private:
                        int64_t end, Values &partial);
   Values multiplySymbols(Value block, Value start, int64_t inputs, int64_t from, int64_t to,
                          Values partial);
-  Values flush(Value header, int64_t group, Value chunkStart, Values sums, Values partial);
+  Values flush(Value header, int64_t group, Value chunkStart, Values sums, ValueRange partial);
 
   // Activations.
   Value reduceRange(Value begin, Value end, Value memory, Value at, bool absoluteMaximum);
@@ -289,6 +297,10 @@ private:
   // The row and, for sparse formats, the zero points at hand on the decode path.
   Value rowInputs, rowInputStart, rowScratch;
   Values rowZeros;
+  /// Tiles side by side hide the latency of sums as well as several sums of one tile do.
+  int64_t sumSets() const { return distances.size() > 1 ? 1 : plan.sumSets; }
+  Values distances;  ///< of the tiles at hand on the decode path, in dwords from the first.
+  int64_t ahead = 0; ///< dwords that weights are asked for ahead.
 };
 
 } // namespace llmc

@@ -1,5 +1,6 @@
 // The innermost loops of a linear with bytes as inputs: which instructions, how many, no register spilled. The first is of
-// one row (a group of 32 inputs, 32 or 64 outputs), the second of many.
+// one row and four tiles side by side (a group of 32 inputs, 32 or 64 outputs each), the second of many rows, the last of
+// one row and a tile that is left over.
 // RUN: llmc-compile --target=x86_64-linux-gnu --cpu=haswell --until=object --assembly %s -o - | %python %S/Inputs/loops.py | FileCheck %s --check-prefix=AVX2
 // RUN: llmc-compile --target=x86_64-linux-gnu --cpu=alderlake --until=object --assembly %s -o - | %python %S/Inputs/loops.py | FileCheck %s --check-prefix=AVXVNNI
 // RUN: llmc-compile --target=x86_64-linux-gnu --cpu=znver4 --until=object --assembly %s -o - | %python %S/Inputs/loops.py | FileCheck %s --check-prefix=AVX512
@@ -7,15 +8,18 @@
 // RUN: llmc-compile --target=aarch64-linux-gnu --cpu=cortex-a72 --until=object --assembly %s -o - | %python %S/Inputs/loops.py | FileCheck %s --check-prefix=NODOT
 
 // Eight quads by four vectors; eight products of a vector are added in 16 bits. All lines of the 608 bytes of a group are
-// prefetched.
-// AVX2: loop: prefetcht0=10 {{.*}}vpaddw=28 vpand=32 vpbroadcastd=9 vpmaddubsw=32 vpmaddwd=4 vpsrld=16 stack=0 all={{17.$}}
+// prefetched. Side by side, only the totals of 16 vectors wait on the stack where there are 16 registers.
+// AVX2: loop: prefetcht0=40 {{.*}}vpaddw=112 vpand=128 {{.*}}vpmaddubsw=128 vpmaddwd=16 vpsrld=64 stack={{3.}} all={{7[0-5].$}}
 // AVX2: loop: {{.*}}vpaddw=56 vpbroadcastd=3{{.}} vpmaddubsw=64 vpmaddwd=8 stack=0 all={{22.$}}
+// AVX2: loop: prefetcht0=10 {{.*}}vpaddw=28 vpand=32 vpbroadcastd=9 vpmaddubsw=32 vpmaddwd=4 vpsrld=16 stack=0 all={{17.$}}
 
-// AVXVNNI: loop: {{.*}}vpand=32 vpbroadcastd=8 vpdpbusd=32 vpsrld=16 stack=0 all={{1[0-5].$}}
+// AVXVNNI: loop: {{.*}}vpand=128 vpbroadcastd=32 vpdpbusd=128 vpsrld=64 stack={{[1-3].}} all={{[5-6]..$}}
 // AVXVNNI: loop: vpbroadcastd=24 vpdpbusd=48 stack=0 all={{8.$}}
+// AVXVNNI: loop: {{.*}}vpand=32 vpbroadcastd=8 vpdpbusd=32 vpsrld=16 stack=0 all={{1[0-5].$}}
 
-// AVX512: loop: {{.*}}vpandq=32 vpbroadcastd=8 vpdpbusd=32 vpsrld=16 stack=0 all={{1[0-6].$}}
+// AVX512: loop: {{.*}}vpandq=128 vpbroadcastd=32 vpdpbusd=128 vpsrld=64 stack=0 all={{6..$}}
 // AVX512: loop: vpbroadcastd=12 vpdpbusd=48 stack=0 all={{7.$}}
+// AVX512: loop: {{.*}}vpandq=32 vpbroadcastd=8 vpdpbusd=32 vpsrld=16 stack=0 all={{1[0-6].$}}
 
 // NEON: loop: and=64 {{.*}}sdot=64 ushr=32
 // NEON: loop: sdot=48 stack=0 all={{[78].$}}

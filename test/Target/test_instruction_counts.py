@@ -23,7 +23,7 @@ HERE = pathlib.Path(__file__).resolve().parent
 BUILD = pathlib.Path(os.environ.get("LLMC_BUILD") or HERE.parents[1] / "build")
 BOUNDS = HERE / "instruction-counts.json"
 SLACK = 1.02
-SIDE = 512
+SIDE = 1024
 TOKENS = {"decode": 1, "prefill": 64}
 
 MODULE = f"""

@@ -15,6 +15,16 @@
 
 using namespace llmc::bench;
 
+// Pieces of `streams` equal parts in turn.
+template <typename Read>
+static inline __attribute__((always_inline)) void
+forEachPiece(const char *data, size_t bytes, int streams, size_t piece, Read read) {
+  const size_t part = bytes / static_cast<size_t>(streams);
+  for (size_t at = 0; at < part; at += piece)
+    for (size_t start = 0; start < bytes; start += part)
+      read(data + start + at);
+}
+
 #if defined(__x86_64__)
 
 #define OPAQUE(value) __asm__ __volatile__("" : "+x"(value))
@@ -26,12 +36,14 @@ constexpr int kSteps = 8; ///< Operations of each chain in one iteration.
 
 // --- AVX2 ------------------------------------------------------------------------------
 
-__attribute__((target("avx2"))) uint64_t readAvx2(const void *data, size_t bytes) {
-  const __m256i *at = static_cast<const __m256i *>(data);
+__attribute__((target("avx2"))) uint64_t readAvx2(const char *data, size_t bytes, int streams) {
   __m256i sums[8] = {};
-  for (const __m256i *end = at + bytes / 32; at != end; at += 8)
-    for (int i = 0; i < 8; ++i)
-      sums[i] = _mm256_xor_si256(sums[i], _mm256_load_si256(at + i));
+  forEachPiece(data, bytes, streams, sizeof(sums),
+               [&](const char *at) __attribute__((target("avx2"))) {
+                 for (int i = 0; i < 8; ++i)
+                   sums[i] = _mm256_xor_si256(
+                       sums[i], _mm256_load_si256(reinterpret_cast<const __m256i *>(at) + i));
+               });
   for (int i = 1; i < 8; ++i)
     sums[0] = _mm256_xor_si256(sums[0], sums[i]);
   return static_cast<uint64_t>(_mm256_extract_epi64(sums[0], 0));
@@ -106,12 +118,15 @@ __attribute__((target("avx2,avxvnni"))) double dotAvxVnni(int64_t iterations) {
 
 // --- AVX-512 ---------------------------------------------------------------------------
 
-__attribute__((target("avx512f"))) uint64_t readAvx512(const void *data, size_t bytes) {
-  const __m512i *at = static_cast<const __m512i *>(data);
+__attribute__((target("avx512f"))) uint64_t readAvx512(const char *data, size_t bytes,
+                                                       int streams) {
   __m512i sums[8] = {};
-  for (const __m512i *end = at + bytes / 64; at != end; at += 8)
-    for (int i = 0; i < 8; ++i)
-      sums[i] = _mm512_xor_si512(sums[i], _mm512_load_si512(at + i));
+  forEachPiece(data, bytes, streams, sizeof(sums),
+               [&](const char *at) __attribute__((target("avx512f"))) {
+                 for (int i = 0; i < 8; ++i)
+                   sums[i] = _mm512_xor_si512(
+                       sums[i], _mm512_load_si512(reinterpret_cast<const __m512i *>(at) + i));
+               });
   for (int i = 1; i < 8; ++i)
     sums[0] = _mm512_xor_si512(sums[0], sums[i]);
   return static_cast<uint64_t>(_mm512_reduce_add_epi64(sums[0]));
@@ -181,12 +196,12 @@ __attribute__((target("amx-tile,amx-int8"))) double dotAmx(int64_t iterations) {
 
 // --- What every x86-64 has -------------------------------------------------------------
 
-uint64_t readSse(const void *data, size_t bytes) {
-  const __m128i *at = static_cast<const __m128i *>(data);
+uint64_t readSse(const char *data, size_t bytes, int streams) {
   __m128i sums[8] = {};
-  for (const __m128i *end = at + bytes / 16; at != end; at += 8)
+  forEachPiece(data, bytes, streams, sizeof(sums), [&](const char *at) {
     for (int i = 0; i < 8; ++i)
-      sums[i] = _mm_xor_si128(sums[i], _mm_load_si128(at + i));
+      sums[i] = _mm_xor_si128(sums[i], _mm_load_si128(reinterpret_cast<const __m128i *>(at) + i));
+  });
   for (int i = 1; i < 8; ++i)
     sums[0] = _mm_xor_si128(sums[0], sums[i]);
   return static_cast<uint64_t>(_mm_cvtsi128_si64(sums[0]));
@@ -217,12 +232,12 @@ namespace {
 constexpr int kSteps = 8;
 constexpr int kChains = 16;
 
-uint64_t readNeon(const void *data, size_t bytes) {
-  const uint64_t *at = static_cast<const uint64_t *>(data);
+uint64_t readNeon(const char *data, size_t bytes, int streams) {
   uint64x2_t sums[8] = {};
-  for (const uint64_t *end = at + bytes / 8; at != end; at += 16)
+  forEachPiece(data, bytes, streams, sizeof(sums), [&](const char *at) {
     for (int i = 0; i < 8; ++i)
-      sums[i] = veorq_u64(sums[i], vld1q_u64(at + 2 * i));
+      sums[i] = veorq_u64(sums[i], vld1q_u64(reinterpret_cast<const uint64_t *>(at) + 2 * i));
+  });
   for (int i = 1; i < 8; ++i)
     sums[0] = veorq_u64(sums[0], sums[i]);
   return vgetq_lane_u64(sums[0], 0);

@@ -18,8 +18,9 @@ using PeakLoop = double (*)(int64_t iterations);
 /// What this machine is measured with. A loop that its instruction set lacks is null.
 struct MachineLoops {
   const char *name; ///< Strategy, as llmc-compile --explain prints it.
-  /// Reads all bytes (a multiple of 1024, 64-byte aligned); the result only keeps the loads alive.
-  uint64_t (*read)(const void *data, size_t bytes);
+  /// Reads all bytes, pieces of `streams` equal parts in turn; the result only keeps the loads
+  /// alive. Parts are a multiple of 512 bytes, 64-byte aligned.
+  uint64_t (*read)(const char *data, size_t bytes, int streams);
   PeakLoop fma; ///< f32 multiply-add.
   PeakLoop dot; ///< 8-bit by 8-bit products summed exactly in 32 bits.
   /// 4-bit by 8-bit, where small codes allow more than that (avx2: sums of 8 products in 16 bits);

@@ -29,8 +29,12 @@ struct CpuModel {
   int64_t latency;  ///< cycles until the next multiply-add or dot product on the same sum.
   double readGBs;   ///< GB/s read from memory.
   int64_t prefetch; ///< bytes that decoding asks for weights ahead; codes of 8 bits
-  int64_t prefetchWide; ///< have their own.
-  double tile = 0; ///< products of bytes by the matrix unit in a cycle; 0: there is none.
+  int64_t prefetchWide;   ///< have their own.
+  int64_t streams;        ///< places in memory that decoding reads in turn,
+  int64_t streamPrefetch; ///< and how far ahead, in bytes, it asks for weights in each of them.
+  double tile = 0;        ///< products of bytes by the matrix unit in a cycle; 0: there is none.
+  /// Matrices of fewer bytes are read as one stream, as models of such stay in the cache.
+  int64_t streamMatrix = 256 * 1024;
 };
 
 /// The model of `cpu`, or of a generic processor with vectors of this shape.

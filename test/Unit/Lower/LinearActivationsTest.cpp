@@ -138,6 +138,27 @@ TEST(LinearActivations, DotsOfOtherInstructionSets) {
   }
 }
 
+// As Linear.TilesSideBySide.
+TEST(LinearActivations, TilesSideBySide) {
+  for (VectorShape shape : {kPlain, kMaddubs, kVnni, kWideVnni}) {
+    CpuModel eager = getCpuModel("", shape);
+    eager.streamMatrix = 0;
+    shape.cpu = &eager;
+    const std::vector<int64_t> rows = {1, 2};
+    for (int group : {0, 4, 8, 24, 32, 48, 128})
+      checkExact("#llmc.int<4, group = " + std::to_string(group) + ", scale = f16>", 555, 173, -1,
+                 shape, rows);
+    checkExact("#llmc.int<4, group = 600, scale = f16>", 300, 1300, -1, shape, rows);
+    checkExact("#llmc.int<8, group = 0, symmetric, scale = f32>", 1000, 101, -1, shape, rows);
+    checkExact("#llmc.int<5, group = 32, scale = f16>", 256, 64, 0.9f, shape, rows);
+    checkExact("#llmc.ternary", 555, 150, -1, shape, rows);
+    checkExact("#llmc.ternary<base3>", 300, 70, -1, shape, rows);
+    checkExact("#llmc.table<nf4_i8, group = 64, scale = f16>", 555, 130, -1, shape, rows);
+    checkExact("#llmc.nm<2:4, #llmc.int<4, group = 32, scale = f16>>", 555, 142, -1, shape, rows);
+    checkClose("#llmc.int<4, group = 32, scale = f16>", 555, 100, 32, shape);
+  }
+}
+
 TEST(LinearActivations, BlocksOfTileRegisters) {
   // Less than a block of rows, one and a part of another, and more than share a panel.
   checkExact("#llmc.int<4, group = 128, scale = f16>", 70, 1300, -1, kTiles, {1, 5, 40, 100});

@@ -128,6 +128,27 @@ TEST(Linear, Masked) {
   checkFormat("#llmc.mask<#llmc.ternary>", 33, 37, {1, 4});
 }
 
+// Parts of the tiles decoded in turn, whatever the size of the matrix; one thread has parts of
+// other lengths than each of three, and tiles that are left over.
+TEST(Linear, TilesSideBySide) {
+  for (VectorShape shape : {VectorShape{8, 16}, VectorShape{16, 32}, VectorShape{8, 32}}) {
+    CpuModel eager = getCpuModel("", shape);
+    eager.streamMatrix = 0;
+    shape.cpu = &eager;
+    checkFormat("", 500, 37, {1, 2}, shape, true);
+    checkFormat("#llmc.dense<f16>", 1000, 21, {1}, shape);
+    checkFormat("#llmc.dense<bf16>", 128, 1, {1}, shape);
+    for (int group : {0, 5, 16, 20, 32, 100})
+      checkFormat("#llmc.int<4, group = " + std::to_string(group) + ", scale = f16>", 555, 101,
+                  {1, 3}, shape, true);
+    checkFormat("#llmc.int<3, group = 8, symmetric, scale = f32>", 300, 77, {1}, shape);
+    checkFormat("#llmc.int<8, group = 0, symmetric, scale = f32>", 640, 130, {1}, shape);
+    checkFormat("#llmc.ternary", 555, 50, {1}, shape);
+    checkFormat("#llmc.table<nf4, group = 20, scale = f16>", 555, 50, {1}, shape);
+    checkFormat("#llmc.nm<2:4, #llmc.int<4, group = 32, scale = f16>>", 555, 70, {1}, shape);
+  }
+}
+
 TEST(Linear, OtherVectorShapes) {
   for (VectorShape shape : {VectorShape{4, 32}, VectorShape{4, 16}, VectorShape{16, 32}}) {
     checkFormat("#llmc.int<4, group = 32, scale = f16>", 70, 101, {1, 7}, shape, true);
