@@ -1,5 +1,7 @@
 /* A pool of threads with a barrier, for stages that are tens of microseconds apart: waiting spins
- * for a bounded time and then sleeps in a futex. With more threads than processors, whom a waiting
+ * for a bounded time and then sleeps in a futex. A thread learns how long to spin: a little longer
+ * each time that was enough, and but shortly once it was not, as then the processors are wanted by
+ * others, and who spins is given less of them. With more threads than processors, whom a waiting
  * thread waits for may want its processor, so it gives that away instead of spinning. All state is
  * made at creation; dispatch and barrier only touch it. */
 #ifndef _GNU_SOURCE
@@ -17,7 +19,8 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { CacheLine = 64, SpinBatch = 32, SpinNanoseconds = 20000, Yields = 64 };
+enum { CacheLine = 64, SpinBatch = 32, Yields = 64 };
+enum { LeastSpin = 20000, MoreSpin = 20000, MostSpin = 300000 }; /* nanoseconds */
 
 /* Something that happens again and again: waiters know the epoch they saw, the raiser advances it.
  */
@@ -26,11 +29,13 @@ typedef struct {
   uint32_t sleepers;
 } __attribute__((aligned(CacheLine))) Event;
 
+/* One thread of the pool; the first is the caller's. */
 typedef struct {
   struct llmcrt_pool *pool;
   int32_t index;
   pthread_t thread;
-} Worker;
+  int64_t spin; /* how long to wait before sleeping, in nanoseconds */
+} __attribute__((aligned(CacheLine))) Worker;
 
 struct llmcrt_pool {
   Event start;
@@ -73,22 +78,29 @@ static void raiseEvent(Event *event) {
     syscall(SYS_futex, &event->epoch, FUTEX_WAKE_PRIVATE, INT_MAX, NULL, NULL, 0);
 }
 
+static int32_t spinBatch(const Event *event, uint32_t seen) {
+  for (int32_t i = 0; i < SpinBatch; ++i) {
+    if (__atomic_load_n(&event->epoch, __ATOMIC_ACQUIRE) != seen)
+      return 1;
+    relax();
+  }
+  return 0;
+}
+
 /* True when the event came while spinning. The clock is read behind the first batch: most waits are
  * over by then. */
-static int32_t spinFor(const Event *event, uint32_t seen) {
-  int64_t begin = 0;
-  for (;;) {
-    for (int32_t i = 0; i < SpinBatch; ++i) {
-      if (__atomic_load_n(&event->epoch, __ATOMIC_ACQUIRE) != seen)
-        return 1;
-      relax();
+static int32_t spinFor(const Event *event, uint32_t seen, int64_t *spin) {
+  if (spinBatch(event, seen))
+    return 1;
+  const int64_t begin = nanoseconds();
+  do {
+    if (spinBatch(event, seen)) {
+      *spin = *spin < MostSpin ? *spin + MoreSpin : MostSpin;
+      return 1;
     }
-    const int64_t now = nanoseconds();
-    if (begin == 0)
-      begin = now;
-    else if (now - begin > SpinNanoseconds)
-      return 0;
-  }
+  } while (nanoseconds() - begin < *spin);
+  *spin = LeastSpin;
+  return 0;
 }
 
 /* The same by giving the processor to others, which costs less than a sleep and a wake-up. */
@@ -101,8 +113,8 @@ static int32_t yieldFor(const Event *event, uint32_t seen) {
   return 0;
 }
 
-static void awaitEvent(Event *event, uint32_t seen, int32_t crowded) {
-  if (crowded ? yieldFor(event, seen) : spinFor(event, seen))
+static void awaitEvent(Event *event, uint32_t seen, Worker *self) {
+  if (self->pool->crowded ? yieldFor(event, seen) : spinFor(event, seen, &self->spin))
     return;
   __atomic_add_fetch(&event->sleepers, 1, __ATOMIC_SEQ_CST);
   while (__atomic_load_n(&event->epoch, __ATOMIC_SEQ_CST) == seen)
@@ -114,7 +126,7 @@ static void *work(void *opaque) {
   Worker *worker = opaque;
   llmcrt_pool *pool = worker->pool;
   for (uint32_t seen = 0;; ++seen) {
-    awaitEvent(&pool->start, seen, pool->crowded);
+    awaitEvent(&pool->start, seen, worker);
     if (__atomic_load_n(&pool->stop, __ATOMIC_ACQUIRE))
       return NULL;
     pool->body(pool->argument, worker->index, pool->count);
@@ -135,11 +147,10 @@ static void parallel(void *context, void (*body)(void *, int32_t, int32_t), void
   __atomic_store_n(&pool->running, (uint32_t)(pool->count - 1), __ATOMIC_RELEASE);
   raiseEvent(&pool->start);
   body(argument, 0, pool->count);
-  awaitEvent(&pool->done, seen, pool->crowded);
+  awaitEvent(&pool->done, seen, &pool->workers[0]);
 }
 
 static void barrier(void *context, int32_t index) {
-  (void)index;
   llmcrt_pool *pool = context;
   /* Cannot advance before this thread arrives, so reading it first is safe. */
   const uint32_t seen = __atomic_load_n(&pool->passed.epoch, __ATOMIC_ACQUIRE);
@@ -148,7 +159,7 @@ static void barrier(void *context, int32_t index) {
     raiseEvent(&pool->passed);
     return;
   }
-  awaitEvent(&pool->passed, seen, pool->crowded);
+  awaitEvent(&pool->passed, seen, &pool->workers[index]);
 }
 
 int32_t llmcrt_cpu_count(void) {
@@ -159,11 +170,11 @@ int32_t llmcrt_cpu_count(void) {
   return online > 0 ? (int32_t)online : 1;
 }
 
-/* Ends and joins the first `started` workers, and frees the pool. */
-static void endWorkers(llmcrt_pool *pool, int32_t started) {
+/* Ends and joins the workers in front of `end`, and frees the pool. */
+static void endWorkers(llmcrt_pool *pool, int32_t end) {
   __atomic_store_n(&pool->stop, 1, __ATOMIC_RELEASE);
   raiseEvent(&pool->start);
-  for (int32_t i = 0; i < started; ++i)
+  for (int32_t i = 1; i < end; ++i)
     pthread_join(pool->workers[i].thread, NULL);
   free(pool->workers);
   free(pool);
@@ -178,26 +189,26 @@ llmcrt_pool *llmcrt_pool_create(int32_t count, llmc_threads *threads) {
   llmcrt_pool *pool = memory;
   *pool = (llmcrt_pool){.count = count};
   pool->crowded = count > llmcrt_cpu_count();
-  pool->workers = calloc((size_t)count, sizeof(Worker));
-  if (!pool->workers) {
+  if (posix_memalign(&memory, CacheLine, (size_t)count * sizeof(Worker))) {
     free(pool);
     return NULL;
   }
+  pool->workers = memory;
+  for (int32_t i = 0; i < count; ++i)
+    pool->workers[i] = (Worker){.pool = pool, .index = i, .spin = LeastSpin};
   /* Signals are the program's business: its own threads take them. */
   sigset_t all, before;
   sigfillset(&all);
   pthread_sigmask(SIG_SETMASK, &all, &before);
-  int32_t started = 0;
-  for (; started < count - 1; ++started) {
-    Worker *worker = &pool->workers[started];
-    worker->pool = pool;
-    worker->index = started + 1;
+  int32_t next = 1;
+  for (; next < count; ++next) {
+    Worker *worker = &pool->workers[next];
     if (pthread_create(&worker->thread, NULL, work, worker))
       break;
   }
   pthread_sigmask(SIG_SETMASK, &before, NULL);
-  if (started < count - 1) {
-    endWorkers(pool, started);
+  if (next < count) {
+    endWorkers(pool, next);
     return NULL;
   }
   *threads = (llmc_threads){count, pool, parallel, barrier};
@@ -206,5 +217,5 @@ llmcrt_pool *llmcrt_pool_create(int32_t count, llmc_threads *threads) {
 
 void llmcrt_pool_destroy(llmcrt_pool *pool) {
   if (pool)
-    endWorkers(pool, pool->count - 1);
+    endWorkers(pool, pool->count);
 }
