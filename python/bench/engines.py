@@ -77,10 +77,14 @@ class LlamaCpp(Engine):
         options.n_ctx = positions
         options.n_batch = options.n_ubatch = self.CHUNK
         options.n_threads = options.n_threads_batch = threads
+        self.choose_cache(options)
         self.context = api.llama_init_from_model(self.model, options)
         if not self.context:
             sys.exit(f"engines: error: llama.cpp has no memory for {positions} positions")
         self.vocab = api.llama_vocab_n_tokens(api.llama_model_get_vocab(self.model))
+
+    def choose_cache(self, options):
+        """f16 unless told otherwise."""
 
     def clear(self):
         self.api.llama_memory_clear(self.api.llama_get_memory(self.context), True)
@@ -98,11 +102,21 @@ class LlamaCpp(Engine):
         self.feed([token])
 
 
+class LlamaCppNarrowCache(LlamaCpp):
+    """The same with its cache in q8_0, which wants its flash attention."""
+
+    def choose_cache(self, options):
+        options.type_k = options.type_v = self.api.GGML_TYPE_Q8_0
+        options.flash_attn_type = self.api.LLAMA_FLASH_ATTN_TYPE_ENABLED
+
+
 class LlamaBench:
     """llama.cpp through its own llama-bench, which $LLAMA_BENCH names."""
 
+    CACHE = []
+
     def __init__(self, path, threads, positions):
-        self.command = [os.environ["LLAMA_BENCH"], "-m", path, "-t", str(threads), "-o", "json", "-r", "3"]
+        self.command = [os.environ["LLAMA_BENCH"], "-m", path, "-t", str(threads), "-o", "json", "-r", "3", *self.CACHE]
         self.version = "(llama-bench)"
 
     def measure(self, test, seconds):
@@ -110,6 +124,10 @@ class LlamaBench:
         sizes = ["-p", str(count), "-n", "0"] if kind == "pp" else ["-p", "0", "-n", str(count)]
         result = subprocess.run(self.command + sizes + ["-d", str(depth)], check=True, capture_output=True)
         return max(json.loads(result.stdout)[0]["samples_ts"])
+
+
+class LlamaBenchNarrowCache(LlamaBench):
+    CACHE = ["-ctk", "q8_0", "-ctv", "q8_0", "-fa", "1"]
 
 
 class OnnxRuntime(Engine):
@@ -199,12 +217,15 @@ class OpenVino(Engine):
         self.feed([token])
 
 
-ENGINES = {"llama.cpp": LlamaCpp, "onnxruntime": OnnxRuntime, "openvino": OpenVino}
+ENGINES = {"llama.cpp": LlamaCpp, "llama.cpp-q8cache": LlamaCppNarrowCache, "onnxruntime": OnnxRuntime, "openvino": OpenVino}
+LLAMA_BENCHES = {"llama.cpp": LlamaBench, "llama.cpp-q8cache": LlamaBenchNarrowCache}
 
 
 def main():
     name, path, threads, positions = sys.argv[1:]
-    kind = LlamaBench if name == "llama.cpp" and os.environ.get("LLAMA_BENCH") else ENGINES[name]
+    kind = ENGINES[name]
+    if os.environ.get("LLAMA_BENCH"):
+        kind = LLAMA_BENCHES.get(name, kind)
     try:
         engine = kind(path, int(threads), int(positions))
     except ImportError as error:

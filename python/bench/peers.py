@@ -111,7 +111,7 @@ def print_record(record):
     def ratio(key):
         return f"{record[key]:7.2f} x" if key in record else " " * 9
 
-    print(f"{record['test']:<12} {record['threads']:>7}  {record['engine']:<12} {record['tokens_per_s']:>10.1f}"
+    print(f"{record['test']:<12} {record['threads']:>7}  {record['engine']:<17} {record['tokens_per_s']:>10.1f}"
           f" {percent('spread')} {record['best']:>10.1f}"
           f" {ratio('llmc_ratio')} {ratio('llmc_ratio_best')} {percent('share_of_read')} {percent('share_of_peak')}"
           f"  {record.get('version', '')}", flush=True)
@@ -146,7 +146,7 @@ def main():
     parser.add_argument("base", help="what was given to llmc-compile -o")
     parser.add_argument("--bench", default="llmc-bench", help="the program llmc-bench")
     parser.add_argument("--peer", action="append", default=[], metavar="ENGINE:FILE",
-                        help="llama.cpp:FILE.gguf, onnxruntime:FILE.onnx or openvino:FILE.onnx")
+                        help="llama.cpp:FILE.gguf (llama.cpp-q8cache: its cache in q8_0), onnxruntime:FILE.onnx or openvino:FILE.onnx")
     parser.add_argument("--tests", default="pp512,tg128")
     parser.add_argument("--threads", default="1,2")
     parser.add_argument("--rounds", type=int, default=5)
@@ -161,7 +161,7 @@ def main():
         if not os.path.exists(path):
             fail(f"{path}: no such file")
     if not options.json:
-        print(f"{'test':<12} {'threads':>7}  {'engine':<12} {'tokens/s':>10} {'spread':>10} {'best':>10}"
+        print(f"{'test':<12} {'threads':>7}  {'engine':<17} {'tokens/s':>10} {'spread':>10} {'best':>10}"
               f" {'llmc is':>9} {'by best':>9}"
               f" {'of read':>10} {'of peak':>10}")
     records = []

@@ -76,7 +76,7 @@ def main():
     for name, command, read, written in steps(options):
         seconds, peak = run(command)
         before, after = size(read), size(written)
-        print(f"{name:<12}{seconds:>9.2f}{peak / 1e6:>9.0f}{before / 1e6:>8.0f}{after / 1e6:>8.0f}"
+        print(f"{name:<12}{seconds:>9.3f}{peak / 1e6:>9.0f}{before / 1e6:>8.0f}{after / 1e6:>8.0f}"
               f"{peak / max(before, after):>13.2f}", flush=True)
 
 

@@ -63,8 +63,8 @@ Options
                         of --read-size, as reading them is the work; else one pair of matrices
   --peers=ENGINE:FILE,...
                         model: the same tests through other engines, interleaved with llmc, and the
-                        ratios. ENGINE is llama.cpp (FILE.gguf), onnxruntime or openvino
-                        (FILE.onnx).
+                        ratios. ENGINE is llama.cpp or llama.cpp-q8cache, whose cache is q8_0
+                        instead of f16 (FILE.gguf), onnxruntime or openvino (FILE.onnx).
                         Runs python/bench/peers.py of the source tree with $LLMC_PYTHON or python3;
                         an engine that is not installed is named and left out
   --repetitions=N       default: 5. The table has the median and the spread, (largest - least) /
@@ -229,7 +229,8 @@ private:
   }
 
   void checkPeers() const {
-    static const std::set<std::string> engines = {"llama.cpp", "onnxruntime", "openvino"};
+    static const std::set<std::string> engines = {"llama.cpp", "llama.cpp-q8cache", "onnxruntime",
+                                                  "openvino"};
     for (const std::string &peer : options.peers) {
       const size_t colon = peer.find(':');
       if (colon == std::string::npos || colon + 1 == peer.size() ||
