@@ -20,6 +20,7 @@ Values LinearEmitter::emitTiles(Value tile, int64_t count, Value stride, Value i
   rowInputStart = inputStart;
   rowScratch = row;
   ahead = (count > 1 ? plan.streamPrefetch : plan.prefetchDistance) / 4;
+  sumSets = count > 1 && plan.chunk > plan.stepInputs ? 1 : plan.sumSets;
   Value base = tileBase(tile);
   distances.assign(1, index(0));
   for (int64_t s = 1; s < count; ++s)
@@ -49,10 +50,10 @@ static void keepInOrder(ImplicitLocOpBuilder &b) {
 }
 
 // Lets `emit` continue the part of `carried` that belongs to each tile, given the tile's distance
-// from the first.
+// from the first. Meanwhile there is no tile but that one.
 Values LinearEmitter::eachTile(ValueRange carried,
                                function_ref<Values(Value distance, Values part)> emit) {
-  const Values tiles = distances;
+  const Values tiles = std::exchange(distances, Values(1, index(0)));
   size_t size = carried.size() / tiles.size();
   Values result;
   for (auto [tile, distance] : llvm::enumerate(tiles)) {
@@ -60,6 +61,7 @@ Values LinearEmitter::eachTile(ValueRange carried,
       keepInOrder(b);
     llvm::append_range(result, emit(distance, toValues(carried.slice(tile * size, size))));
   }
+  distances = tiles;
   return result;
 }
 
@@ -105,10 +107,7 @@ Values LinearEmitter::emitChunk(Value header, Value data, Value start, int64_t l
   if (distances.size() > 1 && length <= plan.stepInputs) {
     // No tile has a second step, so each ends its chunk before the next one begins.
     return eachTile(sums, [&](Value distance, Values part) {
-      Values all = std::exchange(distances, Values(1, index(0)));
-      part = emitChunk(add(header, distance), add(data, distance), start, length, part);
-      distances = all;
-      return part;
+      return emitChunk(add(header, distance), add(data, distance), start, length, part);
     });
   }
   if (layout.sparse && !plan.picks)
@@ -171,13 +170,10 @@ Values LinearEmitter::emitBlocks(Value data, Value start, int64_t length, Values
 
 Values LinearEmitter::emitFlushingBlock(Value header, Value block, Value start, int64_t inputs,
                                         Values sums) {
-  return eachTile(sums, [&](Value distance, Values part) {
-    return emitFlushingTile(add(header, distance), add(block, distance), start, inputs, part);
-  });
-}
-
-Values LinearEmitter::emitFlushingTile(Value header, Value block, Value start, int64_t inputs,
-                                       Values sums) {
+  if (distances.size() > 1)
+    return eachTile(sums, [&](Value distance, Values part) {
+      return emitFlushingBlock(add(header, distance), add(block, distance), start, inputs, part);
+    });
   prefetch(block, dwords(inputs));
   for (int64_t from = 0; from < inputs; from += plan.chunk) {
     int64_t to = std::min(from + plan.chunk, inputs);
@@ -185,15 +181,13 @@ Values LinearEmitter::emitFlushingTile(Value header, Value block, Value start, i
     int64_t group = layout.groupsPerUnit > 1 ? from / layout.group : 0;
     if (layout.sparse && !plan.picks)
       rowZeros = zeroVectors(header, group);
-    Values partial = startTile(add(start, from));
+    Values partial = startSums(add(start, from));
     partial = multiplySymbols(block, start, inputs, from, to, partial);
-    sums = flushTile(header, group, add(start, from), sums, partial);
+    sums = flush(header, group, add(start, from), sums, partial);
   }
   return sums;
 }
 
-// Adds the products of inputs [from, to) of a block of `inputs` inputs that starts at input
-// `start`.
 // Adds the products of the kept weights of four inputs at `first`: each lane picks its input by
 // index.
 void LinearEmitter::multiplyPattern(Value block, Value first, int64_t inputs, int64_t pattern,
@@ -213,6 +207,8 @@ void LinearEmitter::multiplyPattern(Value block, Value first, int64_t inputs, in
     }
 }
 
+// Adds the products of inputs [from, to) of a block of `inputs` inputs that starts at input
+// `start`.
 Values LinearEmitter::multiplySymbols(Value block, Value start, int64_t inputs, int64_t from,
                                       int64_t to, Values partial) {
   if (plan.dots)
@@ -280,16 +276,15 @@ Values LinearEmitter::multiplySymbols(Value block, Value start, int64_t inputs, 
 // sums + scale * (partial - zero * sum of the chunk's inputs), with the activation's scale where it
 // has one per group.
 Values LinearEmitter::flush(Value header, int64_t group, Value chunkStart, Values sums,
-                            ValueRange partial) {
-  size_t size = partial.size() / distances.size(), next = 0;
-  return eachTile(sums, [&](Value distance, Values part) {
-    Values own = toValues(partial.slice(next++ * size, size));
-    return flushTile(add(header, distance), group, chunkStart, part, own);
-  });
-}
-
-Values LinearEmitter::flushTile(Value header, int64_t group, Value chunkStart, Values sums,
-                                Values partial) {
+                            Values partial) {
+  if (size_t tiles = distances.size(); tiles > 1) {
+    ArrayRef<Value> rest = partial;
+    return eachTile(sums, [&](Value distance, Values part) {
+      Values own(rest.take_front(partial.size() / tiles));
+      rest = rest.drop_front(own.size());
+      return flush(add(header, distance), group, chunkStart, part, own);
+    });
+  }
   Value chunk = arith::DivUIOp::create(b, chunkStart, index(plan.chunk));
   Value sumOfInputs, activationScale, start;
   bool byZero = plan.correction == LinearPlan::Correction::Float ||
@@ -306,7 +301,7 @@ Values LinearEmitter::flushTile(Value header, int64_t group, Value chunkStart, V
     Value value = joinSums(partial, v, start);
     if (plan.correction == LinearPlan::Correction::Picked)
       value =
-          correctPicked(value, zeroVector(header, group, v), partial[sumSets() * plan.vectors + v]);
+          correctPicked(value, zeroVector(header, group, v), partial[sumSets * plan.vectors + v]);
     else
       value = correct(value, byZero ? zeroVector(header, group, v) : Value(), sumOfInputs);
     Value scale = scaleVector(header, group, v);

@@ -122,7 +122,7 @@ Value LinearEmitter::joinSums(Values &partial, int64_t v, Value start) {
     value = arith::ShRSIOp::create(b, value, splatInt(8));
     return arith::AddIOp::create(b, value, start);
   }
-  for (int64_t set = 1; set < sumSets(); ++set)
+  for (int64_t set = 1; set < sumSets; ++set)
     value = arith::AddIOp::create(b, value, partial[set * plan.vectors + v]);
   return value;
 }
@@ -226,7 +226,7 @@ Values LinearEmitter::multiplyQuads(Value block, Value start, int64_t inputs, in
   for (int64_t begin = 0; begin < plan.vectors; begin += together)
     for (int64_t quad = from / 4; 4 * quad < to; ++quad) {
       Value input = quadInput(add(first, 4 * quad));
-      int64_t set = quad % sumSets() * plan.vectors;
+      int64_t set = quad % sumSets * plan.vectors;
       for (int64_t v = begin; v < std::min(begin + together, plan.vectors); ++v)
         partial[set + v] =
             dot(partial[set + v], quadCodes(block, inputs, quad, v), input, plan.signedCodes);
@@ -263,21 +263,17 @@ Value LinearEmitter::correct(Value sum, Value zero, Value inputSum) {
   return toFloat();
 }
 
-// Where the sums of the chunk that starts at input `chunkStart` start.
+// Where the sums of the chunk that starts at input `chunkStart` start, in each tile.
 Values LinearEmitter::startSums(Value chunkStart) {
-  Values one = startTile(chunkStart), result;
-  for (size_t tile = 0; tile < distances.size(); ++tile)
-    llvm::append_range(result, one);
-  return result;
-}
-
-Values LinearEmitter::startTile(Value chunkStart) {
   bool pickedToo = plan.correction == LinearPlan::Correction::Picked;
-  Values sums = zeros(plan.dots ? ints : floats, plan.vectors * (sumSets() + pickedToo));
-  if (plan.correction != LinearPlan::Correction::Start || plan.telescopes)
-    return sums;
-  Value chunk = arith::DivUIOp::create(b, chunkStart, index(plan.chunk));
-  Value start = vector::BroadcastOp::create(b, ints, inputSum(rowScratch, chunk));
-  std::fill_n(sums.begin(), plan.vectors, start);
-  return sums;
+  Values one = zeros(plan.dots ? ints : floats, plan.vectors * (sumSets + pickedToo));
+  if (plan.correction == LinearPlan::Correction::Start && !plan.telescopes) {
+    Value chunk = arith::DivUIOp::create(b, chunkStart, index(plan.chunk));
+    Value start = vector::BroadcastOp::create(b, ints, inputSum(rowScratch, chunk));
+    std::fill_n(one.begin(), plan.vectors, start);
+  }
+  Values all;
+  for (size_t tile = 0; tile < distances.size(); ++tile)
+    llvm::append_range(all, one);
+  return all;
 }

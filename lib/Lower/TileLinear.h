@@ -221,9 +221,6 @@ private:
   Values emitUnit(Value unit, Value start, int64_t length, Values sums);
   Values eachTile(ValueRange carried, function_ref<Values(Value distance, Values part)> emit);
   Values startSums(Value chunkStart);
-  Values startTile(Value chunkStart);
-  Values emitFlushingTile(Value header, Value block, Value start, int64_t inputs, Values sums);
-  Values flushTile(Value header, int64_t group, Value chunkStart, Values sums, Values partial);
   Values emitChunk(Value header, Value data, Value start, int64_t length, Values sums);
   void prefetch(Value at, int64_t count);
   Values emitBlocks(Value data, Value start, int64_t length, Values partial);
@@ -232,7 +229,7 @@ private:
                        int64_t end, Values &partial);
   Values multiplySymbols(Value block, Value start, int64_t inputs, int64_t from, int64_t to,
                          Values partial);
-  Values flush(Value header, int64_t group, Value chunkStart, Values sums, ValueRange partial);
+  Values flush(Value header, int64_t group, Value chunkStart, Values sums, Values partial);
 
   // Activations.
   Value reduceRange(Value begin, Value end, Value memory, Value at, bool absoluteMaximum);
@@ -297,10 +294,9 @@ private:
   // The row and, for sparse formats, the zero points at hand on the decode path.
   Value rowInputs, rowInputStart, rowScratch;
   Values rowZeros;
-  /// Tiles side by side hide the latency of sums as well as several sums of one tile do.
-  int64_t sumSets() const { return distances.size() > 1 ? 1 : plan.sumSets; }
-  Values distances;  ///< of the tiles at hand on the decode path, in dwords from the first.
-  int64_t ahead = 0; ///< dwords that weights are asked for ahead.
+  Values distances;    ///< of the tiles at hand on the decode path, in dwords from the first.
+  int64_t ahead = 0;   ///< dwords that weights are asked for ahead.
+  int64_t sumSets = 1; ///< plan.sumSets, or one where tiles take turns within a chunk.
 };
 
 } // namespace llmc

@@ -78,13 +78,19 @@ static void raiseEvent(Event *event) {
     syscall(SYS_futex, &event->epoch, FUTEX_WAKE_PRIVATE, INT_MAX, NULL, NULL, 0);
 }
 
-static int32_t spinBatch(const Event *event, uint32_t seen) {
-  for (int32_t i = 0; i < SpinBatch; ++i) {
+/* True when the event came within so many looks at it, with `pause` behind each. */
+static inline int32_t lookFor(const Event *event, uint32_t seen, int32_t looks,
+                              void (*pause)(void)) {
+  for (int32_t i = 0; i < looks; ++i) {
     if (__atomic_load_n(&event->epoch, __ATOMIC_ACQUIRE) != seen)
       return 1;
-    relax();
+    pause();
   }
   return 0;
+}
+
+static int32_t spinBatch(const Event *event, uint32_t seen) {
+  return lookFor(event, seen, SpinBatch, relax);
 }
 
 /* True when the event came while spinning. The clock is read behind the first batch: most waits are
@@ -103,14 +109,11 @@ static int32_t spinFor(const Event *event, uint32_t seen, int64_t *spin) {
   return 0;
 }
 
+static void giveWay(void) { sched_yield(); }
+
 /* The same by giving the processor to others, which costs less than a sleep and a wake-up. */
 static int32_t yieldFor(const Event *event, uint32_t seen) {
-  for (int32_t i = 0; i < Yields; ++i) {
-    if (__atomic_load_n(&event->epoch, __ATOMIC_ACQUIRE) != seen)
-      return 1;
-    sched_yield();
-  }
-  return 0;
+  return lookFor(event, seen, Yields, giveWay);
 }
 
 static void awaitEvent(Event *event, uint32_t seen, Worker *self) {

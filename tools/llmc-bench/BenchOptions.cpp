@@ -23,6 +23,7 @@ usage: llmc-bench machine [options]
 machine: the limits
   read      bytes per second that the threads read from memory, each its part of a large buffer,
             as one stream or as four, whichever is faster
+  stream    the same as one
   fma       f32 multiply-adds in registers, two operations each
   dot       8-bit products summed exactly in 32 bits, with the instructions at hand
   dot4      4-bit by 8-bit; more than dot where 8 products can be summed in 16 bits first (avx2)

@@ -7,6 +7,7 @@
 #include "MachineProbe.h"
 #include "Report.h"
 
+#include <functional>
 #include <memory>
 
 using namespace llmc;
@@ -21,6 +22,16 @@ void addPeak(const BenchOptions &options, const std::string &name, const Pool &p
     const double rate = peakRate(*pool, peak, options.minTime);
     counters["operations_per_s"] = rate;
     return 1e9 / rate;
+  });
+}
+
+void addRead(const BenchOptions &options, const std::string &name,
+             std::function<double(const ReadBuffer &)> measure) {
+  addMeasurement(options, name, [=](benchmark::UserCounters &counters) {
+    const ReadBuffer buffer(options.readBytes);
+    const double rate = measure(buffer);
+    counters["bytes_per_s"] = rate;
+    return static_cast<double>(buffer.bytes()) / rate;
   });
 }
 
@@ -47,11 +58,11 @@ void llmc::bench::benchMachine(const BenchOptions &options) {
   for (const int32_t count : options.threads) {
     const auto pool = std::make_shared<ThreadPool>(count, /*exactly=*/true);
     const std::string suffix = "/threads:" + std::to_string(count);
-    addMeasurement(options, "machine/read" + suffix, [=](benchmark::UserCounters &counters) {
-      const ReadBuffer buffer(options.readBytes);
-      const double rate = readBandwidth(*pool, buffer, options.minTime);
-      counters["bytes_per_s"] = rate;
-      return static_cast<double>(buffer.bytes()) / rate;
+    addRead(options, "machine/read" + suffix, [=](const ReadBuffer &buffer) {
+      return readBandwidth(*pool, buffer, options.minTime);
+    });
+    addRead(options, "machine/stream" + suffix, [=](const ReadBuffer &buffer) {
+      return streamBandwidth(*pool, buffer, options.minTime, 1);
     });
     if (machineLoops().fma)
       addPeak(options, "machine/fma" + suffix, pool, Peak::Fma);

@@ -8,7 +8,6 @@
 
 #include <algorithm>
 #include <chrono>
-#include <iterator>
 #include <sys/mman.h>
 #include <unistd.h>
 
@@ -18,8 +17,6 @@ using namespace llmc::bench;
 namespace {
 
 constexpr uint64_t kHugePage = uint64_t(2) << 20;
-/// A core has more reads under way when its prefetchers see several streams, or is faster with one.
-constexpr int kReadStreams[] = {1, 4};
 constexpr uint64_t kReadBlock = 2048; ///< What MachineLoops::read wants to divide.
 
 uint64_t lastLevelCache() {
@@ -74,21 +71,23 @@ ReadBuffer::ReadBuffer(uint64_t wanted)
     bytes[at] = 1;
 }
 
-double llmc::bench::readBandwidth(const ThreadPool &threads, const ReadBuffer &buffer,
-                                  double seconds) {
+double llmc::bench::streamBandwidth(const ThreadPool &threads, const ReadBuffer &buffer,
+                                    double seconds, int streams) {
   const auto read = machineLoops().read;
   const uint64_t blocks = buffer.bytes() / kReadBlock;
   volatile uint64_t sink = 0;
-  double best = 0;
-  for (int streams : kReadStreams) {
-    auto body = [&](int32_t index, int32_t count) {
-      const uint64_t first = blocks * index / count, last = blocks * (index + 1) / count;
-      sink = read(buffer.data() + first * kReadBlock, (last - first) * kReadBlock, streams);
-    };
-    const double time = bestOf(seconds / std::size(kReadStreams), [&] { onAll(threads, body); });
-    best = std::max(best, static_cast<double>(buffer.bytes()) / time);
-  }
-  return best;
+  auto body = [&](int32_t index, int32_t count) {
+    const uint64_t first = blocks * index / count, last = blocks * (index + 1) / count;
+    sink = read(buffer.data() + first * kReadBlock, (last - first) * kReadBlock, streams);
+  };
+  const double best = bestOf(seconds, [&] { onAll(threads, body); });
+  return static_cast<double>(buffer.bytes()) / best;
+}
+
+double llmc::bench::readBandwidth(const ThreadPool &threads, const ReadBuffer &buffer,
+                                  double seconds) {
+  return std::max(streamBandwidth(threads, buffer, seconds / 2, 1),
+                  streamBandwidth(threads, buffer, seconds / 2, 4));
 }
 
 double llmc::bench::peakRate(const ThreadPool &threads, Peak peak, double seconds) {

@@ -45,7 +45,13 @@ template <typename Run> double bestTime(double seconds, Run run) {
 /// How long each limit is measured beside a result, at most.
 constexpr double kProbeSeconds = 0.05;
 
-/// Bytes per second that `threads` read together, each its part, over at least `seconds`.
+/// Bytes per second that `threads` read together, each its part, over at least `seconds`: pieces of
+/// `streams` equal parts of that in turn.
+double streamBandwidth(const ThreadPool &threads, const ReadBuffer &buffer, double seconds,
+                       int streams);
+
+/// The most of that: a core has more reads under way when its prefetchers see several streams, or
+/// is faster with one.
 double readBandwidth(const ThreadPool &threads, const ReadBuffer &buffer, double seconds);
 
 /// Operations per second of the loops of MachineLoops.h; 0 where the machine has none.
