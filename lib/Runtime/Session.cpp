@@ -3,7 +3,6 @@
 
 #include "llmc/Runtime/Failure.h"
 
-#include <algorithm>
 #include <cerrno>
 #include <cstdio>
 #include <cstring>
@@ -12,11 +11,9 @@
 using namespace llmc;
 
 ThreadPool::ThreadPool(int32_t count, bool exactly) {
-  if (!exactly)
-    count = std::min(count, llmcrt_cpu_count());
   if (count == 1)
     return;
-  pool.reset(llmcrt_pool_create(count, &threads));
+  pool.reset((exactly ? llmcrt_pool_create_exactly : llmcrt_pool_create)(count, &threads));
   if (!pool)
     failLimit("cannot start " + std::to_string(count) + " threads");
 }

@@ -165,14 +165,6 @@ static void barrier(void *context, int32_t index) {
   awaitEvent(&pool->passed, seen, &pool->workers[index]);
 }
 
-int32_t llmcrt_cpu_count(void) {
-  cpu_set_t set;
-  if (sched_getaffinity(0, sizeof(set), &set) == 0 && CPU_COUNT(&set) > 0)
-    return CPU_COUNT(&set);
-  const long online = sysconf(_SC_NPROCESSORS_ONLN);
-  return online > 0 ? (int32_t)online : 1;
-}
-
 /* Ends and joins the workers in front of `end`, and frees the pool. */
 static void endWorkers(llmcrt_pool *pool, int32_t end) {
   __atomic_store_n(&pool->stop, 1, __ATOMIC_RELEASE);
@@ -184,6 +176,12 @@ static void endWorkers(llmcrt_pool *pool, int32_t end) {
 }
 
 llmcrt_pool *llmcrt_pool_create(int32_t count, llmc_threads *threads) {
+  const int32_t processors = llmcrt_cpu_count();
+  return llmcrt_pool_create_exactly(
+      count > processors && count <= LLMCRT_MAX_THREADS ? processors : count, threads);
+}
+
+llmcrt_pool *llmcrt_pool_create_exactly(int32_t count, llmc_threads *threads) {
   if (count < 1 || count > LLMCRT_MAX_THREADS || !threads)
     return NULL;
   void *memory = NULL;

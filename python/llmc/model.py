@@ -51,23 +51,21 @@ class Model:
         threads = operator.index(threads)
         if not 1 <= threads <= 1024:
             raise Error("BAD_ARGUMENT", f"expected 1 to 1024 threads, found {threads}")
-        asked = threads
-        if not self._exactly:
-            threads = min(threads, native.runtime().llmcrt_cpu_count())
         self._release()
+        pool = native.ThreadPool(threads, self._exactly)
+        self._buffers.append(pool)
         call, base = self._artifact, self._artifact.base
         arena, cache = ctypes.c_uint64(), ctypes.c_uint64()
-        code = call.sizes(self.context, self._chunk, threads, ctypes.byref(arena), ctypes.byref(cache))
+        code = call.sizes(self.context, self._chunk, pool.count, ctypes.byref(arena), ctypes.byref(cache))
         call.check(code, "sizes")
         for size, purpose in ((arena.value, "arena"), (cache.value, "cache")):
             self._buffers.append(native.PageBuffer(size, f"the {purpose} of {base}"))
-        self._buffers.append(native.ThreadPool(threads))
         self._model, self._state = native.ModelState(), native.SequenceState()
-        memory, kv, pool = self._buffers
+        _, memory, kv = self._buffers
         call.check(call.init(ctypes.addressof(self._model), memory.address, call.weights, pool.pointer), "init")
         call.check(call.state_init(ctypes.addressof(self._state), kv.address), "state_init")
         self._state.context = self.context
-        self._threads = asked
+        self._threads = threads
         self._logits = array.array("f", bytes(4 * self.vocab))
         self._round += 1
 

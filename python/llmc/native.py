@@ -77,9 +77,9 @@ def runtime():
         raise Error("NO_RUNTIME", f"libllmcrt.so cannot be loaded ({error}); looked for {places}") from error
     for function, result, arguments in (
             ("llmcrt_pool_create", ctypes.c_void_p, [ctypes.c_int32, ctypes.POINTER(Threads)]),
+            ("llmcrt_pool_create_exactly", ctypes.c_void_p, [ctypes.c_int32, ctypes.POINTER(Threads)]),
             ("llmcrt_pool_destroy", None, [ctypes.c_void_p]),
             ("llmcrt_weights_open", ctypes.c_int32, [ctypes.c_char_p, ctypes.POINTER(Weights), ctypes.c_char_p]),
-            ("llmcrt_cpu_count", ctypes.c_int32, []),
             ("llmcrt_weights_settle", ctypes.c_int32, [ctypes.POINTER(Weights), ctypes.c_char_p]),
             ("llmcrt_weights_close", None, [ctypes.POINTER(Weights)]),
             ("llmcrt_hash", ctypes.c_uint64, [ctypes.c_void_p, ctypes.c_uint64]),
@@ -116,17 +116,19 @@ class MappedWeights:
 
 
 class ThreadPool:
-    """`count` threads, the caller being one; `pointer` is what P_init takes (None for one thread)."""
+    """At most `count` threads, the caller being one, or exactly so many; `self.count` says how many. `pointer` is what
+    P_init takes (None for one thread)."""
 
-    def __init__(self, count):
-        self._pool, self.pointer, self.count = None, None, count
+    def __init__(self, count, exactly):
+        self._pool, self.pointer, self.count = None, None, 1
         if count == 1:
             return
         self._threads = Threads()
-        self._pool = runtime().llmcrt_pool_create(count, ctypes.byref(self._threads))
+        create = runtime().llmcrt_pool_create_exactly if exactly else runtime().llmcrt_pool_create
+        self._pool = create(count, ctypes.byref(self._threads))
         if not self._pool:
             raise Error("NO_MEMORY", f"cannot start {count} threads")
-        self.pointer = ctypes.addressof(self._threads)
+        self.pointer, self.count = ctypes.addressof(self._threads), self._threads.count
 
     def close(self):
         if self._pool:

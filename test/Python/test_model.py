@@ -42,7 +42,7 @@ def test_generates_what_the_independent_script_says(make_toy, threads):
 
 @pytest.mark.parametrize("exactly, more", [(False, 0), (True, 3)])
 def test_threads_are_as_many_as_processors(make_toy, exactly, more):
-    processors = len(os.sched_getaffinity(0))
+    processors = native.runtime().llmcrt_cpu_count()
     before = len(os.listdir("/proc/self/task"))
     with llmc.Model(make_toy()[0], threads=processors + 3, exactly=exactly) as model:
         model.generate(PROMPT, 2)

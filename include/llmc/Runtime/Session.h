@@ -9,12 +9,11 @@
 namespace llmc {
 
 /// Threads for any number of sessions, used by one at a time. One thread means serial: get() is
-/// NULL then. More than the processors would wait for each other, so that many are made at most;
-/// results do not depend on it.
+/// NULL then.
 class ThreadPool {
 public:
   /// Throws Failure (Limit) when the system gives no threads.
-  /// `exactly`: also more than there are processors.
+  /// `exactly`: also more than there are processors, see llmcrt.h.
   explicit ThreadPool(int32_t count, bool exactly = false);
   const llmc_threads *get() const { return pool ? &threads : nullptr; }
   int32_t count() const { return pool ? threads.count : 1; }

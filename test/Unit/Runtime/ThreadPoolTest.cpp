@@ -2,6 +2,7 @@
 // processors.
 #include "llmc/Runtime/llmcrt.h"
 
+#include <algorithm>
 #include <atomic>
 #include <chrono>
 #include <gtest/gtest.h>
@@ -18,7 +19,7 @@ struct PoolDestroy {
 class ThreadPoolTest : public ::testing::TestWithParam<int32_t> {
 protected:
   void SetUp() override {
-    pool.reset(llmcrt_pool_create(GetParam(), &threads));
+    pool.reset(llmcrt_pool_create_exactly(GetParam(), &threads));
     ASSERT_TRUE(pool);
     ASSERT_EQ(threads.count, GetParam());
   }
@@ -97,6 +98,7 @@ TEST(ThreadPool, RefusesWrongArguments) {
   EXPECT_FALSE(llmcrt_pool_create(0, &threads));
   EXPECT_FALSE(llmcrt_pool_create(-1, &threads));
   EXPECT_FALSE(llmcrt_pool_create(LLMCRT_MAX_THREADS + 1, &threads));
+  EXPECT_FALSE(llmcrt_pool_create_exactly(LLMCRT_MAX_THREADS + 1, &threads));
   EXPECT_FALSE(llmcrt_pool_create(2, nullptr));
   llmcrt_pool_destroy(nullptr);
 }
@@ -104,12 +106,18 @@ TEST(ThreadPool, RefusesWrongArguments) {
 TEST(ThreadPool, EndsWithoutHavingWorked) {
   for (int i = 0; i < 100; ++i) {
     llmc_threads threads;
-    llmcrt_pool *pool = llmcrt_pool_create(4, &threads);
+    llmcrt_pool *pool = llmcrt_pool_create_exactly(4, &threads);
     ASSERT_TRUE(pool);
     llmcrt_pool_destroy(pool);
   }
 }
 
-TEST(ThreadPool, CountsProcessors) { EXPECT_GE(llmcrt_cpu_count(), 1); }
+TEST(ThreadPool, HasAtMostAsManyThreadsAsProcessors) {
+  llmc_threads threads;
+  std::unique_ptr<llmcrt_pool, PoolDestroy> pool(llmcrt_pool_create(LLMCRT_MAX_THREADS, &threads));
+  ASSERT_TRUE(pool);
+  EXPECT_EQ(threads.count, std::min<int32_t>(llmcrt_cpu_count(), LLMCRT_MAX_THREADS));
+  EXPECT_EQ(smoothed(&threads, 5, 10), smoothed(nullptr, 5, 10));
+}
 
 } // namespace
