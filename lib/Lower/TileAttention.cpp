@@ -1,7 +1,8 @@
 //===- TileAttention.cpp - attention over blocks of keys --------------------------------===//
 //
-// One loop for both kernels: a tile of a few queries that share a key/value head runs over 64 keys
-// at a time (four blocks) with a running maximum and sum.
+// One loop for both kernels: up to four tiles of a few queries that share a key/value head run over
+// 64 keys at a time (four blocks) with a running maximum and sum; tiles take turns with the keys,
+// then with the values.
 //
 #include "TileAttention.h"
 
@@ -22,7 +23,7 @@ static constexpr double kLowest = -1.0e30;
 AttentionEmitter::AttentionEmitter(ImplicitLocOpBuilder &b, KernelFrame &frame,
                                    const AttentionShape &shape, VectorShape vectors, bool cached)
     : b(b), frame(frame), shape(shape), l(b, vectors.lanes), vectors(vectors), cached(cached),
-      group(shape.heads / shape.kvHeads), parts(kCacheBlock / vectors.lanes) {
+      group(shape.heads / shape.kvHeads), sizes(vectors, group) {
   ArrayRef<Value> offsets = frame.offsets;
   q = viewRows(b, frame.arena, offsets[0]);
   if (cached) {
@@ -40,235 +41,258 @@ AttentionEmitter::AttentionEmitter(ImplicitLocOpBuilder &b, KernelFrame &frame,
     y = viewRows(b, frame.arena, offsets.back());
     length = total = frame.sequence;
   }
-  int64_t bytes = TileSizes(vectors, group).full * kStepKeys * sizeof(float);
-  probabilities = viewRows(b, frame.arena, frame.scratch);
-  sums = viewRows(b, frame.arena, addIndex(b, frame.scratch, bytes));
+  AttentionScratch scratch(vectors, shape);
+  auto view = [&](int64_t floats) {
+    return viewRows(b, frame.arena, addIndex(b, frame.scratch, floats * sizeof(float)));
+  };
+  probabilities = view(0);
+  sums = view(scratch.sums);
+  totals = view(scratch.totals);
+  peaks = view(scratch.peaks);
+  corrections = view(scratch.corrections);
 }
 
 void AttentionEmitter::emit() {
-  TileSizes sizes(vectors, group);
-  Value queries = mulIndex(b, length, group), full = indexConstant(b, sizes.full);
-  emitTiles(sizes.full, arith::DivUIOp::create(b, queries, full), indexConstant(b, 0));
-  if (sizes.rest == sizes.full)
-    return;
-  Value rest = arith::RemUIOp::create(b, queries, full);
-  Value first = arith::SubIOp::create(b, queries, rest);
-  emitTiles(sizes.rest, divIndex(b, rest, sizes.rest), first);
-}
-
-/// `tiles` tiles of `count` queries from `firstQuery` on, of every key/value head and sequence.
-void AttentionEmitter::emitTiles(int64_t count, Value tiles, Value firstQuery) {
+  Value one = indexConstant(b, 1);
+  queries = mulIndex(b, length, group);
+  fullTiles = divIndex(b, queries, sizes.full);
+  Value tiles = fullTiles;
+  if (sizes.rest) {
+    Value left = remIndex(b, queries, sizes.full);
+    tiles =
+        arith::AddIOp::create(b, tiles, divIndex(b, addIndex(b, left, sizes.rest - 1), sizes.rest));
+  }
   Value sequences = arith::DivUIOp::create(b, frame.rows, length);
-  Value items = arith::MulIOp::create(b, mulIndex(b, sequences, shape.kvHeads), tiles);
+  Value heads = mulIndex(b, sequences, shape.kvHeads);
+  // As many tiles to a block as leave each thread a block.
+  Value each = arith::DivUIOp::create(b, arith::MulIOp::create(b, heads, tiles), frame.threads);
+  each = arith::MinUIOp::create(b, arith::MaxUIOp::create(b, each, one),
+                                indexConstant(b, kBlockTiles));
+  Value blocks = arith::SubIOp::create(b, arith::AddIOp::create(b, tiles, each), one);
+  blocks = arith::DivUIOp::create(b, blocks, each);
+  Value items = arith::MulIOp::create(b, heads, blocks);
   // Dealt out in turn: later rows of a causal chunk see more keys.
   auto loop = scf::ForOp::create(b, frame.thread, items, frame.threads);
   OpBuilder::InsertionGuard guard(b);
   b.setInsertionPointToStart(loop.getBody());
   Value item = loop.getInductionVar();
-  Value owner = arith::DivUIOp::create(b, item, tiles);
-  Value index = arith::RemUIOp::create(b, item, tiles);
-  Tile tile;
-  tile.batch = divIndex(b, owner, shape.kvHeads);
-  tile.kvHead = remIndex(b, owner, shape.kvHeads);
-  Value first = addIndex(b, firstQuery, mulIndex(b, index, count));
-  Value start = arith::MulIOp::create(b, tile.batch, length);
-  for (int64_t i = 0; i < count; ++i) {
-    Value query = addIndex(b, first, i), row = divIndex(b, query, group);
-    Value head = addIndex(b, mulIndex(b, tile.kvHead, group), remIndex(b, query, group));
-    Value line = addIndex(b, start, row);
-    tile.query.push_back(rowIndex(b, line, shape.q, mulIndex(b, head, shape.headSize)));
-    tile.result.push_back(rowIndex(b, line, shape.y, mulIndex(b, head, shape.valueSize)));
-    tile.position.push_back(cached ? addIndex(b, frame.past, row) : row);
-  }
-  emitTile(tile);
+  Value owner = arith::DivUIOp::create(b, item, blocks);
+  TileBlock block;
+  block.batch = divIndex(b, owner, shape.kvHeads);
+  block.kvHead = remIndex(b, owner, shape.kvHeads);
+  block.begin = arith::MulIOp::create(b, arith::RemUIOp::create(b, item, blocks), each);
+  block.end = arith::MinUIOp::create(b, arith::AddIOp::create(b, block.begin, each), tiles);
+  emitBlock(block);
 }
 
-void AttentionEmitter::emitTile(const Tile &tile) {
-  int64_t queries = tile.query.size(), padded = paddedValues();
-  Value zero = indexConstant(b, 0), firstBlock = zero, end = total;
-  if (shape.causal)
-    end = addIndex(b, tile.position.back(), 1);
-  if (shape.window > 0) {
-    // The first key that the first query sees is its position - window + 1, or 0.
-    Value behind = indexConstant(b, shape.window - 1);
-    Value least = arith::MaxUIOp::create(b, tile.position.front(), behind);
-    firstBlock = divIndex(b, arith::SubIOp::create(b, least, behind), kCacheBlock);
+Value AttentionEmitter::positionOf(Value query) {
+  Value row = divIndex(b, query, group);
+  return cached ? addIndex(b, frame.past, row) : row;
+}
+
+/// The first query of a tile.
+Value AttentionEmitter::firstQuery(Value tile, bool full) {
+  if (full)
+    return mulIndex(b, tile, sizes.full);
+  Value behind = arith::SubIOp::create(b, tile, fullTiles);
+  return addIndex(b, mulIndex(b, fullTiles, sizes.full), mulIndex(b, behind, sizes.rest));
+}
+
+/// body(tile) for the full tiles of a block and those of the rest.
+void AttentionEmitter::forTiles(const TileBlock &block, function_ref<void(const Tile &)> body) {
+  Value start = arith::MulIOp::create(b, block.batch, length);
+  Value last = arith::SubIOp::create(b, queries, indexConstant(b, 1));
+  auto emitTiles = [&](Value begin, Value end, int64_t count, bool full) {
+    forLoop(b, begin, end, 1, [&](Value index) {
+      Tile tile;
+      tile.batch = block.batch;
+      tile.kvHead = block.kvHead;
+      tile.slot = mulIndex(b, arith::SubIOp::create(b, index, block.begin), sizes.full);
+      tile.parts = sizes.vectorsOfKeys(vectors, count);
+      Value first = firstQuery(index, full);
+      for (int64_t i = 0; i < count; ++i) {
+        // A tile of the rest may repeat the last query.
+        Value query = addIndex(b, first, i);
+        query = full ? query : arith::MinUIOp::create(b, query, last).getResult();
+        Value line = addIndex(b, start, divIndex(b, query, group));
+        Value head = addIndex(b, mulIndex(b, block.kvHead, group), remIndex(b, query, group));
+        tile.query.push_back(rowIndex(b, line, shape.q, mulIndex(b, head, shape.headSize)));
+        tile.result.push_back(rowIndex(b, line, shape.y, mulIndex(b, head, shape.valueSize)));
+        tile.position.push_back(positionOf(query));
+      }
+      body(tile);
+    });
+  };
+  if (!sizes.rest)
+    return emitTiles(block.begin, block.end, sizes.full, true);
+  Value middle = arith::MinUIOp::create(b, block.end, fullTiles);
+  emitTiles(block.begin, middle, sizes.full, true);
+  emitTiles(arith::MaxUIOp::create(b, block.begin, fullTiles), block.end, sizes.rest, false);
+}
+
+/// The keys that the queries of a block may see: blocks of the cache and, exactly, the last key.
+AttentionEmitter::KeyRange AttentionEmitter::keysOf(const TileBlock &block) {
+  KeyRange keys = {indexConstant(b, 0), Value(), total};
+  if (shape.causal) {
+    Value behind = mulIndex(b, block.end, sizes.full);
+    if (sizes.rest) {
+      Value isFull = arith::CmpIOp::create(b, arith::CmpIPredicate::ule, block.end, fullTiles);
+      behind = arith::SelectOp::create(b, isFull, behind, firstQuery(block.end, false));
+      behind = arith::MinUIOp::create(b, behind, queries);
+    }
+    Value last = arith::SubIOp::create(b, behind, indexConstant(b, 1));
+    keys.end = addIndex(b, positionOf(last), 1);
   }
-  Value lastBlock = divIndex(b, addIndex(b, end, kCacheBlock - 1), kCacheBlock);
-  forLoop(b, zero, indexConstant(b, queries * padded), l.lanes,
-          [&](Value i) { l.store(l.constant(0.0), sums, i, l.lanes); });
+  if (shape.window > 0) {
+    // The first key that the first query sees is its position - window + 1, or 0. Steps begin at
+    // multiples of their size, so that rounding does not depend on which queries share a block.
+    Value first = firstQuery(block.begin, true);
+    if (sizes.rest) {
+      Value isFull = arith::CmpIOp::create(b, arith::CmpIPredicate::ult, block.begin, fullTiles);
+      first = arith::SelectOp::create(b, isFull, first, firstQuery(block.begin, false));
+    }
+    Value behind = indexConstant(b, shape.window - 1);
+    Value least = arith::MaxUIOp::create(b, positionOf(first), behind);
+    Value step = divIndex(b, arith::SubIOp::create(b, least, behind), kStepKeys);
+    keys.firstBlock = mulIndex(b, step, kStepBlocks);
+  }
+  keys.lastBlock = divIndex(b, addIndex(b, keys.end, kCacheBlock - 1), kCacheBlock);
+  return keys;
+}
 
-  // Of each query the maximum (a scalar) and the sum of each lane.
-  SmallVector<Value> state(queries, floatConstant(b, kLowest));
-  state.append(queries, l.constant(0.0));
-  state =
-      forLoop(b, firstBlock, lastBlock, kStepBlocks, state, [&](Value block, ValueRange carried) {
-        Value left = arith::SubIOp::create(b, lastBlock, block);
-        Value blocks = arith::MinUIOp::create(b, left, indexConstant(b, kStepBlocks));
-        SmallVector<Value> peaks = storeScores(tile, block, blocks);
-        for (int64_t i = 0; i < queries; ++i)
-          peaks[i] = l.max(l.foldMax(peaks[i]), carried[i]);
-        SmallVector<Value> corrections = correct(carried.take_front(queries), peaks);
-        SmallVector<Value> totals;
-        for (int64_t i = 0; i < queries; ++i)
-          totals.push_back(arith::MulFOp::create(b, carried[queries + i], corrections[i]));
-        totals = exponentiate(tile, block, blocks, peaks, totals);
-        accumulate(tile, block, end, corrections);
-        peaks.append(totals);
-        return peaks;
-      });
+void AttentionEmitter::emitBlock(const TileBlock &block) {
+  int64_t padded = paddedValues();
+  KeyRange keys = keysOf(block);
+  forTiles(block, [&](const Tile &tile) {
+    forLoop(b, mulIndex(b, tile.slot, padded),
+            mulIndex(b, addIndex(b, tile.slot, tile.query.size()), padded), l.lanes,
+            [&](Value i) { l.store(l.constant(0.0), sums, i, l.lanes); });
+    for (size_t i = 0; i < tile.query.size(); ++i) {
+      Value slot = addIndex(b, tile.slot, i);
+      l.store(l.constant(0.0), totals, mulIndex(b, slot, l.lanes), l.lanes);
+      memref::StoreOp::create(b, floatConstant(b, kLowest), peaks, ValueRange{slot});
+    }
+  });
+  // Keys of a step, then its values, stay in the first-level cache while all tiles meet them.
+  forLoop(b, keys.firstBlock, keys.lastBlock, kStepBlocks, [&](Value first) {
+    Step step = {first,
+                 arith::MinUIOp::create(b, arith::SubIOp::create(b, keys.lastBlock, first),
+                                        indexConstant(b, kStepBlocks)),
+                 keys.lastBlock, keys.end};
+    forTiles(block, [&](const Tile &tile) { weigh(tile, step); });
+    forTiles(block, [&](const Tile &tile) { accumulate(tile, step); });
+  });
+  forTiles(block, [&](const Tile &tile) { finish(tile); });
+}
 
-  for (int64_t i = 0; i < queries; ++i) {
-    Value sum = l.splat(l.foldSum(state[queries + i]));
+/// Probabilities of the keys of a step, and what it takes to bring the sums up to date.
+void AttentionEmitter::weigh(const Tile &tile, const Step &step) {
+  SmallVector<Value> found = storeScores(tile, step), before;
+  for (auto [i, peak] : llvm::enumerate(found)) {
+    before.push_back(memref::LoadOp::create(b, peaks, ValueRange{addIndex(b, tile.slot, i)}));
+    peak = l.max(l.foldMax(peak), before.back());
+    memref::StoreOp::create(b, peak, peaks, ValueRange{addIndex(b, tile.slot, i)});
+  }
+  SmallVector<Value> factors = correct(before, found), lanes;
+  for (auto [i, factor] : llvm::enumerate(factors)) {
+    memref::StoreOp::create(b, factor, corrections, ValueRange{addIndex(b, tile.slot, i)});
+    Value sum = l.load(totals, mulIndex(b, addIndex(b, tile.slot, i), l.lanes), l.lanes);
+    lanes.push_back(arith::MulFOp::create(b, sum, l.splat(factor)));
+  }
+  lanes = exponentiate(tile, step, found, lanes);
+  for (auto [i, sum] : llvm::enumerate(lanes))
+    l.store(sum, totals, mulIndex(b, addIndex(b, tile.slot, i), l.lanes), l.lanes);
+}
+
+void AttentionEmitter::finish(const Tile &tile) {
+  for (size_t i = 0; i < tile.result.size(); ++i) {
+    Value slot = addIndex(b, tile.slot, i), first = mulIndex(b, slot, paddedValues());
+    Value lanes = l.load(totals, mulIndex(b, slot, l.lanes), l.lanes);
+    Value sum = l.splat(l.foldSum(lanes));
     Value some = arith::CmpFOp::create(b, arith::CmpFPredicate::UNE, sum, l.constant(0.0));
     Value divisor = arith::SelectOp::create(b, some, sum, l.constant(1.0));
     l.forColumns(shape.valueSize, [&](Value column, int64_t count) {
-      Value value = l.load(sums, addIndex(b, column, i * padded), l.lanes);
+      Value value = l.load(sums, addIndex(b, first, column), l.lanes);
       l.store(arith::DivFOp::create(b, value, divisor), y, addIndex(b, tile.result[i], column),
               count);
     });
   }
 }
 
-/// Scores of `blocks` blocks of keys, scaled and masked, to the scratch; returns the maximum of
-/// each query in every lane of its own.
-SmallVector<Value> AttentionEmitter::storeScores(const Tile &tile, Value firstBlock, Value blocks) {
-  int64_t queries = tile.query.size();
-  SmallVector<Value> init(queries, l.constant(kLowest));
-  return forLoop(b, indexConstant(b, 0), blocks, 1, init, [&](Value j, ValueRange carried) {
-    Value block = addIndex(b, firstBlock, j), start = mulIndex(b, block, kCacheBlock);
-    Value place = mulIndex(b, j, kCacheBlock);
-    SmallVector<Value> scores = cached ? cachedScores(tile, block) : rowScores(tile, start);
-    SmallVector<Value> peaks(carried.begin(), carried.end());
-    for (int64_t part = 0; part < parts; ++part)
-      for (auto [i, visible] : llvm::enumerate(visibleLanes(tile, start, part))) {
-        Value score = arith::MulFOp::create(b, scores[i * parts + part], l.constant(shape.scale));
-        if (shape.softcap != 0.0) {
-          Value ratio = arith::DivFOp::create(b, score, l.constant(shape.softcap));
-          score = arith::MulFOp::create(b, emitTanh(b, ratio), l.constant(shape.softcap));
-        }
-        Value hidden = l.constant(-std::numeric_limits<double>::infinity());
-        score = arith::SelectOp::create(b, visible, score, hidden);
-        l.store(score, probabilities, addIndex(b, place, i * kStepKeys + part * l.lanes), l.lanes);
-        peaks[i] = l.max(score, peaks[i]);
-      }
-    return peaks;
-  });
+/// Scores of the keys of a step, scaled and masked, to the scratch; returns the maximum of each
+/// query in every lane of its own.
+SmallVector<Value> AttentionEmitter::storeScores(const Tile &tile, const Step &step) {
+  SmallVector<Value> init(tile.query.size(), l.constant(kLowest));
+  int64_t together = tile.parts * l.lanes / kCacheBlock;
+  return forLoop(
+      b, indexConstant(b, 0), step.blocks, together, init, [&](Value j, ValueRange carried) {
+        Value block = addIndex(b, step.first, j), start = mulIndex(b, block, kCacheBlock);
+        Value place = mulIndex(b, j, kCacheBlock);
+        SmallVector<Value> scores =
+            cached ? cachedScores(tile, block, step.lastBlock) : rowScores(tile, start);
+        SmallVector<Value> most(carried.begin(), carried.end());
+        for (int64_t part = 0; part < tile.parts; ++part)
+          for (auto [i, visible] : llvm::enumerate(visibleLanes(tile, start, part))) {
+            Value score =
+                arith::MulFOp::create(b, scores[i * tile.parts + part], l.constant(shape.scale));
+            if (shape.softcap != 0.0) {
+              Value ratio = arith::DivFOp::create(b, score, l.constant(shape.softcap));
+              score = arith::MulFOp::create(b, emitTanh(b, ratio), l.constant(shape.softcap));
+            }
+            Value hidden = l.constant(-std::numeric_limits<double>::infinity());
+            score = arith::SelectOp::create(b, visible, score, hidden);
+            l.store(score, probabilities,
+                    addIndex(b, probabilityAt(tile, place, i), part * l.lanes), l.lanes);
+            most[i] = l.max(score, most[i]);
+          }
+        return most;
+      });
 }
 
-/// exp(before - after) of each query, in every lane: one exponential for up to `lanes` queries.
-SmallVector<Value> AttentionEmitter::correct(ValueRange before, ArrayRef<Value> after) {
+/// Where the probability of a key of the step and a query of the tile lies.
+Value AttentionEmitter::probabilityAt(const Tile &tile, Value key, int64_t query) {
+  return addIndex(b, mulIndex(b, addIndex(b, tile.slot, query), kStepKeys), key);
+}
+
+/// exp(before - after) of each query: one exponential for up to `lanes` queries.
+SmallVector<Value> AttentionEmitter::correct(ArrayRef<Value> before, ArrayRef<Value> after) {
   SmallVector<Value> result;
   Value changes = l.constant(0.0);
   for (auto [i, pair] : llvm::enumerate(llvm::zip(before, after))) {
-    auto [old, now] = pair;
-    Value change = arith::SubFOp::create(b, old, now);
+    Value change = arith::SubFOp::create(b, std::get<0>(pair), std::get<1>(pair));
     changes = vector::InsertOp::create(b, change, changes, i);
   }
   Value powers = emitExp(b, changes);
   for (size_t i = 0; i < after.size(); ++i)
-    result.push_back(l.splat(vector::ExtractOp::create(b, powers, i)));
+    result.push_back(vector::ExtractOp::create(b, powers, i));
   return result;
 }
 
 /// Scores in the scratch become probabilities, times the scale of their value where the cache has
-/// scales; returns the sums of each lane added to `totals`.
-SmallVector<Value> AttentionEmitter::exponentiate(const Tile &tile, Value firstBlock, Value blocks,
-                                                  ArrayRef<Value> peaks, ValueRange totals) {
-  Value zero = indexConstant(b, 0), keys = mulIndex(b, blocks, kCacheBlock);
+/// scales; returns the sums of each lane added to `lanes`.
+SmallVector<Value> AttentionEmitter::exponentiate(const Tile &tile, const Step &step,
+                                                  ArrayRef<Value> peaks, ArrayRef<Value> lanes) {
+  Value zero = indexConstant(b, 0), keys = mulIndex(b, step.blocks, kCacheBlock);
   SmallVector<Value> result;
   // One vector at a time, so that the constants of the exponential stay in registers.
   for (auto [i, peak] : llvm::enumerate(peaks)) {
-    Value peakLanes = l.splat(peak), row = indexConstant(b, i * kStepKeys);
+    Value peakLanes = l.splat(peak), row = probabilityAt(tile, zero, i);
     auto body = [&](Value key, ValueRange carried) -> SmallVector<Value> {
       Value at = addIndex(b, row, key);
       Value score = l.load(probabilities, at, l.lanes);
       Value power = emitExp(b, arith::SubFOp::create(b, score, peakLanes));
       Value sum = l.add(carried[0], power);
       if (cached && cache.scaled()) {
-        Value block = addIndex(b, firstBlock, divIndex(b, key, kCacheBlock));
+        Value block = addIndex(b, step.first, divIndex(b, key, kCacheBlock));
         Value scale = cacheScales(tile, block, remIndex(b, key, kCacheBlock), /*keys=*/false);
         power = arith::MulFOp::create(b, power, scale);
       }
       l.store(power, probabilities, at, l.lanes);
       return {sum};
     };
-    result.push_back(forLoop(b, zero, keys, l.lanes, ValueRange(totals[i]), body)[0]);
+    result.push_back(forLoop(b, zero, keys, l.lanes, ValueRange(lanes[i]), body)[0]);
   }
   return result;
-}
-
-/// Adds the values of the keys from a block on, up to `end`, weighted by the stored probabilities.
-void AttentionEmitter::accumulate(const Tile &tile, Value block, Value end,
-                                  ArrayRef<Value> corrections) {
-  int64_t queries = tile.query.size(), columns = paddedValues() / l.lanes;
-  int64_t width = std::clamp<int64_t>(vectors.registers / 2 / queries, 1, columns);
-  int64_t tail = shape.valueSize - (columns - 1) * l.lanes;
-  // The last group of columns may be short, and its last vector too.
-  int64_t groups = (columns - 1) / width;
-  if (groups > 0)
-    forLoop(b, indexConstant(b, 0), indexConstant(b, groups * width * l.lanes), width * l.lanes,
-            [&](Value column) {
-              accumulatePart(tile, corrections, column, width, l.lanes, block, end);
-            });
-  accumulatePart(tile, corrections, indexConstant(b, groups * width * l.lanes),
-                 columns - groups * width, tail, block, end);
-}
-
-/// The first value of a block, and the distance to that of the next key.
-std::pair<Value, Value> AttentionEmitter::valueRows(const Tile &tile, Value block) {
-  if (cached) {
-    Value values = divIndex(b, cacheBytes(block), cache.elementBytes());
-    values = addIndex(b, addIndex(b, values, cache.valuesAt()),
-                      mulIndex(b, tile.kvHead, shape.valueSize * kCacheBlock));
-    return {values, indexConstant(b, shape.valueSize)};
-  }
-  Value line =
-      addIndex(b, arith::MulIOp::create(b, tile.batch, total), mulIndex(b, block, kCacheBlock));
-  return {rowIndex(b, line, shape.v, mulIndex(b, tile.kvHead, shape.valueSize)),
-          indexConstant(b, shape.v.stride)};
-}
-
-/// The same for `vectors` vectors from `column` on, the last of them `last` lanes wide.
-void AttentionEmitter::accumulatePart(const Tile &tile, ArrayRef<Value> corrections, Value column,
-                                      int64_t vectors, int64_t last, Value firstBlock, Value end) {
-  int64_t queries = corrections.size();
-  SmallVector<Value> places, sumsSoFar;
-  for (int64_t i = 0; i < queries; ++i)
-    for (int64_t j = 0; j < vectors; ++j) {
-      places.push_back(addIndex(b, column, i * paddedValues() + j * l.lanes));
-      Value sum = l.load(sums, places.back(), l.lanes);
-      sumsSoFar.push_back(arith::MulFOp::create(b, sum, corrections[i]));
-    }
-  Value firstKey = mulIndex(b, firstBlock, kCacheBlock);
-  Value keys = arith::MinUIOp::create(b, arith::SubIOp::create(b, end, firstKey),
-                                      indexConstant(b, kStepKeys));
-  auto perBlock = [&](Value start, ValueRange before) {
-    auto [values, pitch] =
-        valueRows(tile, addIndex(b, firstBlock, divIndex(b, start, kCacheBlock)));
-    Value count = arith::MinUIOp::create(b, arith::SubIOp::create(b, keys, start),
-                                         indexConstant(b, kCacheBlock));
-    Value first = addIndex(b, values, column), step = pitch;
-    return forLoop(b, indexConstant(b, 0), count, 1, before, [&](Value key, ValueRange carried) {
-      Value at = addIndex(b, first, arith::MulIOp::create(b, key, step));
-      SmallVector<Value> next, row;
-      for (int64_t j = 0; j < vectors; ++j) {
-        Value from = addIndex(b, at, j * l.lanes);
-        int64_t columns = j + 1 < vectors ? l.lanes : last;
-        row.push_back(cached ? loadCached(from, columns) : l.load(v, from, columns));
-      }
-      Value place = addIndex(b, start, key);
-      for (int64_t i = 0; i < queries; ++i) {
-        Value weight = l.loadSplat(probabilities, addIndex(b, place, i * kStepKeys));
-        for (int64_t j = 0; j < vectors; ++j)
-          next.push_back(vector::FMAOp::create(b, weight, row[j], carried[i * vectors + j]));
-      }
-      return next;
-    });
-  };
-  sumsSoFar = forLoop(b, indexConstant(b, 0), keys, kCacheBlock, sumsSoFar, perBlock);
-  for (auto [place, sum] : llvm::zip(places, sumsSoFar))
-    l.store(sum, sums, place, l.lanes);
 }
 
 static std::string attentionName(std::string operation, const AttentionShape &s) {
@@ -280,20 +304,13 @@ static std::string attentionName(std::string operation, const AttentionShape &s)
                     {s.scale, s.softcap});
 }
 
-static int64_t scratchBytes(VectorShape vectors, const AttentionShape &shape) {
-  int64_t padded = (shape.valueSize + vectors.lanes - 1) / vectors.lanes * vectors.lanes;
-  int64_t queries = TileSizes(vectors, shape.heads / shape.kvHeads).full;
-  int64_t bytes = queries * (kStepKeys + padded) * sizeof(float);
-  return (bytes + 63) / 64 * 64;
-}
-
 static Kernel makeAttention(KernelBuilder &builder, const AttentionShape &shape, bool cached) {
   auto body = [&](ImplicitLocOpBuilder &b, KernelFrame &frame) {
     AttentionEmitter(b, frame, shape, builder.shape(), cached).emit();
   };
   return builder.getOrCreate(attentionName(cached ? "attention_cached" : "attention", shape),
-                             cached || !shape.hasMask ? 4 : 5, scratchBytes(builder.shape(), shape),
-                             body);
+                             cached || !shape.hasMask ? 4 : 5,
+                             AttentionScratch(builder.shape(), shape).bytes(), body);
 }
 
 Kernel llmc::getCachedAttentionKernel(KernelBuilder &builder, const AttentionShape &shape) {

@@ -18,27 +18,47 @@ namespace llmc {
 /// corrections cost little beside the products.
 constexpr int64_t kStepBlocks = 4, kStepKeys = kStepBlocks * kCacheBlock;
 
+/// Tiles that take turns with the same keys. More would want more scratch than the first-level
+/// cache has left beside the keys.
+constexpr int64_t kBlockTiles = 4;
+
 /// How many queries a tile holds: `full` ones, and where they do not cover the queries of a
-/// key/value head, `rest`. The choice never depends on the number of threads.
+/// key/value head, `rest` (0: they do).
 struct TileSizes {
   int64_t full, rest;
   TileSizes(VectorShape vectors, int64_t group) {
-    // Scores of a tile take half of the registers.
-    int64_t parts = kCacheBlock / vectors.lanes;
-    int64_t most = std::clamp<int64_t>(vectors.registers / 2 / parts, 1, 4);
-    for (int64_t size : {4, 3})
-      if (size <= most && group % size == 0) {
-        full = rest = size;
-        return;
-      }
-    full = most;
-    rest = std::gcd(most, group);
+    full = std::clamp<int64_t>(scoreVectors(vectors) * vectors.lanes / kCacheBlock, 1, 8);
+    rest = group % full;
   }
+  /// Scores of a tile take half of the registers.
+  static int64_t scoreVectors(VectorShape vectors) { return vectors.registers / 2; }
+  /// Vectors of keys that meet a tile of so many queries at once: one or two blocks of the cache.
+  static int64_t vectorsOfKeys(VectorShape vectors, int64_t queries) {
+    int64_t one = kCacheBlock / vectors.lanes;
+    return one * std::clamp<int64_t>(scoreVectors(vectors) / (queries * one), 1, 2);
+  }
+};
+
+/// Where the parts of the scratch memory begin, in floats, behind the probabilities.
+struct AttentionScratch {
+  int64_t sums, totals, peaks, corrections, end;
+  AttentionScratch(VectorShape vectors, const AttentionShape &shape) {
+    int64_t padded = (shape.valueSize + vectors.lanes - 1) / vectors.lanes * vectors.lanes;
+    int64_t queries = kBlockTiles * TileSizes(vectors, shape.heads / shape.kvHeads).full;
+    sums = queries * kStepKeys;
+    totals = sums + queries * padded;
+    peaks = totals + queries * vectors.lanes;
+    corrections = peaks + queries;
+    end = corrections + queries;
+  }
+  int64_t bytes() const { return (end * sizeof(float) + 63) / 64 * 64; }
 };
 
 /// The queries of one tile.
 struct Tile {
   Value batch, kvHead;
+  Value slot;                                 ///< of its first query in the scratch
+  int64_t parts = 1;                          ///< vectors of keys at once
   SmallVector<Value> query, result, position; ///< first element in q and y; place in the sequence
 };
 
@@ -50,21 +70,40 @@ public:
   void emit();
 
 private:
+  /// Tiles [begin, end) of a key/value head of a sequence.
+  struct TileBlock {
+    Value batch, kvHead, begin, end;
+  };
+  struct KeyRange {
+    Value firstBlock, lastBlock, end; ///< blocks [firstBlock, lastBlock), keys up to `end`
+  };
+  struct Step {
+    Value first, blocks, lastBlock, end; ///< `blocks` blocks from `first` on; as in KeyRange
+  };
+
   int64_t paddedValues() const { return (shape.valueSize + l.lanes - 1) / l.lanes * l.lanes; }
-  void emitTiles(int64_t count, Value tiles, Value firstQuery);
-  void emitTile(const Tile &tile);
-  SmallVector<Value> cachedScores(const Tile &tile, Value block);
+  Value positionOf(Value query);
+  Value firstQuery(Value tile, bool full);
+  void forTiles(const TileBlock &block, function_ref<void(const Tile &)> body);
+  KeyRange keysOf(const TileBlock &block);
+  void emitBlock(const TileBlock &block);
+  void weigh(const Tile &tile, const Step &step);
+  void finish(const Tile &tile);
+  void prefetchCached(Value at, int64_t count);
+  void addProducts(const Tile &tile, Value at, Value distance, Value d, SmallVector<Value> &sums);
+  SmallVector<Value> cachedScores(const Tile &tile, Value block, Value lastBlock);
   SmallVector<Value> rowScores(const Tile &tile, Value start);
   /// `lanes` vectors to one: lane i holds the sum of vector i.
   Value sumEach(SmallVector<Value> vectors);
   SmallVector<Value> visibleLanes(const Tile &tile, Value start, int64_t part);
-  SmallVector<Value> storeScores(const Tile &tile, Value firstBlock, Value blocks);
-  SmallVector<Value> correct(ValueRange before, ArrayRef<Value> after);
-  SmallVector<Value> exponentiate(const Tile &tile, Value firstBlock, Value blocks,
-                                  ArrayRef<Value> peaks, ValueRange totals);
-  void accumulate(const Tile &tile, Value block, Value end, ArrayRef<Value> corrections);
-  void accumulatePart(const Tile &tile, ArrayRef<Value> corrections, Value column, int64_t vectors,
-                      int64_t last, Value firstBlock, Value end);
+  SmallVector<Value> storeScores(const Tile &tile, const Step &step);
+  Value probabilityAt(const Tile &tile, Value key, int64_t query);
+  SmallVector<Value> correct(ArrayRef<Value> before, ArrayRef<Value> after);
+  SmallVector<Value> exponentiate(const Tile &tile, const Step &step, ArrayRef<Value> peaks,
+                                  ArrayRef<Value> lanes);
+  void accumulate(const Tile &tile, const Step &step);
+  void accumulatePart(const Tile &tile, const Step &step, Value column, int64_t vectors,
+                      int64_t last, bool isLast);
   std::pair<Value, Value> valueRows(const Tile &tile, Value block);
   /// Bytes in front of this cache's part of a block.
   Value cacheBytes(Value block);
@@ -79,11 +118,15 @@ private:
   LaneBuilder l;
   VectorShape vectors;
   bool cached;
-  int64_t group, parts;
-  Value q, k, v, mask, y, probabilities, sums; ///< memory; the last two are scratch
-  Value scales;                                ///< the cache as f32
+  int64_t group;
+  TileSizes sizes;
+  Value q, k, v, mask, y;
+  Value probabilities, sums, totals, peaks, corrections; ///< scratch, by slot of the query
+  Value scales;                                          ///< the cache as f32
   CacheLayout cache;
   Value length, total; ///< queries and keys of a sequence
+  Value queries;       ///< of a key/value head and sequence
+  Value fullTiles;     ///< how many tiles they fill
 };
 
 } // namespace llmc

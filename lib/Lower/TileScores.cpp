@@ -5,12 +5,16 @@
 //
 #include "TileAttention.h"
 
+#include "mlir/Dialect/MemRef/IR/MemRef.h"
 #include "mlir/Dialect/Vector/IR/VectorOps.h"
 
 #include <numeric>
 
 using namespace mlir;
 using namespace llmc;
+
+/// Elements of a head between two looks at the end of the loop.
+static constexpr int64_t kUnroll = 4;
 
 /// Of each query, which lanes of a vector of keys it sees.
 SmallVector<Value> AttentionEmitter::visibleLanes(const Tile &tile, Value start, int64_t part) {
@@ -81,36 +85,70 @@ Value AttentionEmitter::cacheScales(const Tile &tile, Value block, Value place, 
   return l.load(scales, addIndex(b, at, place), l.lanes);
 }
 
-SmallVector<Value> AttentionEmitter::cachedScores(const Tile &tile, Value block) {
-  Value keys = addIndex(b, divIndex(b, cacheBytes(block), cache.elementBytes()),
-                        mulIndex(b, tile.kvHead, shape.headSize * kCacheBlock));
+/// Asks for the line of each 64 bytes of `count` elements of the cache.
+void AttentionEmitter::prefetchCached(Value at, int64_t count) {
+  for (int64_t i = 0; i < count; i += 64 / cache.elementBytes())
+    memref::PrefetchOp::create(b, k, ValueRange{addIndex(b, at, i)}, /*isWrite=*/false,
+                               /*localityHint=*/3, /*isDataCache=*/true);
+}
+
+/// Adds the products of element `d` of each query with that of the keys at `at` and, for a second
+/// block, `distance` behind it.
+void AttentionEmitter::addProducts(const Tile &tile, Value at, Value distance, Value d,
+                                   SmallVector<Value> &sums) {
+  int64_t perBlock = kCacheBlock / l.lanes;
+  SmallVector<Value> columns;
+  for (int64_t part = 0; part < tile.parts; ++part) {
+    Value from = part < perBlock ? at : arith::AddIOp::create(b, at, distance).getResult();
+    columns.push_back(loadCached(addIndex(b, from, part % perBlock * l.lanes), l.lanes));
+  }
+  for (auto [i, query] : llvm::enumerate(tile.query)) {
+    Value element = l.loadSplat(q, addIndex(b, query, d));
+    for (int64_t part = 0; part < tile.parts; ++part) {
+      Value &sum = sums[i * tile.parts + part];
+      sum = vector::FMAOp::create(b, element, columns[part], sum);
+    }
+  }
+}
+
+SmallVector<Value> AttentionEmitter::cachedScores(const Tile &tile, Value block, Value lastBlock) {
+  int64_t perBlock = kCacheBlock / l.lanes;
+  // A second block behind the last one repeats that; its scores are hidden.
+  SmallVector<Value> blocks = {block};
+  if (tile.parts > perBlock) {
+    Value last = arith::SubIOp::create(b, lastBlock, indexConstant(b, 1));
+    blocks.push_back(arith::MinUIOp::create(b, addIndex(b, block, 1), last));
+  }
+  SmallVector<Value> starts;
+  for (Value one : blocks)
+    starts.push_back(addIndex(b, divIndex(b, cacheBytes(one), cache.elementBytes()),
+                              mulIndex(b, tile.kvHead, shape.headSize * kCacheBlock)));
+  Value keys = starts.front();
+  Value distance = arith::SubIOp::create(b, starts.back(), keys);
   // The loop counts by the place in the keys and carries the column of the queries, so that both
   // address memory as they are.
-  SmallVector<Value> init(tile.query.size() * parts, l.constant(0.0));
+  SmallVector<Value> init(tile.query.size() * tile.parts, l.constant(0.0));
   init.push_back(indexConstant(b, 0));
   Value last = addIndex(b, keys, shape.headSize * kCacheBlock);
+  int64_t unroll = shape.headSize % kUnroll ? 1 : kUnroll;
   SmallVector<Value> scores =
-      forLoop(b, keys, last, kCacheBlock, init, [&](Value at, ValueRange carried) {
-        SmallVector<Value> columns, next;
+      forLoop(b, keys, last, unroll * kCacheBlock, init, [&](Value at, ValueRange carried) {
+        SmallVector<Value> sums(carried.drop_back());
         Value d = carried.back();
-        for (int64_t part = 0; part < parts; ++part)
-          columns.push_back(loadCached(addIndex(b, at, part * l.lanes), l.lanes));
-        for (auto [i, query] : llvm::enumerate(tile.query)) {
-          Value element = l.loadSplat(q, addIndex(b, query, d));
-          for (int64_t part = 0; part < parts; ++part)
-            next.push_back(
-                vector::FMAOp::create(b, element, columns[part], carried[i * parts + part]));
-        }
-        next.push_back(addIndex(b, d, 1));
-        return next;
+        if (shape.headSize == shape.valueSize)
+          prefetchCached(addIndex(b, at, cache.valuesAt()), unroll * kCacheBlock);
+        for (int64_t i = 0; i < unroll; ++i)
+          addProducts(tile, addIndex(b, at, i * kCacheBlock), distance, addIndex(b, d, i), sums);
+        sums.push_back(addIndex(b, d, unroll));
+        return sums;
       });
   scores.pop_back();
   if (cache.scaled())
-    for (int64_t part = 0; part < parts; ++part) {
-      Value place = indexConstant(b, part * l.lanes);
-      Value scale = cacheScales(tile, block, place, /*keys=*/true);
+    for (int64_t part = 0; part < tile.parts; ++part) {
+      Value place = indexConstant(b, part % perBlock * l.lanes);
+      Value scale = cacheScales(tile, blocks[part / perBlock], place, /*keys=*/true);
       for (size_t i = 0; i < tile.query.size(); ++i) {
-        Value &score = scores[i * parts + part];
+        Value &score = scores[i * tile.parts + part];
         score = arith::MulFOp::create(b, score, scale);
       }
     }
@@ -124,12 +162,12 @@ SmallVector<Value> AttentionEmitter::rowScores(const Tile &tile, Value start) {
   Value line = arith::MulIOp::create(b, tile.batch, total);
   SmallVector<Value> keys, scores;
   // Keys behind the last one repeat it; their scores are hidden.
-  for (int64_t i = 0; i < kCacheBlock; ++i) {
+  for (int64_t i = 0; i < tile.parts * l.lanes; ++i) {
     Value key = arith::MinUIOp::create(b, addIndex(b, start, i), last);
     keys.push_back(rowIndex(b, addIndex(b, line, key), shape.k, column));
   }
   for (Value query : tile.query)
-    for (int64_t part = 0; part < parts; ++part) {
+    for (int64_t part = 0; part < tile.parts; ++part) {
       ArrayRef<Value> own = ArrayRef(keys).slice(part * l.lanes, l.lanes);
       auto step = [&](Value d, int64_t count, ValueRange carried) {
         SmallVector<Value> next;

@@ -3,13 +3,15 @@
   python make_gguf.py 24m --type=Q4_0 --out=24m-q4_0.gguf [--layers=N] [--vocab=N] [--seed=0]
 
 All matrices, embedding and head included, have the type that is asked for (what llama-quantize calls
---pure), so that bytes per token are those of the format; norms and biases are f32. The vocabulary is
+--pure), so that bytes per token are those of the format; norms and biases are f32. Q4_K_M is llama.cpp's
+own mixture of Q4_K and Q6_K, which llama-cpp-python makes from a file in f16. The vocabulary is
 made up. BitNet's shape is written as a plain Llama without its two additional norms, because
 llama.cpp knows the architecture under several names; the matrices, which are the work, are the same.
 Needs the package gguf.
 """
 
 import argparse
+import os
 import sys
 
 import gguf
@@ -18,7 +20,7 @@ import numpy as np
 from shapes import SHAPES, get_shape
 from random_weights import matrix, row_blocks, vector
 
-TYPES = ("Q4_0", "Q8_0", "F32", "F16", "IQ4_NL", "TQ2_0", "TQ1_0")
+TYPES = ("Q4_0", "Q8_0", "F32", "F16", "IQ4_NL", "TQ2_0", "TQ1_0", "Q4_K_M")
 NAMES = {
     "self_attn.q_proj": "attn_q", "self_attn.k_proj": "attn_k", "self_attn.v_proj": "attn_v",
     "self_attn.o_proj": "attn_output", "mlp.gate_proj": "ffn_gate", "mlp.up_proj": "ffn_up",
@@ -137,6 +139,21 @@ def write(shape, path, kind, seed=0):
     writer.close()
 
 
+def write_mixture(shape, path, kind, seed=0):
+    """Writes `path` in a mixture of types. Raises ImportError without llama-cpp-python, and ValueError when it refuses."""
+    import llama_cpp
+    whole = f"{path}.f16"
+    try:
+        write(shape, whole, "F16", seed)
+        params = llama_cpp.llama_model_quantize_default_params()
+        params.ftype = getattr(llama_cpp, f"LLAMA_FTYPE_MOSTLY_{kind}")
+        if llama_cpp.llama_model_quantize(os.fsencode(whole), os.fsencode(path), params):
+            raise ValueError(f"{path}: llama.cpp cannot quantize to {kind}; what it says is above")
+    finally:
+        if os.path.exists(whole):
+            os.remove(whole)
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__,
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -149,8 +166,9 @@ def main():
     options = parser.parse_args()
     try:
         shape = get_shape(options.shape, options.layers, options.vocab)
-        write(shape, options.out, options.type, options.seed)
-    except (ValueError, OSError) as error:
+        make = write_mixture if options.type == "Q4_K_M" else write
+        make(shape, options.out, options.type, options.seed)
+    except (ValueError, OSError, ImportError) as error:
         sys.exit(f"make_gguf: error: {error}")
     print(f"{options.out}: {shape.name}, {shape.layers} layers, {options.type}")
 

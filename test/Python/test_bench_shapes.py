@@ -121,6 +121,19 @@ def test_gguf_holds_the_same_weights(tmp_path, kind, step):
     assert "output.weight" not in tensors and "blk.0.attn_q.bias" in tensors
 
 
+def test_a_mixture_of_types_needs_llama_cpp(tmp_path):
+    gguf = pytest.importorskip("gguf")
+    path = tmp_path / "m.gguf"
+    done = subprocess.run([sys.executable, BENCH / "make_gguf.py", "24m", "--type=Q4_K_M", "--layers=1", f"--out={path}"],
+                          capture_output=True, text=True)
+    if importlib.util.find_spec("llama_cpp"):
+        kinds = {tensor.tensor_type.name for tensor in gguf.GGUFReader(path).tensors}
+        assert done.returncode == 0 and len(kinds) > 2
+    else:
+        assert done.returncode == 1 and "make_gguf: error: No module named 'llama_cpp'" in done.stderr
+        assert not os.listdir(tmp_path)
+
+
 @pytest.mark.parametrize("level, tolerance", [(0, 1e-4), (4, 2e-2)])
 def test_chain_of_matmulnbits_equals_onnx_runtime(tmp_path, level, tolerance):
     import make_chain

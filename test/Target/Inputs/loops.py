@@ -1,7 +1,8 @@
-"""Says what the innermost loops of assembly consist of, those that multiply: usage: loops.py < code.s
+"""Says what the innermost loops of assembly consist of, those that multiply: usage: loops.py [--of=PREFIX] < code.s
 
-One line for each loop in the order of the text: how often each instruction that computes or broadcasts is in it, how many
-keep a vector on the stack (a spilled register), and how many there are in all.
+One line for each loop in the order of the text, with a prefix only for functions whose names begin with it: how often each
+instruction that computes or broadcasts is in it, how many keep a vector on the stack (a spilled register), and how many
+there are in all.
 """
 import collections
 import re
@@ -12,10 +13,14 @@ MULTIPLIES = re.compile(r"vfmadd|vpmadd|vpdp|sdot|fmla|tdp")
 STACK = re.compile(r"%rsp.*mm\d|^\S+\s+q\d.*\[sp")
 
 
-def loops(lines):
+def loops(lines, of):
     """Instructions from a label to the jump back to it, without a label between."""
-    label, body = None, []
+    label, body, function = None, [], ""
     for line in lines:
+        start = re.match(r"([a-z]\w*):", line)
+        function = start.group(1) if start else function
+        if not function.startswith(of):
+            continue
         found = re.match(r"(\.L\w+):", line)
         if found:
             label, body = found.group(1), []
@@ -26,7 +31,8 @@ def loops(lines):
                 yield body
 
 
-for body in loops(sys.stdin.read().split("\n")):
+prefix = sys.argv[1].removeprefix("--of=") if len(sys.argv) > 1 else ""
+for body in loops(sys.stdin.read().split("\n"), prefix):
     names = [re.sub(r"vfmadd\d+", "vfmadd", line.split()[0]) for line in body]
     if not any(map(MULTIPLIES.match, names)):
         continue

@@ -213,7 +213,9 @@ INSTANTIATE_TEST_SUITE_P(Lanes, AttentionKernels, ::testing::Values(4, 8, 16));
 TEST_P(AttentionKernels, CachedGroupedHeads) {
   for (Case c : {Case{8, 4, 8, 8, true, 0, 0}, Case{4, 4, 16, 16, true, 0, 0},
                  Case{4, 1, 32, 32, true, 0, 0}, Case{6, 2, 10, 10, true, 0, 0},
-                 Case{5, 1, 12, 12, true, 0, 0}, Case{3, 3, 64, 64, true, 0, 0}})
+                 Case{5, 1, 12, 12, true, 0, 0}, Case{3, 3, 64, 64, true, 0, 0},
+                 Case{7, 1, 8, 8, true, 0, 0}, Case{16, 2, 8, 8, true, 0, 0},
+                 Case{9, 1, 8, 8, true, 0, 0}})
     checkCached(GetParam(), c, {21, 1, 1, 13, 1, 30, 1});
 }
 
@@ -224,6 +226,9 @@ TEST_P(AttentionKernels, CachedOneByOne) {
 TEST_P(AttentionKernels, CachedWindow) {
   for (int64_t window : {1, 5, 16, 20, 64})
     checkCached(GetParam(), {4, 2, 16, 16, true, window, 0}, {37, 1, 18, 1});
+  // Tiles of a block begin in different steps.
+  for (int64_t window : {20, 70})
+    checkCached(GetParam(), {7, 1, 8, 8, true, window, 0}, {150, 1, 40, 1});
 }
 
 TEST_P(AttentionKernels, CachedSoftcap) {

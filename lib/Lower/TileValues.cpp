@@ -1,0 +1,95 @@
+//===- TileValues.cpp - values weighted by probabilities ----------------------------------===//
+//
+// A tile's sums take half of the registers: some columns of all its queries at a time, over all
+// keys of a step.
+//
+#include "TileAttention.h"
+
+#include "mlir/Dialect/SCF/IR/SCF.h"
+#include "mlir/Dialect/Vector/IR/VectorOps.h"
+
+using namespace mlir;
+using namespace llmc;
+
+/// Adds the values of the keys of a step, weighted by the stored probabilities.
+void AttentionEmitter::accumulate(const Tile &tile, const Step &step) {
+  int64_t queries = tile.query.size(), columns = paddedValues() / l.lanes;
+  int64_t width = std::clamp<int64_t>(vectors.registers / 2 / queries, 1, columns);
+  int64_t tail = shape.valueSize - (columns - 1) * l.lanes;
+  // The last group of columns may be short, and its last vector too.
+  int64_t groups = (columns - 1) / width;
+  if (groups > 0)
+    forLoop(b, indexConstant(b, 0), indexConstant(b, groups * width * l.lanes), width * l.lanes,
+            [&](Value column) { accumulatePart(tile, step, column, width, l.lanes, false); });
+  accumulatePart(tile, step, indexConstant(b, groups * width * l.lanes), columns - groups * width,
+                 tail, true);
+}
+
+/// The first value of a block, and the distance to that of the next key.
+std::pair<Value, Value> AttentionEmitter::valueRows(const Tile &tile, Value block) {
+  if (cached) {
+    Value values = divIndex(b, cacheBytes(block), cache.elementBytes());
+    values = addIndex(b, addIndex(b, values, cache.valuesAt()),
+                      mulIndex(b, tile.kvHead, shape.valueSize * kCacheBlock));
+    return {values, indexConstant(b, shape.valueSize)};
+  }
+  Value line =
+      addIndex(b, arith::MulIOp::create(b, tile.batch, total), mulIndex(b, block, kCacheBlock));
+  return {rowIndex(b, line, shape.v, mulIndex(b, tile.kvHead, shape.valueSize)),
+          indexConstant(b, shape.v.stride)};
+}
+
+/// The same for `vectors` vectors from `column` on, the last of them `last` lanes wide.
+void AttentionEmitter::accumulatePart(const Tile &tile, const Step &step, Value column,
+                                      int64_t vectors, int64_t last, bool isLast) {
+  int64_t queries = tile.query.size();
+  SmallVector<Value> places, sumsSoFar;
+  for (int64_t i = 0; i < queries; ++i) {
+    Value slot = addIndex(b, tile.slot, i), correction = l.loadSplat(corrections, slot);
+    Value first = addIndex(b, mulIndex(b, slot, paddedValues()), column);
+    for (int64_t j = 0; j < vectors; ++j) {
+      places.push_back(addIndex(b, first, j * l.lanes));
+      Value sum = l.load(sums, places.back(), l.lanes);
+      sumsSoFar.push_back(arith::MulFOp::create(b, sum, correction));
+    }
+  }
+  Value firstKey = mulIndex(b, step.first, kCacheBlock);
+  Value keys = arith::MinUIOp::create(b, arith::SubIOp::create(b, step.end, firstKey),
+                                      indexConstant(b, kStepKeys));
+  Value nextKeys =
+      cached
+          ? addIndex(b,
+                     divIndex(b, mulIndex(b, frame.offsets[3], kStepBlocks), cache.elementBytes()),
+                     -cache.valuesAt())
+          : Value();
+  auto perBlock = [&](Value start, ValueRange before) {
+    auto [values, pitch] =
+        valueRows(tile, addIndex(b, step.first, divIndex(b, start, kCacheBlock)));
+    Value count = arith::MinUIOp::create(b, arith::SubIOp::create(b, keys, start),
+                                         indexConstant(b, kCacheBlock));
+    Value first = addIndex(b, values, column), distance = pitch;
+    return forLoop(b, indexConstant(b, 0), count, 1, before, [&](Value key, ValueRange carried) {
+      Value at = addIndex(b, first, arith::MulIOp::create(b, key, distance));
+      SmallVector<Value> next, row;
+      for (int64_t j = 0; j < vectors; ++j) {
+        Value from = addIndex(b, at, j * l.lanes);
+        int64_t columns = j + 1 < vectors ? l.lanes : last;
+        row.push_back(cached ? loadCached(from, columns) : l.load(v, from, columns));
+      }
+      // With its last columns a tile asks for as much of the next step's keys.
+      if (cached && shape.headSize == shape.valueSize && isLast)
+        prefetchCached(arith::AddIOp::create(b, arith::SubIOp::create(b, at, column), nextKeys),
+                       shape.valueSize);
+      Value place = addIndex(b, start, key);
+      for (int64_t i = 0; i < queries; ++i) {
+        Value weight = l.loadSplat(probabilities, probabilityAt(tile, place, i));
+        for (int64_t j = 0; j < vectors; ++j)
+          next.push_back(vector::FMAOp::create(b, weight, row[j], carried[i * vectors + j]));
+      }
+      return next;
+    });
+  };
+  sumsSoFar = forLoop(b, indexConstant(b, 0), keys, kCacheBlock, sumsSoFar, perBlock);
+  for (auto [place, sum] : llvm::zip(places, sumsSoFar))
+    l.store(sum, sums, place, l.lanes);
+}
