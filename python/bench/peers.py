@@ -83,19 +83,18 @@ def warn(test, threads, runs, records):
 
 def measure_test(options, threads, test, peers):
     """One record per engine, llmc first."""
-    runs, rates = [], {peer.name: [] for peer in peers}
+    runs, rates = [], [[] for _ in peers]
     for _ in range(options.rounds):
         runs.append(measure_llmc(options, threads, test))
-        for peer in peers:
-            rates[peer.name].append(peer.measure(test, options.seconds))
+        for peer, found in zip(peers, rates):
+            found.append(peer.measure(test, options.seconds))
     own = [run["tokens_per_s"] for run in runs]
     records = [{"test": test, "threads": threads, "engine": "llmc", "file": options.base,
                 "tokens_per_s": statistics.median(own), "spread": spread(own), "best": max(own)}]
     for share in ("share_of_read", "share_of_peak"):
         if share in runs[0]:
             records[0][share] = statistics.median(run[share] for run in runs)
-    for peer in peers:
-        found = rates[peer.name]
+    for peer, found in zip(peers, rates):
         ratio = statistics.median(mine / other for mine, other in zip(own, found))
         records.append({"test": test, "threads": threads, "engine": peer.name, "version": peer.version,
                         "file": peer.path, "tokens_per_s": statistics.median(found), "spread": spread(found),
@@ -114,7 +113,7 @@ def print_record(record):
     print(f"{record['test']:<12} {record['threads']:>7}  {record['engine']:<17} {record['tokens_per_s']:>10.1f}"
           f" {percent('spread')} {record['best']:>10.1f}"
           f" {ratio('llmc_ratio')} {ratio('llmc_ratio_best')} {percent('share_of_read')} {percent('share_of_peak')}"
-          f"  {record.get('version', '')}", flush=True)
+          f"  {os.path.basename(record['file'])} {record.get('version', '')}", flush=True)
 
 
 def positions_of(tests):

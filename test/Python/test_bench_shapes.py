@@ -1,5 +1,6 @@
 """python/bench: decoders with random weights and the shapes of known models go the whole way."""
 
+import importlib.util
 import json
 import os
 import pathlib
