@@ -90,30 +90,32 @@ Value AttentionEmitter::positionOf(Value query) {
   return cached ? addIndex(b, frame.past, row) : row;
 }
 
-/// The first query of a tile.
-Value AttentionEmitter::firstQuery(Value tile, bool full) {
-  if (full)
+/// The first query of a tile; of the tile behind the last one, `queries` or more.
+Value AttentionEmitter::firstQuery(Value tile) {
+  if (!sizes.rest)
     return mulIndex(b, tile, sizes.full);
-  Value behind = arith::SubIOp::create(b, tile, fullTiles);
-  return addIndex(b, mulIndex(b, fullTiles, sizes.full), mulIndex(b, behind, sizes.rest));
+  Value full = arith::MinUIOp::create(b, tile, fullTiles);
+  Value behind = arith::SubIOp::create(b, tile, full);
+  return addIndex(b, mulIndex(b, full, sizes.full), mulIndex(b, behind, sizes.rest));
 }
 
 /// body(tile) for the full tiles of a block and those of the rest.
 void AttentionEmitter::forTiles(const TileBlock &block, function_ref<void(const Tile &)> body) {
   Value start = arith::MulIOp::create(b, block.batch, length);
   Value last = arith::SubIOp::create(b, queries, indexConstant(b, 1));
-  auto emitTiles = [&](Value begin, Value end, int64_t count, bool full) {
+  auto emitTiles = [&](Value begin, Value end, int64_t count) {
     forLoop(b, begin, end, 1, [&](Value index) {
       Tile tile;
       tile.batch = block.batch;
       tile.kvHead = block.kvHead;
       tile.slot = mulIndex(b, arith::SubIOp::create(b, index, block.begin), sizes.full);
       tile.parts = sizes.vectorsOfKeys(vectors, count);
-      Value first = firstQuery(index, full);
+      Value first = firstQuery(index);
       for (int64_t i = 0; i < count; ++i) {
         // A tile of the rest may repeat the last query.
         Value query = addIndex(b, first, i);
-        query = full ? query : arith::MinUIOp::create(b, query, last).getResult();
+        if (count != sizes.full)
+          query = arith::MinUIOp::create(b, query, last);
         Value line = addIndex(b, start, divIndex(b, query, group));
         Value head = addIndex(b, mulIndex(b, block.kvHead, group), remIndex(b, query, group));
         tile.query.push_back(rowIndex(b, line, shape.q, mulIndex(b, head, shape.headSize)));
@@ -124,35 +126,25 @@ void AttentionEmitter::forTiles(const TileBlock &block, function_ref<void(const 
     });
   };
   if (!sizes.rest)
-    return emitTiles(block.begin, block.end, sizes.full, true);
+    return emitTiles(block.begin, block.end, sizes.full);
   Value middle = arith::MinUIOp::create(b, block.end, fullTiles);
-  emitTiles(block.begin, middle, sizes.full, true);
-  emitTiles(arith::MaxUIOp::create(b, block.begin, fullTiles), block.end, sizes.rest, false);
+  emitTiles(block.begin, middle, sizes.full);
+  emitTiles(arith::MaxUIOp::create(b, block.begin, fullTiles), block.end, sizes.rest);
 }
 
 /// The keys that the queries of a block may see: blocks of the cache and, exactly, the last key.
 AttentionEmitter::KeyRange AttentionEmitter::keysOf(const TileBlock &block) {
   KeyRange keys = {indexConstant(b, 0), Value(), total};
   if (shape.causal) {
-    Value behind = mulIndex(b, block.end, sizes.full);
-    if (sizes.rest) {
-      Value isFull = arith::CmpIOp::create(b, arith::CmpIPredicate::ule, block.end, fullTiles);
-      behind = arith::SelectOp::create(b, isFull, behind, firstQuery(block.end, false));
-      behind = arith::MinUIOp::create(b, behind, queries);
-    }
+    Value behind = arith::MinUIOp::create(b, firstQuery(block.end), queries);
     Value last = arith::SubIOp::create(b, behind, indexConstant(b, 1));
     keys.end = addIndex(b, positionOf(last), 1);
   }
   if (shape.window > 0) {
     // The first key that the first query sees is its position - window + 1, or 0. Steps begin at
     // multiples of their size, so that rounding does not depend on which queries share a block.
-    Value first = firstQuery(block.begin, true);
-    if (sizes.rest) {
-      Value isFull = arith::CmpIOp::create(b, arith::CmpIPredicate::ult, block.begin, fullTiles);
-      first = arith::SelectOp::create(b, isFull, first, firstQuery(block.begin, false));
-    }
     Value behind = indexConstant(b, shape.window - 1);
-    Value least = arith::MaxUIOp::create(b, positionOf(first), behind);
+    Value least = arith::MaxUIOp::create(b, positionOf(firstQuery(block.begin)), behind);
     Value step = divIndex(b, arith::SubIOp::create(b, least, behind), kStepKeys);
     keys.firstBlock = mulIndex(b, step, kStepBlocks);
   }
@@ -175,10 +167,8 @@ void AttentionEmitter::emitBlock(const TileBlock &block) {
   });
   // Keys of a step, then its values, stay in the first-level cache while all tiles meet them.
   forLoop(b, keys.firstBlock, keys.lastBlock, kStepBlocks, [&](Value first) {
-    Step step = {first,
-                 arith::MinUIOp::create(b, arith::SubIOp::create(b, keys.lastBlock, first),
-                                        indexConstant(b, kStepBlocks)),
-                 keys.lastBlock, keys.end};
+    Value left = arith::SubIOp::create(b, keys.lastBlock, first);
+    Step step = {keys, first, arith::MinUIOp::create(b, left, indexConstant(b, kStepBlocks))};
     forTiles(block, [&](const Tile &tile) { weigh(tile, step); });
     forTiles(block, [&](const Tile &tile) { accumulate(tile, step); });
   });
@@ -229,7 +219,7 @@ SmallVector<Value> AttentionEmitter::storeScores(const Tile &tile, const Step &s
         Value block = addIndex(b, step.first, j), start = mulIndex(b, block, kCacheBlock);
         Value place = mulIndex(b, j, kCacheBlock);
         SmallVector<Value> scores =
-            cached ? cachedScores(tile, block, step.lastBlock) : rowScores(tile, start);
+            cached ? cachedScores(tile, block, step.keys.lastBlock) : rowScores(tile, start);
         SmallVector<Value> most(carried.begin(), carried.end());
         for (int64_t part = 0; part < tile.parts; ++part)
           for (auto [i, visible] : llvm::enumerate(visibleLanes(tile, start, part))) {

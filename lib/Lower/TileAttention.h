@@ -78,12 +78,13 @@ private:
     Value firstBlock, lastBlock, end; ///< blocks [firstBlock, lastBlock), keys up to `end`
   };
   struct Step {
-    Value first, blocks, lastBlock, end; ///< `blocks` blocks from `first` on; as in KeyRange
+    KeyRange keys;       ///< of all steps
+    Value first, blocks; ///< `blocks` blocks from `first` on
   };
 
   int64_t paddedValues() const { return (shape.valueSize + l.lanes - 1) / l.lanes * l.lanes; }
   Value positionOf(Value query);
-  Value firstQuery(Value tile, bool full);
+  Value firstQuery(Value tile);
   void forTiles(const TileBlock &block, function_ref<void(const Tile &)> body);
   KeyRange keysOf(const TileBlock &block);
   void emitBlock(const TileBlock &block);

@@ -54,7 +54,7 @@ void AttentionEmitter::accumulatePart(const Tile &tile, const Step &step, Value 
     }
   }
   Value firstKey = mulIndex(b, step.first, kCacheBlock);
-  Value keys = arith::MinUIOp::create(b, arith::SubIOp::create(b, step.end, firstKey),
+  Value keys = arith::MinUIOp::create(b, arith::SubIOp::create(b, step.keys.end, firstKey),
                                       indexConstant(b, kStepKeys));
   Value nextKeys =
       cached

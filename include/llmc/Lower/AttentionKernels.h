@@ -1,7 +1,7 @@
 //===- AttentionKernels.h - attention with and without a cache --------------------------===//
 //
-// Softmax attention over blocks of 16 keys with a running maximum and sum (FlashAttention, arXiv
-// 2205.14135): never more than a block of scores. Each result row of a head is computed by one
+// Softmax attention over steps of 64 keys with a running maximum and sum (FlashAttention, arXiv
+// 2205.14135): never more than the scores of a step. Each result row of a head is computed by one
 // thread in a fixed order of keys.
 //
 // The cache of a sequence is a list of blocks of 16 positions; a block holds the parts of all
@@ -22,7 +22,7 @@
 
 namespace llmc {
 
-/// Positions in a block of the cache, and keys in a step of the attention loop.
+/// Positions in a block of the cache.
 constexpr int64_t kCacheBlock = 16;
 
 /// Where everything lies in the part of one cache in a block.
