@@ -116,6 +116,15 @@ std::pair<Value, Value> llmc::threadRange(ImplicitLocOpBuilder &b, const KernelF
   return {begin, bound(next)};
 }
 
+void llmc::prefetchLines(ImplicitLocOpBuilder &b, Value memory, Value at, int64_t count) {
+  unsigned bits = cast<MemRefType>(memory.getType()).getElementTypeBitWidth();
+  for (int64_t i = 0; i < count; i += 64 * 8 / bits) {
+    Value line = arith::AddIOp::create(b, at, indexConstant(b, i));
+    memref::PrefetchOp::create(b, memory, ValueRange{line}, /*isWrite=*/false,
+                               /*localityHint=*/3, /*isDataCache=*/true);
+  }
+}
+
 void llmc::forLoop(ImplicitLocOpBuilder &b, Value begin, Value end, int64_t step,
                    function_ref<void(Value)> body) {
   auto loop = scf::ForOp::create(b, begin, end, indexConstant(b, step));

@@ -90,7 +90,6 @@ private:
   void emitBlock(const TileBlock &block);
   void weigh(const Tile &tile, const Step &step);
   void finish(const Tile &tile);
-  void prefetchCached(Value at, int64_t count);
   void addProducts(const Tile &tile, Value at, Value distance, Value d, SmallVector<Value> &sums);
   SmallVector<Value> cachedScores(const Tile &tile, Value block, Value lastBlock);
   SmallVector<Value> rowScores(const Tile &tile, Value start);

@@ -136,10 +136,7 @@ Values LinearEmitter::emitChunk(Value header, Value data, Value start, int64_t l
 // Asks for the weights `ahead` of the `count` dwords at `at`: hardware prefetchers stop at the end
 // of a page. Every line is asked for, those of headers too: a gap costs more than it saves.
 void LinearEmitter::prefetch(Value at, int64_t count) {
-  constexpr int64_t kLine = 64 / 4;
-  for (int64_t line = 0; line < count; line += kLine)
-    memref::PrefetchOp::create(b, wordView, ValueRange{add(at, ahead + line)},
-                               /*isWrite=*/false, /*localityHint=*/3, /*isDataCache=*/true);
+  prefetchLines(b, wordView, add(at, ahead), count);
 }
 
 Values LinearEmitter::emitBlocks(Value data, Value start, int64_t length, Values partial) {

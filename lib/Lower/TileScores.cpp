@@ -5,7 +5,6 @@
 //
 #include "TileAttention.h"
 
-#include "mlir/Dialect/MemRef/IR/MemRef.h"
 #include "mlir/Dialect/Vector/IR/VectorOps.h"
 
 #include <numeric>
@@ -85,13 +84,6 @@ Value AttentionEmitter::cacheScales(const Tile &tile, Value block, Value place, 
   return l.load(scales, addIndex(b, at, place), l.lanes);
 }
 
-/// Asks for the line of each 64 bytes of `count` elements of the cache.
-void AttentionEmitter::prefetchCached(Value at, int64_t count) {
-  for (int64_t i = 0; i < count; i += 64 / cache.elementBytes())
-    memref::PrefetchOp::create(b, k, ValueRange{addIndex(b, at, i)}, /*isWrite=*/false,
-                               /*localityHint=*/3, /*isDataCache=*/true);
-}
-
 /// Adds the products of element `d` of each query with that of the keys at `at` and, for a second
 /// block, `distance` behind it.
 void AttentionEmitter::addProducts(const Tile &tile, Value at, Value distance, Value d,
@@ -135,8 +127,12 @@ SmallVector<Value> AttentionEmitter::cachedScores(const Tile &tile, Value block,
       forLoop(b, keys, last, unroll * kCacheBlock, init, [&](Value at, ValueRange carried) {
         SmallVector<Value> sums(carried.drop_back());
         Value d = carried.back();
-        if (shape.headSize == shape.valueSize)
-          prefetchCached(addIndex(b, at, cache.valuesAt()), unroll * kCacheBlock);
+        if (shape.headSize == shape.valueSize) {
+          Value values = addIndex(b, at, cache.valuesAt());
+          prefetchLines(b, v, values, unroll * kCacheBlock);
+          if (blocks.size() > 1)
+            prefetchLines(b, v, arith::AddIOp::create(b, values, distance), unroll * kCacheBlock);
+        }
         for (int64_t i = 0; i < unroll; ++i)
           addProducts(tile, addIndex(b, at, i * kCacheBlock), distance, addIndex(b, d, i), sums);
         sums.push_back(addIndex(b, d, unroll));

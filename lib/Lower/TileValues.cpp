@@ -5,7 +5,6 @@
 //
 #include "TileAttention.h"
 
-#include "mlir/Dialect/SCF/IR/SCF.h"
 #include "mlir/Dialect/Vector/IR/VectorOps.h"
 
 using namespace mlir;
@@ -78,8 +77,9 @@ void AttentionEmitter::accumulatePart(const Tile &tile, const Step &step, Value 
       }
       // With its last columns a tile asks for as much of the next step's keys.
       if (cached && shape.headSize == shape.valueSize && isLast)
-        prefetchCached(arith::AddIOp::create(b, arith::SubIOp::create(b, at, column), nextKeys),
-                       shape.valueSize);
+        prefetchLines(b, k,
+                      arith::AddIOp::create(b, arith::SubIOp::create(b, at, column), nextKeys),
+                      shape.valueSize);
       Value place = addIndex(b, start, key);
       for (int64_t i = 0; i < queries; ++i) {
         Value weight = l.loadSplat(probabilities, probabilityAt(tile, place, i));

@@ -9,7 +9,7 @@
 // AVX2: loop: vbroadcastss=8 vcvtdq2ps=4 vfmaddps=16 stack=0 all={{3.$}}
 // AVX2: loop: prefetcht0=2 vbroadcastss=8 vcvtdq2ps=4 vfmaddps=16 stack=0 all={{[34].$}}
 
-// AVX512: loop: prefetcht0=1 vbroadcastss=32 vcvtdq2ps=8 vfmaddps=64 stack=0 all={{1[12].$}}
+// AVX512: loop: prefetcht0=2 vbroadcastss=32 vcvtdq2ps=8 vfmaddps=64 stack=0 all={{1[12].$}}
 // AVX512: loop: prefetcht0=2 vbroadcastss=16 vcvtdq2ps=4 vfmaddps=32 stack=0 all={{6.$}}
 // AVX512: loop: vbroadcastss=16 vcvtdq2ps=4 vfmaddps=32 stack=0 all={{6.$}}
 llmc.cache @kv : tensor<1x64xi8>

@@ -113,6 +113,8 @@ Value rowIndex(ImplicitLocOpBuilder &b, Value row, RowBuffer buffer, Value colum
 /// Finite f32, f16 or bf16 (scalar or vector) as f32, without a call into a runtime library on any
 /// target.
 Value widenFloat(ImplicitLocOpBuilder &b, Value value, VectorShape shape);
+/// Asks for each line of 64 bytes of the `count` elements of a memref at index `at`.
+void prefetchLines(ImplicitLocOpBuilder &b, Value memory, Value at, int64_t count);
 /// The half-open part of [0, count) that belongs to this thread: contiguous, static.
 std::pair<Value, Value> threadRange(ImplicitLocOpBuilder &b, const KernelFrame &frame, Value count);
 /// for (i = begin; i < end; i += step) body(i).
