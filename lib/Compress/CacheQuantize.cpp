@@ -1,6 +1,7 @@
 //===- CacheQuantize.cpp - keys and values in fewer bits ------------------------------------===//
 //
-// The type of a cache is the whole decision; kernels narrow on the way in and widen on the way out.
+// The type of a cache is the decision, and whether it is multiplied as it is; kernels narrow on the
+// way in and widen on the way out.
 //
 #include "llmc/Compress/Passes.h"
 
@@ -32,6 +33,15 @@ struct CacheQuantize : public llmc::impl::CacheQuantizeBase<CacheQuantize> {
       module.emitError("cache-quantize: expected type f32, f16, bf16 or i8, got '") << type << "'";
       return signalPassFailure();
     }
+    if (products != "f32" && products != "i8") {
+      module.emitError("cache-quantize: expected products f32 or i8, got '") << products << "'";
+      return signalPassFailure();
+    }
+    if (products == "i8" && !element.isInteger(8)) {
+      module.emitError("cache-quantize: expected type i8 with products of i8, got '")
+          << type << "'";
+      return signalPassFailure();
+    }
     auto caches = module.getOps<CacheOp>();
     if (caches.empty()) {
       module.emitError("cache-quantize: the model has no cache");
@@ -40,6 +50,7 @@ struct CacheQuantize : public llmc::impl::CacheQuantizeBase<CacheQuantize> {
     for (CacheOp cache : caches) {
       auto shape = cast<RankedTensorType>(cache.getType());
       cache.setType(RankedTensorType::get(shape.getShape(), element));
+      cache.setByteProducts(products == "i8");
     }
   }
 };

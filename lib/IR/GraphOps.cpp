@@ -312,9 +312,28 @@ LogicalResult CacheStoreOp::verifySymbolUses(SymbolTableCollection &symbols) {
   return success();
 }
 
+LogicalResult CacheOp::readProperties(DialectBytecodeReader &reader, OperationState &state) {
+  auto &held = state.getOrAddProperties<Properties>();
+  FailureOr<const DialectVersion *> version = reader.getDialectVersion<LLMCDialect>();
+  bool hasProducts =
+      succeeded(version) && static_cast<const LLMCDialectVersion *>(*version)->version >= 2;
+  if (hasProducts && failed(reader.readOptionalAttribute(held.byte_products)))
+    return failure();
+  return success(succeeded(reader.readAttribute(held.sym_name)) &&
+                 succeeded(reader.readAttribute(held.type)));
+}
+
+void CacheOp::writeProperties(DialectBytecodeWriter &writer) {
+  writer.writeOptionalAttribute(getByteProductsAttr());
+  writer.writeAttribute(getSymNameAttr());
+  writer.writeAttribute(getTypeAttr());
+}
+
 LogicalResult CacheOp::verify() {
   auto type = cast<RankedTensorType>(getType());
-  if (type.getRank() != 2 || !type.hasStaticShape())
+  if (type.getRank() != 2 || !type.hasStaticShape()) // C1
     return emitOpError("expects kv heads x head size, got ") << type;
+  if (getByteProducts() && !type.getElementType().isInteger(8)) // C2
+    return emitOpError("expects elements of i8 with byte_products, got ") << type;
   return success();
 }

@@ -16,10 +16,6 @@ using namespace llmc;
 
 namespace {
 
-struct LLMCDialectVersion : public DialectVersion {
-  uint64_t version = kDialectVersion;
-};
-
 struct LLMCBytecodeInterface : public BytecodeDialectInterface {
   explicit LLMCBytecodeInterface(Dialect *dialect) : BytecodeDialectInterface(dialect) {}
 

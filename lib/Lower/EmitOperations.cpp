@@ -180,6 +180,7 @@ LogicalResult StepEmitter::emitAttention(AttentionOp op) {
     return op.emitError("cannot have both a cache and a padding mask: a state is one sequence");
   auto &[layout, place] = caches[op.getCacheAttr().getValue()];
   shape.cacheElement = layout.element;
+  shape.byteProducts = layout.quads;
   call(getCachedAttentionKernel(kernels, shape), {q, y, constant(place), constant(kvBlockBytes)});
   return success();
 }

@@ -5,6 +5,9 @@
 //
 #include "llmc/Lower/LaneBuilder.h"
 
+#include "llmc/Lower/MathKernels.h"
+
+#include "mlir/Dialect/Math/IR/Math.h"
 #include "mlir/Dialect/MemRef/IR/MemRef.h"
 #include "mlir/Dialect/SCF/IR/SCF.h"
 #include "mlir/Dialect/Vector/IR/VectorOps.h"
@@ -104,6 +107,41 @@ Value LaneBuilder::add(Value x, Value y) { return arith::AddFOp::create(b, x, y)
 Value LaneBuilder::max(Value x, Value y) {
   Value greater = arith::CmpFOp::create(b, arith::CmpFPredicate::OGT, x, y);
   return arith::SelectOp::create(b, greater, x, y);
+}
+
+std::pair<Value, Value> LaneBuilder::byteScale(Value memory, Value index, int64_t size) {
+  auto larger = [&](Value x, Value y) { return max(x, y); };
+  Value peaks = reduceColumns(
+      size, constant(0.0),
+      [&](Value column, int64_t count, Value peak) {
+        Value value = load(memory, addIndex(b, index, column), count);
+        return max(math::AbsFOp::create(b, value), peak);
+      },
+      larger);
+  return byteScale(foldMax(peaks));
+}
+
+std::pair<Value, Value> LaneBuilder::byteScale(Value peak) {
+  Value scale = arith::DivFOp::create(b, peak, floatConstant(b, 127.0));
+  // The inverse of less overflows.
+  Value none =
+      arith::CmpFOp::create(b, arith::CmpFPredicate::OLT, peak, floatConstant(b, 0x1p-119));
+  Value inverse = arith::DivFOp::create(b, floatConstant(b, 127.0), peak);
+  return {scale, arith::SelectOp::create(b, none, floatConstant(b, 0.0), inverse)};
+}
+
+Value LaneBuilder::roundToBytes(Value value, Value factor) {
+  auto like = [&](Type element) -> Type {
+    auto vector = dyn_cast<VectorType>(value.getType());
+    return vector ? VectorType::get(vector.getShape(), element) : element;
+  };
+  if (isa<VectorType>(value.getType()))
+    factor = vector::BroadcastOp::create(b, value.getType(), factor);
+  // Adding 1.5 * 2^23 leaves the number, rounded half to even, in the low bits.
+  Value scaled = arith::MulFOp::create(b, value, factor);
+  Value rounded = arith::AddFOp::create(b, scaled, constantLike(b, value, 0x1.8p23));
+  Value bits = arith::BitcastOp::create(b, like(b.getI32Type()), rounded);
+  return arith::TruncIOp::create(b, like(b.getI8Type()), bits);
 }
 
 void LaneBuilder::forElements(const KernelFrame &frame, int64_t width,

@@ -103,7 +103,7 @@ LogicalResult StepEmitter::emit(InterfaceFacts &facts) {
     if (type.getElementType().isF16() && !config.vectors.half)
       return cache.emitError("a cache of f16 needs a target that converts f16 (F16C on x86)");
     CacheLayout layout{type.getElementType(), type.getDimSize(0), type.getDimSize(1),
-                       type.getDimSize(1)};
+                       type.getDimSize(1), cache.getByteProducts()};
     caches[cache.getSymName()] = {layout, kvBlockBytes};
     kvBlockBytes += layout.blockBytes();
   }

@@ -47,14 +47,22 @@ static Value polynomial(ImplicitLocOpBuilder &b, Value x, ArrayRef<double> coeff
   return sum;
 }
 
+/// 2^(e - 127), where `shifted` is 1.5 * 2^23 + e and e is in [1, 254]; 0 where e is 0.
+static Value powerOfTwo(ImplicitLocOpBuilder &b, Value shifted) {
+  Type integers = integersLike(b, shifted);
+  Value bits = arith::BitcastOp::create(b, integers, shifted);
+  bits = arith::ShLIOp::create(b, bits, integerConstant(b, integers, 23));
+  return arith::BitcastOp::create(b, shifted.getType(), bits);
+}
+
 Value llmc::emitExp(ImplicitLocOpBuilder &b, Value x) {
   auto constant = [&](double value) { return constantLike(b, x, value); };
   // Written so that NaN stays: a comparison with NaN is false.
   Value high = constant(89.0);
   Value above = arith::CmpFOp::create(b, arith::CmpFPredicate::OGT, x, high);
   Value clamped = arith::SelectOp::create(b, above, high, x);
-  // Adding 1.5 * 2^23 leaves round(x / ln 2) in the low bits of the sum.
-  Value magic = constant(12582912.0);
+  // Adding 1.5 * 2^23 + 126 leaves round(x / ln 2) + 126 in the low bits of the sum.
+  Value magic = constant(12582912.0 + 126.0);
   Value shifted = fusedMultiplyAdd(b, clamped, constant(1.44269504088896), magic);
   Value n = arith::SubFOp::create(b, shifted, magic);
   Value r = fusedMultiplyAdd(b, n, constant(-0.693145751953125), clamped);
@@ -65,14 +73,25 @@ Value llmc::emitExp(ImplicitLocOpBuilder &b, Value x) {
   Value squared = arith::MulFOp::create(b, r, r);
   Value p = arith::AddFOp::create(b, fusedMultiplyAdd(b, tail, squared, r), constant(1.0));
   // e^x = 2p * 2^(n-1): the factor stays a normal number up to where e^x overflows.
-  Type integers = integersLike(b, x);
-  Value bits = arith::BitcastOp::create(b, integers, shifted);
-  Value exponent = arith::ShLIOp::create(b, bits, integerConstant(b, integers, 23));
-  exponent = arith::AddIOp::create(b, exponent, integerConstant(b, integers, 126 << 23));
-  Value factor = arith::BitcastOp::create(b, x.getType(), exponent);
-  Value result = arith::MulFOp::create(b, arith::AddFOp::create(b, p, p), factor);
+  Value result = arith::MulFOp::create(b, arith::AddFOp::create(b, p, p), powerOfTwo(b, shifted));
   Value below = arith::CmpFOp::create(b, arith::CmpFPredicate::OLT, x, constant(-86.9));
   return arith::SelectOp::create(b, below, constant(0.0), result);
+}
+
+Value llmc::emitExp2NonPositive(ImplicitLocOpBuilder &b, Value x) {
+  auto constant = [&](double value) { return constantLike(b, x, value); };
+  // As in emitExp; what is left of x is exact. The factor of -127 is 0. A comparison with NaN is
+  // false, so NaN stays.
+  Value least = constant(-127.0);
+  Value below = arith::CmpFOp::create(b, arith::CmpFPredicate::OGT, least, x);
+  x = arith::SelectOp::create(b, below, least, x);
+  Value magic = constant(12582912.0 + 127.0);
+  Value shifted = arith::AddFOp::create(b, x, magic);
+  Value r = arith::SubFOp::create(b, x, arith::SubFOp::create(b, shifted, magic));
+  Value p = polynomial(b, r,
+                       {1.0, 0.6931470036506653, 0.24022242426872253, 0.05550733581185341,
+                        0.009671512991189957, 0.001326472614891827});
+  return arith::MulFOp::create(b, p, powerOfTwo(b, shifted));
 }
 
 Value llmc::emitTanh(ImplicitLocOpBuilder &b, Value x) {

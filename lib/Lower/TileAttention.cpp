@@ -12,8 +12,6 @@
 #include "mlir/Dialect/SCF/IR/SCF.h"
 #include "mlir/Dialect/Vector/IR/VectorOps.h"
 
-#include <limits>
-
 using namespace mlir;
 using namespace llmc;
 
@@ -42,14 +40,24 @@ AttentionEmitter::AttentionEmitter(ImplicitLocOpBuilder &b, KernelFrame &frame,
     length = total = frame.sequence;
   }
   AttentionScratch scratch(vectors, shape);
-  auto view = [&](int64_t floats) {
-    return viewRows(b, frame.arena, addIndex(b, frame.scratch, floats * sizeof(float)));
+  Type f32 = b.getF32Type(), i32 = b.getI32Type(), i8 = b.getI8Type();
+  auto view = [&](int64_t floats, Type type) {
+    return viewAs(b, frame.arena, addIndex(b, frame.scratch, floats * sizeof(float)), type);
   };
-  probabilities = view(0);
-  sums = view(scratch.sums);
-  totals = view(scratch.totals);
-  peaks = view(scratch.peaks);
-  corrections = view(scratch.corrections);
+  probabilities = view(0, f32);
+  sums = view(scratch.sums, f32);
+  totals = view(scratch.totals, f32);
+  peaks = view(scratch.peaks, f32);
+  corrections = view(scratch.corrections, f32);
+  if (!cache.quads)
+    return;
+  queryScales = view(scratch.queryScales, f32);
+  querySums = view(scratch.querySums, i32);
+  queryCodes = view(scratch.queryCodes, i8);
+  queryQuads = view(scratch.queryCodes, i32);
+  weightScales = view(scratch.weightScales, f32);
+  weightCodes = view(scratch.weightCodes, i8);
+  weightQuads = view(scratch.weightCodes, i32);
 }
 
 void AttentionEmitter::emit() {
@@ -164,13 +172,20 @@ void AttentionEmitter::emitBlock(const TileBlock &block) {
       l.store(l.constant(0.0), totals, mulIndex(b, slot, l.lanes), l.lanes);
       memref::StoreOp::create(b, floatConstant(b, kLowest), peaks, ValueRange{slot});
     }
+    if (cache.quads)
+      quantizeQueries(tile);
   });
   // Keys of a step, then its values, stay in the first-level cache while all tiles meet them.
   forLoop(b, keys.firstBlock, keys.lastBlock, kStepBlocks, [&](Value first) {
     Value left = arith::SubIOp::create(b, keys.lastBlock, first);
     Step step = {keys, first, arith::MinUIOp::create(b, left, indexConstant(b, kStepBlocks))};
     forTiles(block, [&](const Tile &tile) { weigh(tile, step); });
-    forTiles(block, [&](const Tile &tile) { accumulate(tile, step); });
+    forTiles(block, [&](const Tile &tile) {
+      if (cache.quads)
+        accumulateBytes(tile, step);
+      else
+        accumulate(tile, step);
+    });
   });
   forTiles(block, [&](const Tile &tile) { finish(tile); });
 }
@@ -209,8 +224,8 @@ void AttentionEmitter::finish(const Tile &tile) {
   }
 }
 
-/// Scores of the keys of a step, scaled and masked, to the scratch; returns the maximum of each
-/// query in every lane of its own.
+/// Scores of the keys of a step, scaled and masked, to the scratch, as powers of two; returns the
+/// maximum of each query in every lane of its own.
 SmallVector<Value> AttentionEmitter::storeScores(const Tile &tile, const Step &step) {
   SmallVector<Value> init(tile.query.size(), l.constant(kLowest));
   int64_t together = tile.parts * l.lanes / kCacheBlock;
@@ -218,19 +233,14 @@ SmallVector<Value> AttentionEmitter::storeScores(const Tile &tile, const Step &s
       b, indexConstant(b, 0), step.blocks, together, init, [&](Value j, ValueRange carried) {
         Value block = addIndex(b, step.first, j), start = mulIndex(b, block, kCacheBlock);
         Value place = mulIndex(b, j, kCacheBlock);
-        SmallVector<Value> scores =
-            cached ? cachedScores(tile, block, step.keys.lastBlock) : rowScores(tile, start);
+        SmallVector<Value> scores = cache.quads ? byteScores(tile, block, step.keys.lastBlock)
+                                    : cached    ? cachedScores(tile, block, step.keys.lastBlock)
+                                                : rowScores(tile, start);
+        scores = hideKeys(tile, start, powers(scores));
         SmallVector<Value> most(carried.begin(), carried.end());
         for (int64_t part = 0; part < tile.parts; ++part)
-          for (auto [i, visible] : llvm::enumerate(visibleLanes(tile, start, part))) {
-            Value score =
-                arith::MulFOp::create(b, scores[i * tile.parts + part], l.constant(shape.scale));
-            if (shape.softcap != 0.0) {
-              Value ratio = arith::DivFOp::create(b, score, l.constant(shape.softcap));
-              score = arith::MulFOp::create(b, emitTanh(b, ratio), l.constant(shape.softcap));
-            }
-            Value hidden = l.constant(-std::numeric_limits<double>::infinity());
-            score = arith::SelectOp::create(b, visible, score, hidden);
+          for (size_t i = 0; i < tile.query.size(); ++i) {
+            Value score = scores[i * tile.parts + part];
             l.store(score, probabilities,
                     addIndex(b, probabilityAt(tile, place, i), part * l.lanes), l.lanes);
             most[i] = l.max(score, most[i]);
@@ -244,7 +254,7 @@ Value AttentionEmitter::probabilityAt(const Tile &tile, Value key, int64_t query
   return addIndex(b, mulIndex(b, addIndex(b, tile.slot, query), kStepKeys), key);
 }
 
-/// exp(before - after) of each query: one exponential for up to `lanes` queries.
+/// 2^(before - after) of each query: one exponential for up to `lanes` queries.
 SmallVector<Value> AttentionEmitter::correct(ArrayRef<Value> before, ArrayRef<Value> after) {
   SmallVector<Value> result;
   Value changes = l.constant(0.0);
@@ -252,7 +262,7 @@ SmallVector<Value> AttentionEmitter::correct(ArrayRef<Value> before, ArrayRef<Va
     Value change = arith::SubFOp::create(b, std::get<0>(pair), std::get<1>(pair));
     changes = vector::InsertOp::create(b, change, changes, i);
   }
-  Value powers = emitExp(b, changes);
+  Value powers = emitExp2NonPositive(b, changes);
   for (size_t i = 0; i < after.size(); ++i)
     result.push_back(vector::ExtractOp::create(b, powers, i));
   return result;
@@ -262,32 +272,47 @@ SmallVector<Value> AttentionEmitter::correct(ArrayRef<Value> before, ArrayRef<Va
 /// scales; returns the sums of each lane added to `lanes`.
 SmallVector<Value> AttentionEmitter::exponentiate(const Tile &tile, const Step &step,
                                                   ArrayRef<Value> peaks, ArrayRef<Value> lanes) {
-  Value zero = indexConstant(b, 0), keys = mulIndex(b, step.blocks, kCacheBlock);
+  Value zero = indexConstant(b, 0);
   SmallVector<Value> result;
-  // One vector at a time, so that the constants of the exponential stay in registers.
+  // A query at a time, so that the constants of the exponential stay in registers.
   for (auto [i, peak] : llvm::enumerate(peaks)) {
     Value peakLanes = l.splat(peak), row = probabilityAt(tile, zero, i);
-    auto body = [&](Value key, ValueRange carried) -> SmallVector<Value> {
-      Value at = addIndex(b, row, key);
-      Value score = l.load(probabilities, at, l.lanes);
-      Value power = emitExp(b, arith::SubFOp::create(b, score, peakLanes));
-      Value sum = l.add(carried[0], power);
-      if (cached && cache.scaled()) {
-        Value block = addIndex(b, step.first, divIndex(b, key, kCacheBlock));
-        Value scale = cacheScales(tile, block, remIndex(b, key, kCacheBlock), /*keys=*/false);
-        power = arith::MulFOp::create(b, power, scale);
+    auto perBlock = [&](Value j, ValueRange carried) -> SmallVector<Value> {
+      Value at = addIndex(b, row, mulIndex(b, j, kCacheBlock)), sum = carried[0];
+      Value largest = carried[1];
+      for (int64_t place = 0; place < kCacheBlock; place += l.lanes) {
+        Value here = addIndex(b, at, place);
+        Value score = l.load(probabilities, here, l.lanes);
+        Value weight = emitExp2NonPositive(b, arith::SubFOp::create(b, score, peakLanes));
+        sum = l.add(sum, weight);
+        if (cached && cache.scaled())
+          weight = arith::MulFOp::create(b, weight,
+                                         cacheScales(tile, addIndex(b, step.first, j),
+                                                     indexConstant(b, place), /*keys=*/false));
+        if (cache.quads) {
+          // The scale of a hidden value may be NaN; a maximum with it is 0.
+          weight = l.max(weight, l.constant(0.0));
+          largest = l.max(weight, largest);
+        }
+        l.store(weight, probabilities, here, l.lanes);
       }
-      l.store(power, probabilities, at, l.lanes);
-      return {sum};
+      return {sum, largest};
     };
-    result.push_back(forLoop(b, zero, keys, l.lanes, ValueRange(lanes[i]), body)[0]);
+    SmallVector<Value> found =
+        forLoop(b, zero, step.blocks, 1, {lanes[i], l.constant(0.0)}, perBlock);
+    result.push_back(found[0]);
+    if (cache.quads)
+      quantizeWeights(step, addIndex(b, tile.slot, i), found[1]);
   }
   return result;
 }
 
 static std::string attentionName(std::string operation, const AttentionShape &s) {
   if (s.cacheElement && !s.cacheElement.isF32())
-    operation += s.cacheElement.isF16() ? "_f16" : s.cacheElement.isBF16() ? "_bf16" : "_i8";
+    operation += s.cacheElement.isF16()    ? "_f16"
+                 : s.cacheElement.isBF16() ? "_bf16"
+                 : s.byteProducts          ? "_i8_quads"
+                                           : "_i8";
   return kernelName(operation,
                     {s.heads, s.kvHeads, s.headSize, s.valueSize, s.causal, s.window, s.q.stride,
                      s.k.stride, s.v.stride, s.y.stride, s.hasMask},

@@ -1,7 +1,7 @@
 //===- TileAttention.h - the attention loop, in parts -------------------------------------===//
 //
-// Private to the room: what the loop over blocks of keys (TileAttention.cpp) and the scores of a
-// block (TileScores.cpp) share.
+// Private to the room: what the loop over blocks of keys (TileAttention.cpp), scores and values
+// (TileScores.cpp, TileValues.cpp), and both as products of bytes (TileByteProducts.cpp) share.
 //
 #ifndef LLMC_LIB_LOWER_TILEATTENTION_H
 #define LLMC_LIB_LOWER_TILEATTENTION_H
@@ -41,7 +41,9 @@ struct TileSizes {
 
 /// Where the parts of the scratch memory begin, in floats, behind the probabilities.
 struct AttentionScratch {
-  int64_t sums, totals, peaks, corrections, end;
+  int64_t sums, totals, peaks, corrections;
+  int64_t queryScales, querySums, queryCodes, weightScales, weightCodes; ///< products of bytes
+  int64_t end;
   AttentionScratch(VectorShape vectors, const AttentionShape &shape) {
     int64_t padded = (shape.valueSize + vectors.lanes - 1) / vectors.lanes * vectors.lanes;
     int64_t queries = kBlockTiles * TileSizes(vectors, shape.heads / shape.kvHeads).full;
@@ -49,7 +51,16 @@ struct AttentionScratch {
     totals = sums + queries * padded;
     peaks = totals + queries * vectors.lanes;
     corrections = peaks + queries;
-    end = corrections + queries;
+    queryScales = corrections + queries;
+    querySums = queryScales + queries;
+    queryCodes = querySums + queries;
+    weightScales = queryCodes + queries * paddedQuery(vectors, shape) / 4;
+    weightCodes = weightScales + queries;
+    end = shape.byteProducts ? weightCodes + queries * kStepKeys / 4 : queryScales;
+  }
+  /// Bytes of a query, whole vectors of floats.
+  static int64_t paddedQuery(VectorShape vectors, const AttentionShape &shape) {
+    return (shape.headSize + vectors.lanes - 1) / vectors.lanes * vectors.lanes;
   }
   int64_t bytes() const { return (end * sizeof(float) + 63) / 64 * 64; }
 };
@@ -90,11 +101,32 @@ private:
   void emitBlock(const TileBlock &block);
   void weigh(const Tile &tile, const Step &step);
   void finish(const Tile &tile);
+  // Products of bytes.
+  void quantizeQueries(const Tile &tile);
+  /// Keys are unsigned bytes where they are multiplied.
+  bool biased() const { return vectors.dot == DotKind::Vnni; }
+  void addByteProducts(const Tile &tile, Value at, Value distance, Value word,
+                       SmallVector<Value> &sums);
+  SmallVector<Value> byteScores(const Tile &tile, Value block, Value lastBlock);
+  void quantizeWeights(const Step &step, Value slot, Value largest);
+  void accumulateBytes(const Tile &tile, const Step &step);
+  void accumulateBytesPart(const Tile &tile, const Step &step, Value column, int64_t vectors,
+                           bool isLast);
+  /// A word of scratch as four bytes, in every lane.
+  Value splatQuad(Value words, Value at);
   void addProducts(const Tile &tile, Value at, Value distance, Value d, SmallVector<Value> &sums);
+  /// The block and, for tiles of two, the one behind it, or itself where it is the last.
+  SmallVector<Value> blocksOf(const Tile &tile, Value block, Value lastBlock);
+  Value firstKey(const Tile &tile, Value block);
+  void scaleScores(const Tile &tile, ArrayRef<Value> blocks, SmallVector<Value> &scores);
+  void prefetchValues(Value at, Value distance, bool both, int64_t count);
   SmallVector<Value> cachedScores(const Tile &tile, Value block, Value lastBlock);
   SmallVector<Value> rowScores(const Tile &tile, Value start);
   /// `lanes` vectors to one: lane i holds the sum of vector i.
   Value sumEach(SmallVector<Value> vectors);
+  double powerFactor() const;
+  SmallVector<Value> powers(SmallVector<Value> products);
+  SmallVector<Value> hideKeys(const Tile &tile, Value start, SmallVector<Value> scores);
   SmallVector<Value> visibleLanes(const Tile &tile, Value start, int64_t part);
   SmallVector<Value> storeScores(const Tile &tile, const Step &step);
   Value probabilityAt(const Tile &tile, Value key, int64_t query);
@@ -104,11 +136,14 @@ private:
   void accumulate(const Tile &tile, const Step &step);
   void accumulatePart(const Tile &tile, const Step &step, Value column, int64_t vectors,
                       int64_t last, bool isLast);
+  Value toNextKeys();
+  void prefetchNextScales(const Tile &tile, Value block);
   std::pair<Value, Value> valueRows(const Tile &tile, Value block);
   /// Bytes in front of this cache's part of a block.
   Value cacheBytes(Value block);
   /// The first `count` elements at an index of the cache, as f32 without their scale.
   Value loadCached(Value at, int64_t count);
+  Value scalesOf(const Tile &tile, Value block, bool keys);
   /// Scales of `lanes` positions of a block from `place` on, of keys or values.
   Value cacheScales(const Tile &tile, Value block, Value place, bool keys);
 
@@ -122,7 +157,9 @@ private:
   TileSizes sizes;
   Value q, k, v, mask, y;
   Value probabilities, sums, totals, peaks, corrections; ///< scratch, by slot of the query
-  Value scales;                                          ///< the cache as f32
+  Value queryScales, querySums, queryCodes, weightScales, weightCodes; ///< codes as bytes
+  Value queryQuads, weightQuads;                                       ///< and as words
+  Value scales;                                                        ///< the cache as f32
   CacheLayout cache;
   Value length, total; ///< queries and keys of a sequence
   Value queries;       ///< of a key/value head and sequence

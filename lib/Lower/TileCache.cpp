@@ -5,9 +5,7 @@
 //
 #include "llmc/Lower/AttentionKernels.h"
 #include "llmc/Lower/LaneBuilder.h"
-#include "llmc/Lower/MathKernels.h"
 
-#include "mlir/Dialect/Math/IR/Math.h"
 #include "mlir/Dialect/MemRef/IR/MemRef.h"
 #include "mlir/Dialect/Vector/IR/VectorOps.h"
 
@@ -42,8 +40,12 @@ public:
         Value from = rowIndex(b, row, x, column);
         Value factor = cache.scaled() ? storeScale(bytes, head, place, from) : Value();
         Value base = addIndex(b, divIndex(b, bytes, cache.elementBytes()),
-                              mulIndex(b, head, size * kCacheBlock));
-        if (isKeys)
+                              mulIndex(b, head, (isKeys ? cache.keySize() : size) * kCacheBlock));
+        if (cache.quads && isKeys)
+          storeKeyQuads(addIndex(b, base, mulIndex(b, place, 4)), from, factor);
+        else if (cache.quads)
+          storeValueQuads(addIndex(b, base, cache.valuesAt()), place, from, factor);
+        else if (isKeys)
           storeKey(addIndex(b, base, place), from, factor);
         else
           storeValue(addIndex(b, addIndex(b, base, cache.valuesAt()), mulIndex(b, place, size)),
@@ -53,24 +55,13 @@ public:
   }
 
 private:
-  /// Stores absmax / 127 and returns its inverse, or 0 for a vector of zeros.
+  /// Stores absmax / 127 and returns its inverse.
   Value storeScale(Value bytes, Value head, Value place, Value from) {
-    auto larger = [&](Value p, Value q) { return l.max(p, q); };
-    Value peaks = l.reduceColumns(
-        size, l.constant(0.0),
-        [&](Value column, int64_t count, Value peak) {
-          Value value = l.load(rows, addIndex(b, from, column), count);
-          return l.max(math::AbsFOp::create(b, value), peak);
-        },
-        larger);
-    Value peak = l.fold(peaks, larger);
-    Value scale = arith::DivFOp::create(b, peak, floatConstant(b, 127.0));
+    auto [scale, inverse] = l.byteScale(rows, from, size);
     Value at = addIndex(b, bytes, isKeys ? cache.scalesAt() : cache.valueScalesAt());
     at = addIndex(b, addIndex(b, divIndex(b, at, 4), mulIndex(b, head, kCacheBlock)), place);
     memref::StoreOp::create(b, scale, scales, at);
-    Value none = arith::CmpFOp::create(b, arith::CmpFPredicate::OEQ, peak, floatConstant(b, 0.0));
-    Value inverse = arith::DivFOp::create(b, floatConstant(b, 127.0), peak);
-    return arith::SelectOp::create(b, none, floatConstant(b, 0.0), inverse);
+    return inverse;
   }
 
   /// f32, scalar or vector, as an element of the cache.
@@ -78,6 +69,8 @@ private:
     Type element = cache.element;
     if (element.isF32())
       return value;
+    if (element.isInteger(8))
+      return l.roundToBytes(value, factor);
     auto like = [&](Type type) -> Type {
       auto vector = dyn_cast<VectorType>(value.getType());
       return vector ? VectorType::get(vector.getShape(), type) : type;
@@ -92,14 +85,6 @@ private:
       return arith::ConstantOp::create(b, cast<TypedAttr>(scalar));
     };
     Type ints = like(b.getI32Type());
-    if (element.isInteger(8)) {
-      if (isa<VectorType>(value.getType()))
-        factor = l.splat(factor);
-      // Adding 1.5 * 2^23 leaves the number, rounded half to even, in the low bits.
-      Value scaled = arith::MulFOp::create(b, value, factor);
-      Value rounded = arith::AddFOp::create(b, scaled, constantLike(b, value, 0x1.8p23));
-      return arith::TruncIOp::create(b, like(element), arith::BitcastOp::create(b, ints, rounded));
-    }
     Value bits = arith::BitcastOp::create(b, ints, value);
     Value odd = arith::AndIOp::create(b, arith::ShRUIOp::create(b, bits, integer(16)), integer(1));
     bits = arith::AddIOp::create(b, arith::AddIOp::create(b, bits, integer(0x7fff)), odd);
@@ -128,6 +113,24 @@ private:
     });
   }
 
+  void storeKeyQuads(Value to, Value from, Value factor) {
+    LaneBuilder four(b, 4);
+    four.forColumns(size, [&](Value d, int64_t count) {
+      Value codes = narrow(four.load(rows, addIndex(b, from, d), count), factor);
+      vector::StoreOp::create(b, codes, elements, addIndex(b, to, mulIndex(b, d, kCacheBlock)));
+    });
+  }
+
+  void storeValueQuads(Value to, Value place, Value from, Value factor) {
+    to = addIndex(b, to, mulIndex(b, divIndex(b, place, 4), 4 * size));
+    to = addIndex(b, to, remIndex(b, place, 4));
+    forLoop(b, indexConstant(b, 0), indexConstant(b, size), 1, [&](Value column) {
+      Value value = memref::LoadOp::create(b, rows, addIndex(b, from, column));
+      memref::StoreOp::create(b, narrow(value, factor), elements,
+                              addIndex(b, to, mulIndex(b, column, 4)));
+    });
+  }
+
   ImplicitLocOpBuilder &b;
   KernelFrame &frame;
   const CacheLayout &cache;
@@ -150,6 +153,8 @@ static Kernel makeStore(KernelBuilder &builder, const CacheLayout &cache, bool i
     CacheWriter(b, frame, cache, isKeys, x, builder.shape()).emit();
   };
   std::string name = (isKeys ? "store_keys_" : "store_values_") + elementName(cache.element);
+  if (cache.quads)
+    name += "_quads";
   Kernel kernel = builder.getOrCreate(
       kernelName(name, {cache.kvHeads, cache.headSize, cache.valueSize, x.stride}), 3, 0, emit);
   kernel.unit = isKeys ? cache.headSize : cache.valueSize;

@@ -5,8 +5,13 @@
 //
 #include "TileAttention.h"
 
-#include "mlir/Dialect/Vector/IR/VectorOps.h"
+#include "llmc/Lower/MathKernels.h"
 
+#include "mlir/Dialect/SCF/IR/SCF.h"
+#include "mlir/Dialect/Vector/IR/VectorOps.h"
+#include "llvm/Support/MathExtras.h"
+
+#include <limits>
 #include <numeric>
 
 using namespace mlir;
@@ -54,6 +59,49 @@ SmallVector<Value> AttentionEmitter::visibleLanes(const Tile &tile, Value start,
   return visible;
 }
 
+/// What a product of query and key is multiplied with where nothing else is done to it.
+double AttentionEmitter::powerFactor() const { return shape.scale * llvm::numbers::log2e; }
+
+/// Products of queries and keys as scores, those as powers of two.
+SmallVector<Value> AttentionEmitter::powers(SmallVector<Value> products) {
+  for (Value &score : products)
+    if (shape.softcap != 0.0) {
+      score = arith::MulFOp::create(b, score, l.constant(shape.scale / shape.softcap));
+      score = arith::MulFOp::create(b, emitTanh(b, score),
+                                    l.constant(shape.softcap * llvm::numbers::log2e));
+    } else if (!cache.quads) { // Scales of the queries have the factor.
+      score = arith::MulFOp::create(b, score, l.constant(powerFactor()));
+    }
+  return products;
+}
+
+/// Scores of the keys from `start` on, minus infinity where a query does not see its key.
+SmallVector<Value> AttentionEmitter::hideKeys(const Tile &tile, Value start,
+                                              SmallVector<Value> scores) {
+  auto hide = [&] {
+    SmallVector<Value> result = scores;
+    Value hidden = l.constant(-std::numeric_limits<double>::infinity());
+    for (int64_t part = 0; part < tile.parts; ++part)
+      for (auto [i, visible] : llvm::enumerate(visibleLanes(tile, start, part))) {
+        Value &score = result[i * tile.parts + part];
+        score = arith::SelectOp::create(b, visible, score, hidden);
+      }
+    return result;
+  };
+  if (!shape.causal || mask || shape.window > 0)
+    return hide();
+  // Most keys are seen by all queries of a tile; the first stands furthest back.
+  Value last = addIndex(b, start, tile.parts * l.lanes - 1);
+  Value some = arith::CmpIOp::create(b, arith::CmpIPredicate::ugt, last, tile.position.front());
+  auto branch = scf::IfOp::create(b, TypeRange(ValueRange(scores)), some, /*withElseRegion=*/true);
+  OpBuilder::InsertionGuard guard(b);
+  b.setInsertionPointToStart(branch.thenBlock());
+  scf::YieldOp::create(b, hide());
+  b.setInsertionPointToStart(branch.elseBlock());
+  scf::YieldOp::create(b, scores);
+  return branch.getResults();
+}
+
 Value AttentionEmitter::cacheBytes(Value block) {
   return addIndex(b, arith::MulIOp::create(b, block, frame.offsets[3]), frame.offsets[2]);
 }
@@ -78,10 +126,14 @@ Value AttentionEmitter::loadCached(Value at, int64_t count) {
   return arith::SIToFPOp::create(b, l.type(), wide);
 }
 
-Value AttentionEmitter::cacheScales(const Tile &tile, Value block, Value place, bool keys) {
+/// Where the scales of a block begin, of keys or values.
+Value AttentionEmitter::scalesOf(const Tile &tile, Value block, bool keys) {
   Value at = addIndex(b, cacheBytes(block), keys ? cache.scalesAt() : cache.valueScalesAt());
-  at = addIndex(b, divIndex(b, at, 4), mulIndex(b, tile.kvHead, kCacheBlock));
-  return l.load(scales, addIndex(b, at, place), l.lanes);
+  return addIndex(b, divIndex(b, at, 4), mulIndex(b, tile.kvHead, kCacheBlock));
+}
+
+Value AttentionEmitter::cacheScales(const Tile &tile, Value block, Value place, bool keys) {
+  return l.load(scales, addIndex(b, scalesOf(tile, block, keys), place), l.lanes);
 }
 
 /// Adds the products of element `d` of each query with that of the keys at `at` and, for a second
@@ -103,20 +155,37 @@ void AttentionEmitter::addProducts(const Tile &tile, Value at, Value distance, V
   }
 }
 
-SmallVector<Value> AttentionEmitter::cachedScores(const Tile &tile, Value block, Value lastBlock) {
-  int64_t perBlock = kCacheBlock / l.lanes;
+SmallVector<Value> AttentionEmitter::blocksOf(const Tile &tile, Value block, Value lastBlock) {
   // A second block behind the last one repeats that; its scores are hidden.
   SmallVector<Value> blocks = {block};
-  if (tile.parts > perBlock) {
+  if (tile.parts > kCacheBlock / l.lanes) {
     Value last = arith::SubIOp::create(b, lastBlock, indexConstant(b, 1));
     blocks.push_back(arith::MinUIOp::create(b, addIndex(b, block, 1), last));
   }
-  SmallVector<Value> starts;
-  for (Value one : blocks)
-    starts.push_back(addIndex(b, divIndex(b, cacheBytes(one), cache.elementBytes()),
-                              mulIndex(b, tile.kvHead, shape.headSize * kCacheBlock)));
-  Value keys = starts.front();
-  Value distance = arith::SubIOp::create(b, starts.back(), keys);
+  return blocks;
+}
+
+/// The first key of the tile's head in a block.
+Value AttentionEmitter::firstKey(const Tile &tile, Value block) {
+  return addIndex(b, divIndex(b, cacheBytes(block), cache.elementBytes()),
+                  mulIndex(b, tile.kvHead, cache.keySize() * kCacheBlock));
+}
+
+/// Asks for the values of the keys from `at` on, `count` elements, and where there are two blocks
+/// for those `distance` behind.
+void AttentionEmitter::prefetchValues(Value at, Value distance, bool both, int64_t count) {
+  if (cache.keySize() != shape.valueSize)
+    return;
+  Value values = addIndex(b, at, cache.valuesAt());
+  prefetchLines(b, v, values, count);
+  if (both)
+    prefetchLines(b, v, arith::AddIOp::create(b, values, distance), count);
+}
+
+SmallVector<Value> AttentionEmitter::cachedScores(const Tile &tile, Value block, Value lastBlock) {
+  SmallVector<Value> blocks = blocksOf(tile, block, lastBlock);
+  Value keys = firstKey(tile, blocks.front());
+  Value distance = arith::SubIOp::create(b, firstKey(tile, blocks.back()), keys);
   // The loop counts by the place in the keys and carries the column of the queries, so that both
   // address memory as they are.
   SmallVector<Value> init(tile.query.size() * tile.parts, l.constant(0.0));
@@ -127,12 +196,7 @@ SmallVector<Value> AttentionEmitter::cachedScores(const Tile &tile, Value block,
       forLoop(b, keys, last, unroll * kCacheBlock, init, [&](Value at, ValueRange carried) {
         SmallVector<Value> sums(carried.drop_back());
         Value d = carried.back();
-        if (shape.headSize == shape.valueSize) {
-          Value values = addIndex(b, at, cache.valuesAt());
-          prefetchLines(b, v, values, unroll * kCacheBlock);
-          if (blocks.size() > 1)
-            prefetchLines(b, v, arith::AddIOp::create(b, values, distance), unroll * kCacheBlock);
-        }
+        prefetchValues(at, distance, blocks.size() > 1, unroll * kCacheBlock);
         for (int64_t i = 0; i < unroll; ++i)
           addProducts(tile, addIndex(b, at, i * kCacheBlock), distance, addIndex(b, d, i), sums);
         sums.push_back(addIndex(b, d, unroll));
@@ -140,15 +204,22 @@ SmallVector<Value> AttentionEmitter::cachedScores(const Tile &tile, Value block,
       });
   scores.pop_back();
   if (cache.scaled())
-    for (int64_t part = 0; part < tile.parts; ++part) {
-      Value place = indexConstant(b, part % perBlock * l.lanes);
-      Value scale = cacheScales(tile, blocks[part / perBlock], place, /*keys=*/true);
-      for (size_t i = 0; i < tile.query.size(); ++i) {
-        Value &score = scores[i * tile.parts + part];
-        score = arith::MulFOp::create(b, score, scale);
-      }
-    }
+    scaleScores(tile, blocks, scores);
   return scores;
+}
+
+/// Times the scale of each key.
+void AttentionEmitter::scaleScores(const Tile &tile, ArrayRef<Value> blocks,
+                                   SmallVector<Value> &scores) {
+  int64_t perBlock = kCacheBlock / l.lanes;
+  for (int64_t part = 0; part < tile.parts; ++part) {
+    Value place = indexConstant(b, part % perBlock * l.lanes);
+    Value scale = cacheScales(tile, blocks[part / perBlock], place, /*keys=*/true);
+    for (size_t i = 0; i < tile.query.size(); ++i) {
+      Value &score = scores[i * tile.parts + part];
+      score = arith::MulFOp::create(b, score, scale);
+    }
+  }
 }
 
 SmallVector<Value> AttentionEmitter::rowScores(const Tile &tile, Value start) {

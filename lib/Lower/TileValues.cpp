@@ -38,6 +38,21 @@ std::pair<Value, Value> AttentionEmitter::valueRows(const Tile &tile, Value bloc
           indexConstant(b, shape.v.stride)};
 }
 
+/// From a value to the key of the next step at the same place, in elements of the cache.
+Value AttentionEmitter::toNextKeys() {
+  Value step = mulIndex(b, frame.offsets[3], kStepBlocks);
+  return addIndex(b, divIndex(b, step, cache.elementBytes()), -cache.valuesAt());
+}
+
+/// Asks for the scales of a block of the next step.
+void AttentionEmitter::prefetchNextScales(const Tile &tile, Value block) {
+  if (!cache.scaled())
+    return;
+  Value next = addIndex(b, block, kStepBlocks);
+  for (bool keys : {true, false})
+    prefetchLines(b, scales, scalesOf(tile, next, keys), kCacheBlock);
+}
+
 /// The same for `vectors` vectors from `column` on, the last of them `last` lanes wide.
 void AttentionEmitter::accumulatePart(const Tile &tile, const Step &step, Value column,
                                       int64_t vectors, int64_t last, bool isLast) {
@@ -55,15 +70,12 @@ void AttentionEmitter::accumulatePart(const Tile &tile, const Step &step, Value 
   Value firstKey = mulIndex(b, step.first, kCacheBlock);
   Value keys = arith::MinUIOp::create(b, arith::SubIOp::create(b, step.keys.end, firstKey),
                                       indexConstant(b, kStepKeys));
-  Value nextKeys =
-      cached
-          ? addIndex(b,
-                     divIndex(b, mulIndex(b, frame.offsets[3], kStepBlocks), cache.elementBytes()),
-                     -cache.valuesAt())
-          : Value();
+  Value nextKeys = cached ? toNextKeys() : Value();
   auto perBlock = [&](Value start, ValueRange before) {
-    auto [values, pitch] =
-        valueRows(tile, addIndex(b, step.first, divIndex(b, start, kCacheBlock)));
+    Value block = addIndex(b, step.first, divIndex(b, start, kCacheBlock));
+    auto [values, pitch] = valueRows(tile, block);
+    if (cached && isLast)
+      prefetchNextScales(tile, block);
     Value count = arith::MinUIOp::create(b, arith::SubIOp::create(b, keys, start),
                                          indexConstant(b, kCacheBlock));
     Value first = addIndex(b, values, column), distance = pitch;

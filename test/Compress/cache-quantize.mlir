@@ -1,7 +1,10 @@
 // RUN: llmc-opt %s --cache-quantize --mlir-print-debuginfo=false | FileCheck %s --check-prefix=I8
 // RUN: llmc-opt %s --cache-quantize="type=f16" --mlir-print-debuginfo=false | FileCheck %s --check-prefix=F16
 // RUN: llmc-opt %s --cache-quantize="type=f16" --cache-quantize="type=f32" --mlir-print-debuginfo=false | FileCheck %s --check-prefix=F32
+// RUN: llmc-opt %s --cache-quantize="type=i8 products=i8" --mlir-print-debuginfo=false | FileCheck %s --check-prefix=BYTES
+// RUN: llmc-opt %s --cache-quantize="products=i8" --cache-quantize="type=f16" --mlir-print-debuginfo=false | FileCheck %s --check-prefix=F16
 
+// BYTES: llmc.cache @kv {byte_products} : tensor<1x4xi8>
 // I8: llmc.cache @kv : tensor<1x4xi8>
 // F16: llmc.cache @kv : tensor<1x4xf16>
 // F32: llmc.cache @kv : tensor<1x4xf32>

@@ -295,6 +295,11 @@ llmc.cache @kv : tensor<4x?xf32>
 
 // -----
 
+// expected-error @+1 {{expects elements of i8 with byte_products, got 'tensor<4x8xf16>'}}
+llmc.cache @kv {byte_products} : tensor<4x8xf16>
+
+// -----
+
 // llmc.split C1.
 func.func @split_sum(%x: tensor<?x?x128xf32>) {
   // expected-error @+1 {{expects the results' last dimensions to sum to 128, got 96}}

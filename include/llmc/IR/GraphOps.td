@@ -232,13 +232,21 @@ def CacheOp : LLMC_Op<"cache", [Symbol]> {
     The type is kv heads x head size and the element type; the number of positions is chosen when compiling. The value
     heads have the same shape.
 
+    With `byte_products` attention multiplies what is stored as it is: each head of a query becomes bytes with the scale
+    absmax / 127, and the weights of each 64 keys (probability times scale of the value) codes of 0 to 127 of their largest.
+
+    * C1: the type has two static dimensions. C2: `byte_products` needs i8.
+
     Example:
     ```mlir
     llmc.cache @kv.0 : tensor<4x8xf32>
+    llmc.cache @kv.1 {byte_products} : tensor<4x8xi8>
     ```
   }];
-  let arguments = (ins SymbolNameAttr:$sym_name, TypeAttrOf<RankedTensorOf<[F32, F16, BF16, I8]>>:$type);
+  let arguments = (ins SymbolNameAttr:$sym_name, TypeAttrOf<RankedTensorOf<[F32, F16, BF16, I8]>>:$type,
+                       UnitAttr:$byte_products);
   let assemblyFormat = "$sym_name attr-dict `:` $type";
+  let useCustomPropertiesEncoding = 1; // Files of version 1 have no byte_products.
   let hasVerifier = 1;
 }
 

@@ -27,8 +27,14 @@
 namespace llmc {
 using namespace mlir;
 
-/// Version of the dialect written into bytecode; a file with a newer one is refused.
-constexpr uint64_t kDialectVersion = 1;
+/// Version of the dialect written into bytecode; a file with a newer one is refused. Since 2,
+/// llmc.cache has byte_products.
+constexpr uint64_t kDialectVersion = 2;
+
+/// The version that a file was written with.
+struct LLMCDialectVersion : public DialectVersion {
+  uint64_t version = kDialectVersion;
+};
 
 /// One stored array of a compressed weight.
 struct SchemeComponent {

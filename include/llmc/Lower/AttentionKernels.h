@@ -15,6 +15,13 @@
 // Elements are f32, f16, bf16 or i8. An i8 vector (one head of one position) has the scale absmax /
 // 127 and codes rounded half to even; scales multiply scores and probabilities, not elements.
 //
+// A cache of i8 may ask for products of bytes. A query is then stored as an i8 vector is, and the
+// weights of 64 keys, probability times scale of the value, as codes of 0 to 127 of their largest;
+// what a score or a value sums over is integers. Four bytes of what is summed over are adjacent:
+//
+//   keys   [kvHeads][headSize / 4][16][4]   four elements of a position; zeros behind the last
+//   values [kvHeads][4][valueSize][4]       four positions of an element
+//
 #ifndef LLMC_LOWER_ATTENTIONKERNELS_H
 #define LLMC_LOWER_ATTENTIONKERNELS_H
 
@@ -29,12 +36,15 @@ constexpr int64_t kCacheBlock = 16;
 struct CacheLayout {
   Type element; ///< f32, f16, bf16 or i8
   int64_t kvHeads = 1, headSize = 0, valueSize = 0;
+  bool quads = false; ///< i8 only: for products of bytes
 
   bool scaled() const { return element.isInteger(8); }
   int64_t elementBytes() const { return element.getIntOrFloatBitWidth() / 8; }
-  int64_t valuesAt() const { return kvHeads * headSize * kCacheBlock; } ///< in elements
-  int64_t scalesAt() const {                                            ///< in bytes
-    return kvHeads * (headSize + valueSize) * kCacheBlock * elementBytes();
+  /// Elements of a position of one head, those that fill up a quad among them.
+  int64_t keySize() const { return quads ? (headSize + 3) / 4 * 4 : headSize; }
+  int64_t valuesAt() const { return kvHeads * keySize() * kCacheBlock; } ///< in elements
+  int64_t scalesAt() const {                                             ///< in bytes
+    return (valuesAt() + kvHeads * valueSize * kCacheBlock) * elementBytes();
   }
   int64_t valueScalesAt() const { return scalesAt() + kvHeads * kCacheBlock * 4; }
   /// Bytes of a block, a multiple of 64.
@@ -54,10 +64,11 @@ struct AttentionShape {
   int64_t window = 0;   ///< 0: none
   double softcap = 0.0; ///< 0: none
   RowBuffer q, k, v, y;
-  bool hasMask = false; ///< only getAttentionKernel
-  Type cacheElement;    ///< only getCachedAttentionKernel
+  bool hasMask = false;      ///< only getAttentionKernel
+  Type cacheElement;         ///< only getCachedAttentionKernel
+  bool byteProducts = false; ///< the same; needs i8
 
-  CacheLayout cache() const { return {cacheElement, kvHeads, headSize, valueSize}; }
+  CacheLayout cache() const { return {cacheElement, kvHeads, headSize, valueSize, byteProducts}; }
 };
 
 /// Write key or value rows to positions past .. past + rows - 1. Offsets {rows, cache offset in a

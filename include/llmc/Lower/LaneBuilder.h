@@ -44,6 +44,14 @@ public:
   /// x > y ? x : y.
   Value max(Value x, Value y);
 
+  /// How numbers up to `peak` in magnitude, a scalar, become bytes: the scale peak / 127, and its
+  /// inverse, or 0 where there is none.
+  std::pair<Value, Value> byteScale(Value peak);
+  /// The same for `size` f32 from memory[index] on.
+  std::pair<Value, Value> byteScale(Value memory, Value index, int64_t size);
+  /// f32, scalar or vector, times the scalar `factor` as i8, rounded half to even.
+  Value roundToBytes(Value value, Value factor);
+
   /// body(row, column, count) for this thread's columns of all rows; frame.begin is a multiple of
   /// the lanes.
   void forElements(const KernelFrame &frame, int64_t width,

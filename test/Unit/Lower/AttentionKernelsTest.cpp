@@ -97,19 +97,80 @@ Type cacheElement(MLIRContext *context, StringRef name) {
                           : Type(b.getF32Type());
 }
 
+/// How a cache stores its elements, and what multiplies them.
+struct Storage {
+  const char *element = "f32";
+  bool byteProducts = false;
+  DotKind dot = DotKind::None;
+};
+
+/// As reference(), with weights of each 64 keys rounded as the header says. `slack` is how much a
+/// weight that lies between two codes may change the result.
+template <typename Row>
+std::vector<double> roundedReference(const Case &c, const std::vector<float> &q, Row key, Row value,
+                                     int64_t position, int64_t total, double &slack) {
+  std::vector<double> result(c.valueSize, 0.0), scores(total, -INFINITY);
+  double sum = 0, most = -INFINITY;
+  slack = 0;
+  for (int64_t i = 0; i < total; ++i) {
+    if ((c.causal && i > position) || (c.window > 0 && position - i >= c.window))
+      continue;
+    std::vector<float> row = key(i);
+    double score = 0;
+    for (int64_t d = 0; d < c.headSize; ++d)
+      score += double(q[d]) * row[d];
+    score /= std::sqrt(double(c.headSize));
+    scores[i] = c.softcap != 0 ? c.softcap * std::tanh(score / c.softcap) : score;
+    most = std::max(most, scores[i]);
+  }
+  for (int64_t start = 0; start < total; start += 64) {
+    std::vector<double> weights;
+    std::vector<std::vector<float>> rows;
+    std::vector<double> scales;
+    double largest = 0;
+    for (int64_t i = start; i < std::min(start + 64, total); ++i) {
+      rows.push_back(value(i));
+      double weight = std::exp(scores[i] - most), peak = 0;
+      sum += weight;
+      for (float element : rows.back())
+        peak = std::max(peak, std::abs(double(element)));
+      scales.push_back(peak / 127);
+      weights.push_back(weight * scales.back());
+      largest = std::max(largest, weights.back());
+    }
+    for (size_t i = 0; largest > 0 && i < weights.size(); ++i) {
+      double exact = weights[i] * 127 / largest, code = std::nearbyint(exact);
+      if (scales[i] == 0)
+        continue;
+      double factor = largest / 127 / scales[i];
+      // Scores may differ by a few units in the last place.
+      if (std::abs(std::abs(exact - code) - 0.5) < 1e-3)
+        slack += factor * 127 * scales[i];
+      for (int64_t d = 0; d < c.valueSize; ++d)
+        result[d] += code * factor * rows[i][d];
+    }
+  }
+  for (double &element : result)
+    element = sum == 0 ? 0 : element / sum;
+  slack = sum == 0 ? 0 : slack / sum;
+  return result;
+}
+
 /// Fills a cache in calls of the given lengths, and checks the result of each.
 void checkCached(int64_t lanes, const Case &c, const std::vector<int64_t> &calls,
-                 StringRef elementName = "f32") {
-  SCOPED_TRACE(elementName.str());
+                 Storage storage = {}) {
+  SCOPED_TRACE(std::string(storage.element) + (storage.byteProducts ? " products of bytes " : "") +
+               dotKindName(storage.dot).str());
   SCOPED_TRACE(::testing::Message() << c << ", " << lanes << " lanes");
   std::mt19937 random(lanes * 1000 + c.heads * 100 + c.headSize);
-  KernelRunner runner(lanes);
+  KernelRunner runner(lanes, storage.dot);
   Memory arena(1 << 20), weights(0), kv(1 << 20);
   int64_t total = 0;
   for (int64_t rows : calls)
     total += rows;
   AttentionShape shape = makeShape(c);
-  shape.cacheElement = cacheElement(runner.builder().context(), elementName);
+  shape.cacheElement = cacheElement(runner.builder().context(), storage.element);
+  shape.byteProducts = storage.byteProducts;
   CacheLayout layout = shape.cache();
   // Queries, keys and values are views of one buffer.
   int64_t queries = c.heads * c.headSize, keys = c.kvHeads * c.headSize;
@@ -144,10 +205,15 @@ void checkCached(int64_t lanes, const Case &c, const std::vector<int64_t> &calls
         std::function<std::vector<float>(int64_t)> value = [&](int64_t i) {
           return throughCache(v.row(arena, i) + kvHead * c.valueSize, c.valueSize, layout.element);
         };
+        const float *query = q.row(arena, r) + h * c.headSize;
+        double slack = 0;
         std::vector<double> expected =
-            reference(c, q.row(arena, r) + h * c.headSize, key, value, r, past + rows, nullptr);
+            storage.byteProducts
+                ? roundedReference(c, throughCache(query, c.headSize, layout.element), key, value,
+                                   r, past + rows, slack)
+                : reference(c, query, key, value, r, past + rows, nullptr);
         const float *actual = y.row(arena, r) + h * c.valueSize;
-        expectClose({actual, actual + c.valueSize}, expected, kBound, "cached attention");
+        expectClose({actual, actual + c.valueSize}, expected, kBound + slack, "cached attention");
       }
     past += rows;
   }
@@ -211,11 +277,11 @@ INSTANTIATE_TEST_SUITE_P(Lanes, AttentionKernels, ::testing::Values(4, 8, 16));
 } // namespace
 
 TEST_P(AttentionKernels, CachedGroupedHeads) {
-  for (Case c : {Case{8, 4, 8, 8, true, 0, 0}, Case{4, 4, 16, 16, true, 0, 0},
-                 Case{4, 1, 32, 32, true, 0, 0}, Case{6, 2, 10, 10, true, 0, 0},
-                 Case{5, 1, 12, 12, true, 0, 0}, Case{3, 3, 64, 64, true, 0, 0},
-                 Case{7, 1, 8, 8, true, 0, 0}, Case{16, 2, 8, 8, true, 0, 0},
-                 Case{9, 1, 8, 8, true, 0, 0}})
+  for (Case c :
+       {Case{8, 4, 8, 8, true, 0, 0}, Case{4, 4, 16, 16, true, 0, 0},
+        Case{4, 1, 32, 32, true, 0, 0}, Case{6, 2, 10, 10, true, 0, 0},
+        Case{5, 1, 12, 12, true, 0, 0}, Case{3, 3, 64, 64, true, 0, 0},
+        Case{7, 1, 8, 8, true, 0, 0}, Case{16, 2, 8, 8, true, 0, 0}, Case{9, 1, 8, 8, true, 0, 0}})
     checkCached(GetParam(), c, {21, 1, 1, 13, 1, 30, 1});
 }
 
@@ -266,10 +332,23 @@ TEST_P(AttentionKernels, RowsCausal) {
 TEST_P(AttentionKernels, OneRow) { checkRows(GetParam(), {4, 2, 16, 16, false, 0, 0}, 1, 1, true); }
 
 TEST_P(AttentionKernels, CachedNarrow) {
-  for (StringRef element : {"f16", "bf16", "i8"}) {
-    checkCached(GetParam(), {8, 4, 8, 8, true, 0, 0}, {21, 1, 1, 13}, element);
-    checkCached(GetParam(), {6, 2, 10, 10, true, 5, 0}, {21, 1, 30, 1}, element);
-    checkCached(GetParam(), {2, 1, 64, 64, true, 0, 2.5}, {19, 1, 18}, element);
+  for (const char *element : {"f16", "bf16", "i8"}) {
+    checkCached(GetParam(), {8, 4, 8, 8, true, 0, 0}, {21, 1, 1, 13}, {element});
+    checkCached(GetParam(), {6, 2, 10, 10, true, 5, 0}, {21, 1, 30, 1}, {element});
+    checkCached(GetParam(), {2, 1, 64, 64, true, 0, 2.5}, {19, 1, 18}, {element});
+  }
+}
+
+TEST_P(AttentionKernels, CachedByteProducts) {
+  for (DotKind dot : {DotKind::Maddubs, DotKind::Vnni}) {
+    Storage bytes = {"i8", true, dot};
+    checkCached(GetParam(), {8, 4, 8, 8, true, 0, 0}, {21, 1, 1, 13, 70, 1}, bytes);
+    checkCached(GetParam(), {6, 2, 10, 10, true, 5, 0}, {21, 1, 30, 1}, bytes);
+    checkCached(GetParam(), {7, 1, 8, 8, true, 70, 0}, {150, 1, 40, 1}, bytes);
+    checkCached(GetParam(), {2, 1, 64, 64, true, 0, 2.5}, {19, 1, 18}, bytes);
+    checkCached(GetParam(), {9, 1, 24, 7, true, 0, 0}, {19, 1, 60}, bytes);
+    checkCached(GetParam(), {2, 2, 7, 24, false, 0, 0}, {19, 3}, bytes);
+    checkCached(GetParam(), {4, 1, 128, 128, true, 0, 0}, {66, 1}, bytes);
   }
 }
 
@@ -281,4 +360,7 @@ TEST(AttentionKernelsLayout, BlockBytes) {
   EXPECT_EQ((CacheLayout{cacheElement(&context, "i8"), 4, 8, 8}.blockBytes()),
             2 * 4 * 8 * 16 + 2 * 4 * 16 * 4);
   EXPECT_EQ((CacheLayout{cacheElement(&context, "i8"), 1, 5, 5}.blockBytes()) % 64, 0);
+  // Heads of keys fill up quads.
+  CacheLayout quads{cacheElement(&context, "i8"), 4, 10, 10, true};
+  EXPECT_EQ(quads.blockBytes(), 4 * (12 + 10) * 16 + 2 * 4 * 16 * 4);
 }

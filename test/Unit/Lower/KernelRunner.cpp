@@ -1,28 +1,20 @@
 //===- KernelRunner.cpp - compiles and runs single kernels ------------------------------===//
 //
-// The shortest way from a kernel to code: upstream conversions and the JIT of the machine.
+// The shortest way from a kernel to code: lowered by the Target room, compiled by the JIT.
 //
 #include "KernelRunner.h"
 
-#include "mlir/Conversion/ArithToLLVM/ArithToLLVM.h"
-#include "mlir/Conversion/ControlFlowToLLVM/ControlFlowToLLVM.h"
-#include "mlir/Conversion/FuncToLLVM/ConvertFuncToLLVMPass.h"
-#include "mlir/Conversion/IndexToLLVM/IndexToLLVM.h"
-#include "mlir/Conversion/MathToLLVM/MathToLLVM.h"
-#include "mlir/Conversion/MemRefToLLVM/MemRefToLLVM.h"
-#include "mlir/Conversion/ReconcileUnrealizedCasts/ReconcileUnrealizedCasts.h"
-#include "mlir/Conversion/SCFToControlFlow/SCFToControlFlow.h"
-#include "mlir/Conversion/VectorToLLVM/ConvertVectorToLLVMPass.h"
+#include "llmc/Target/Target.h"
+
+#include "mlir/Dialect/LLVMIR/LLVMDialect.h"
 #include "mlir/Dialect/Math/IR/Math.h"
 #include "mlir/Dialect/MemRef/IR/MemRef.h"
 #include "mlir/Dialect/SCF/IR/SCF.h"
 #include "mlir/Dialect/Vector/IR/VectorOps.h"
 #include "mlir/ExecutionEngine/OptUtils.h"
 #include "mlir/IR/Verifier.h"
-#include "mlir/Pass/PassManager.h"
 #include "mlir/Target/LLVMIR/Dialect/Builtin/BuiltinToLLVMIRTranslation.h"
 #include "mlir/Target/LLVMIR/Dialect/LLVMIR/LLVMToLLVMIRTranslation.h"
-#include "mlir/Transforms/Passes.h"
 #include "llvm/Support/TargetSelect.h"
 #include "gtest/gtest.h"
 
@@ -43,17 +35,19 @@ int64_t Memory::allocate(int64_t bytes) {
   return offset;
 }
 
-KernelRunner::KernelRunner(int64_t lanes) {
+KernelRunner::KernelRunner(int64_t lanes, DotKind dot) {
   llvm::InitializeNativeTarget();
   llvm::InitializeNativeTargetAsmPrinter();
   DialectRegistry registry;
   registerBuiltinDialectTranslation(registry);
   registerLLVMDialectTranslation(registry);
   context = std::make_unique<MLIRContext>(registry, MLIRContext::Threading::DISABLED);
-  context->loadDialect<arith::ArithDialect, func::FuncDialect, math::MathDialect,
-                       memref::MemRefDialect, scf::SCFDialect, vector::VectorDialect>();
+  context->loadDialect<LLMCDialect, arith::ArithDialect, func::FuncDialect, math::MathDialect,
+                       memref::MemRefDialect, scf::SCFDialect, vector::VectorDialect,
+                       LLVM::LLVMDialect>();
   module = ModuleOp::create(UnknownLoc::get(context.get()));
   VectorShape shape{lanes, lanes == 8 ? 16 : 32};
+  shape.dot = dot;
   kernels = std::make_unique<KernelBuilder>(*module, shape);
 }
 
@@ -73,19 +67,8 @@ ExecutionEngine *KernelRunner::compile(func::FuncOp original) {
   copy->push_back(function);
   if (failed(verify(*copy)))
     return nullptr;
-  PassManager passes(context.get());
-  passes.addPass(createCanonicalizerPass());
-  passes.addPass(createCSEPass());
-  passes.addPass(createSCFToControlFlowPass());
-  passes.addPass(createConvertMathToLLVMPass());
-  passes.addPass(createConvertVectorToLLVMPass());
-  passes.addPass(createFinalizeMemRefToLLVMConversionPass());
-  passes.addPass(createConvertFuncToLLVMPass());
-  passes.addPass(createArithToLLVMConversionPass());
-  passes.addPass(createConvertIndexToLLVMPass());
-  passes.addPass(createConvertControlFlowToLLVMPass());
-  passes.addPass(createReconcileUnrealizedCastsPass());
-  if (failed(passes.run(*copy)))
+  llvm::Expected<TargetInfo> native = resolveTarget({"", "native", ""});
+  if (!native || failed(lowerToLLVMDialect(*copy, *native)))
     return nullptr;
 
   auto target = llvm::cantFail(llvm::orc::JITTargetMachineBuilder::detectHost());

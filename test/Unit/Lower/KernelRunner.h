@@ -40,7 +40,9 @@ struct Call {
 
 class KernelRunner {
 public:
-  explicit KernelRunner(int64_t lanes);
+  /// For vectors of `lanes` floats and products of bytes of a kind, both whether this machine has
+  /// them or not.
+  explicit KernelRunner(int64_t lanes, DotKind dot = DotKind::None);
   KernelBuilder &builder() { return *kernels; }
   /// Runs `kernel`; its scratch is taken from the end of the arena.
   void run(const Kernel &kernel, Memory &arena, Memory &weights, Memory &kv, const Call &call);

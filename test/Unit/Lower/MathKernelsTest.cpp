@@ -71,6 +71,18 @@ TEST(MathKernels, Exp) {
   EXPECT_TRUE(std::isnan(ends[7]));
 }
 
+TEST(MathKernels, Exp2NonPositive) {
+  for (double low : {-126.0, -1.0, -1e-3})
+    expectRelative(emitExp2NonPositive, [](double x) { return std::exp2(x); }, low, 0, 2e-7);
+  std::vector<float> ends =
+      evaluate(emitExp2NonPositive, {0.0f, -0.0f, -kInfinity, -1e30f, -126.6f, NAN});
+  EXPECT_EQ(ends[0], 1.0f);
+  EXPECT_EQ(ends[1], 1.0f);
+  for (int i : {2, 3, 4})
+    EXPECT_EQ(ends[i], 0.0f) << i;
+  EXPECT_TRUE(std::isnan(ends[5]));
+}
+
 TEST(MathKernels, Tanh) {
   expectRelative(emitTanh, [](double x) { return std::tanh(x); }, -12, 12, 2.5e-7);
   expectRelative(emitTanh, [](double x) { return std::tanh(x); }, -1e-3, 1e-3, 2.5e-7);
