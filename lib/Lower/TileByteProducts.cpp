@@ -155,10 +155,10 @@ void AttentionEmitter::accumulateBytesPart(const Tile &tile, const Step &step, V
     if (isLast)
       prefetchNextScales(tile, block);
     for (int64_t quad = 0; quad < kCacheBlock / 4; ++quad) {
-      Value line = addIndex(b, first, quad * 4 * shape.valueSize);
-      if (isLast && cache.keySize() == shape.valueSize)
-        prefetchLines(b, k, arith::AddIOp::create(b, line, nextKeys), 4 * shape.valueSize);
-      Value at = addIndex(b, line, mulIndex(b, column, 4));
+      Value at =
+          addIndex(b, addIndex(b, first, quad * 4 * shape.valueSize), mulIndex(b, column, 4));
+      if (cache.keySize() == shape.valueSize)
+        prefetchLines(b, k, arith::AddIOp::create(b, at, nextKeys), 4 * width * l.lanes);
       SmallVector<Value> row;
       for (int64_t v = 0; v < width; ++v)
         row.push_back(

@@ -51,6 +51,8 @@ METHODS = {
     "ternary-i8": (["--ternarize"], 2e-2),
     "nf4-i8": (["--nf4-quantize=activations=i8-token"], 2e-2),
     "nf4": (["--nf4-quantize"], 2e-5),
+    "i8-cache": (["--cache-quantize"], 2e-2),
+    "i8-cache-products": (["--cache-quantize=products=i8"], 2e-2),
 }
 # What is done to one matrix, and whether all targets multiply it by codes of activations: then results are the same to the bit.
 FORMATS = {

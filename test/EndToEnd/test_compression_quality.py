@@ -65,3 +65,9 @@ def test_both_orders_run(lab):
 
 def test_ternary_loses_visibly(lab):
     assert lab("--ternarize")["kl_mean"] > lab("--rtn-quantize=bits=2 group=32")["kl_mean"] / 10
+
+
+def test_cache_of_bytes(lab):
+    stored, multiplied = (lab(f"--cache-quantize=products={products}", statistics=False) for products in ("f32", "i8"))
+    assert 1e-4 < stored["kl_mean"] < multiplied["kl_mean"] < 4e-3
+    assert multiplied["kl_mean"] < 1.25 * stored["kl_mean"]

@@ -15,7 +15,8 @@ def info(base):
 
 
 # A head is 8 elements here: i8 stores 8 codes and 4 bytes of scale.
-@pytest.mark.parametrize("element, share, bound", [("f16", 1 / 2, 4e-3), ("bf16", 1 / 2, 3e-2), ("i8", 12 / 32, 3e-2)])
+@pytest.mark.parametrize("element, share, bound", [("f16", 1 / 2, 4e-3), ("bf16", 1 / 2, 3e-2), ("i8", 12 / 32, 3e-2),
+                                                   ("i8 products=i8", 12 / 32, 8e-2)])
 def test_narrow_cache(way, element, share, bound):
     module = way.imported(QWEN2)
     full = way.compiled(module)

@@ -6,6 +6,8 @@
 
 // CHECK: llmc.cache @kv.0 : tensor<4x8xf32>
 llmc.cache @kv.0 : tensor<4x8xf32>
+// CHECK: llmc.cache @kv.1 {byte_products} : tensor<4x8xi8>
+llmc.cache @kv.1 {byte_products} : tensor<4x8xi8>
 
 // CHECK-LABEL: @weight
 func.func @weight() {

@@ -4,7 +4,8 @@
 
 // Four elements of a head: 16 keys widened once meet four queries (AVX2), 32 keys eight.
 // AVX2: loop: prefetcht0=1 vbroadcastss=16 vcvtdq2ps=8 vfmaddps=32 stack=0 all={{[67].$}}
-// AVX2: loop: vbroadcastss={{.*}} vfmaddps=7 vpaddd=1 stack=0 all={{4.$}}
+// Powers of two of 16 keys, for each of four queries.
+// AVX2: loop: vbroadcastss={{[0-9]+}} vfmaddps=10 stack={{[01]}} all={{4.$}}
 // Values of two keys, 16 columns, with prefetches of the next keys for the last columns only.
 // AVX2: loop: vbroadcastss=8 vcvtdq2ps=4 vfmaddps=16 stack=0 all={{3.$}}
 // AVX2: loop: prefetcht0=2 vbroadcastss=8 vcvtdq2ps=4 vfmaddps=16 stack=0 all={{[34].$}}

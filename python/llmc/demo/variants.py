@@ -50,4 +50,6 @@ VARIANTS = (
     Variant("svd 75 %, plain", "svd", (("low-rank-decompose", {"ratio": 0.75}),)),
     Variant("svd 75 %, whitened", "svd_white", (("low-rank-decompose", {"ratio": 0.75}),), calibrated=True),
     Variant("ternary", "ternary", ("ternarize",)),
+    Variant("i8 cache", "cache8", (("cache-quantize", {"type": "i8"}),)),
+    Variant("i8 cache, i8 attn.", "cache8_i8", (("cache-quantize", {"type": "i8", "products": "i8"}),)),
 )
