@@ -1,4 +1,4 @@
-"""How many instructions each kernel of linear takes for a product of one weight and one input, by callgrind.
+"""How many instructions linears take for a product of one weight and one input, and attention for one of its products, by callgrind.
 
 A guard without a clock: counts are exact and the same on every machine, as the code is for one CPU (haswell). Each has a bound in
 instruction-counts.json: what was counted when it was stored, and SLACK. A kernel that became better keeps its old bound until
@@ -55,6 +55,31 @@ FORMATS = {
                                 "--sparsify-2-4=include=matrix"],
 }
 
+# Attention over a cache: queries of 8 heads, keys of 2, FILLED ids at once and then single ones. Products are those with keys and
+# with values that are seen.
+HEADS, KEY_HEADS, HEAD, FILLED, SINGLE = 8, 2, 64, 448, 64
+ATTENTION = f"""
+llmc.cache @kv : tensor<{KEY_HEADS}x{HEAD}xf32>
+func.func @main(%ids: tensor<?x?xi64>) -> tensor<?x?x8xf32> attributes {{llmc.role = "step"}} {{
+  %e = llmc.weight "embed.weight" {{values = dense<0.5> : tensor<8x{HEADS * HEAD}xf32>}} : tensor<8x{HEADS * HEAD}xf32>
+  %w = llmc.weight "w.weight" {{values = dense<0.5> : tensor<{KEY_HEADS * HEAD}x{HEADS * HEAD}xf32>}}
+      : tensor<{KEY_HEADS * HEAD}x{HEADS * HEAD}xf32>
+  %x = llmc.embedding %e, %ids : tensor<8x{HEADS * HEAD}xf32>, tensor<?x?xi64>
+  %k = llmc.linear %x, %w : tensor<?x?x{HEADS * HEAD}xf32>, tensor<{KEY_HEADS * HEAD}x{HEADS * HEAD}xf32>
+  %a = llmc.attention %x, %k, %k cache @kv {{heads = {HEADS} : i64, kv_heads = {KEY_HEADS} : i64, scale = 0.125 : f64, causal}}
+      : tensor<?x?x{HEADS * HEAD}xf32>, tensor<?x?x{KEY_HEADS * HEAD}xf32>, tensor<?x?x{KEY_HEADS * HEAD}xf32>
+  %logits = llmc.linear %a, %e : tensor<?x?x{HEADS * HEAD}xf32>, tensor<8x{HEADS * HEAD}xf32>
+  return %logits : tensor<?x?x8xf32>
+}}
+"""
+CACHES = {
+    "attention-f32": "type=f32",
+    "attention-f16": "type=f16",
+    "attention-bf16": "type=bf16",
+    "attention-i8": "type=i8",
+    "attention-i8-products": "type=i8 products=i8",
+}
+
 
 def run(*command, **more):
     done = subprocess.run([str(part) for part in command], capture_output=True, text=True, **more)
@@ -62,21 +87,44 @@ def run(*command, **more):
     return done
 
 
+def compiled(folder, module, flags):
+    tools = BUILD / "bin"
+    (folder / "kernel.mlir").write_text(module)
+    run(tools / "llmc-opt", *flags, folder / "kernel.mlir", "-o", folder / "kernel.mlirbc")
+    run(tools / "llmc-compile", "--target=x86_64-linux-gnu", "--cpu=haswell", folder / "kernel.mlirbc", "-o", folder / "kernel")
+
+
+def collected(folder, kernels, products, *arguments):
+    """Instructions in functions of these names while llmc-run runs."""
+    done = run("valgrind", "--tool=callgrind", f"--callgrind-out-file={folder}/callgrind.out", f"--toggle-collect={kernels}",
+               BUILD / "bin" / "llmc-run", folder / "kernel", *arguments)
+    found = int(re.search(r"Collected : (\d+)", done.stderr)[1])
+    assert found > products / 1000, f"the kernel was not seen: {done.stderr[-500:]}"
+    return found
+
+
 def count(folder, flags):
     """Instructions for each product of a weight and an input, for each of TOKENS."""
-    tools = BUILD / "bin"
-    (folder / "linear.mlir").write_text(MODULE)
-    run(tools / "llmc-opt", *flags, folder / "linear.mlir", "-o", folder / "linear.mlirbc")
-    run(tools / "llmc-compile", "--target=x86_64-linux-gnu", "--cpu=haswell", folder / "linear.mlirbc", "-o", folder / "linear")
+    compiled(folder, MODULE, flags)
     counts = {}
     for name, tokens in TOKENS.items():
         np.save(folder / "ids.npy", np.zeros((1, tokens), np.int32))
-        done = run("valgrind", "--tool=callgrind", f"--callgrind-out-file={folder}/callgrind.out", "--toggle-collect=linear_*",
-                   tools / "llmc-run", folder / "linear", f"--input=input_ids={folder}/ids.npy", f"--output=y={folder}/y.npy")
-        collected = int(re.search(r"Collected : (\d+)", done.stderr)[1])
-        assert collected > SIDE * SIDE * tokens / 1000, f"the kernel was not seen: {done.stderr[-500:]}"
-        counts[name] = round(collected / (SIDE * SIDE * tokens), 4)
+        products = SIDE * SIDE * tokens
+        found = collected(folder, "linear_*", products, f"--input=input_ids={folder}/ids.npy", f"--output=y={folder}/y.npy")
+        counts[name] = round(found / products, 4)
     return counts
+
+
+def count_attention(folder, cache):
+    """The same for products of attention."""
+    compiled(folder, ATTENTION, [f"--cache-quantize={cache}"])
+    ends, found = (FILLED, FILLED + SINGLE), []
+    products = [HEADS * 2 * HEAD * end * (end + 1) // 2 for end in ends]
+    for end in ends:
+        np.save(folder / "ids.npy", np.arange(end, dtype=np.int32) * 5 % 8)
+        found.append(collected(folder, "attention_*", products[0], f"--prompt-ids=@{folder}/ids.npy", f"--prefill={FILLED}",
+                               f"--logits={folder}/logits.npy"))
+    return {"decode": round((found[1] - found[0]) / (products[1] - products[0]), 4), "prefill": round(found[0] / products[0], 4)}
 
 
 def missing():
@@ -89,24 +137,25 @@ def missing():
 
 
 @pytest.mark.skipif(missing() is not None, reason=str(missing()))
-@pytest.mark.parametrize("name", FORMATS)
+@pytest.mark.parametrize("name", [*FORMATS, *CACHES])
 def test_kernel_takes_no_more_instructions(name, tmp_path):
     bounds = json.loads(BOUNDS.read_text())[name]
-    counts = count(tmp_path, FORMATS[name])
+    counts = count(tmp_path, FORMATS[name]) if name in FORMATS else count_attention(tmp_path, CACHES[name])
     for kind, value in counts.items():
         assert value <= bounds[kind] * SLACK, f"{name}, {kind}: {value} instructions for each product, at most {bounds[kind]}"
 
 
 def test_every_bound_belongs_to_a_kernel():
-    assert sorted(json.loads(BOUNDS.read_text())) == sorted(FORMATS)
+    assert sorted(json.loads(BOUNDS.read_text())) == sorted([*FORMATS, *CACHES])
 
 
 if __name__ == "__main__":
     if sys.argv[1:] != ["--store"]:
         sys.exit(__doc__)
     stored = {}
-    for name, flags in FORMATS.items():
+    for name in [*FORMATS, *CACHES]:
         with tempfile.TemporaryDirectory() as folder:
-            stored[name] = count(pathlib.Path(folder), flags)
+            place = pathlib.Path(folder)
+            stored[name] = count(place, FORMATS[name]) if name in FORMATS else count_attention(place, CACHES[name])
         print(name, stored[name], flush=True)
     BOUNDS.write_text(json.dumps(stored, indent=1) + "\n")
