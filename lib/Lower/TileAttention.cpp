@@ -180,12 +180,7 @@ void AttentionEmitter::emitBlock(const TileBlock &block) {
     Value left = arith::SubIOp::create(b, keys.lastBlock, first);
     Step step = {keys, first, arith::MinUIOp::create(b, left, indexConstant(b, kStepBlocks))};
     forTiles(block, [&](const Tile &tile) { weigh(tile, step); });
-    forTiles(block, [&](const Tile &tile) {
-      if (cache.quads)
-        accumulateBytes(tile, step);
-      else
-        accumulate(tile, step);
-    });
+    forTiles(block, [&](const Tile &tile) { accumulate(tile, step); });
   });
   forTiles(block, [&](const Tile &tile) { finish(tile); });
 }

@@ -101,19 +101,8 @@ private:
   void emitBlock(const TileBlock &block);
   void weigh(const Tile &tile, const Step &step);
   void finish(const Tile &tile);
-  // Products of bytes.
-  void quantizeQueries(const Tile &tile);
-  /// Keys are unsigned bytes where they are multiplied.
-  bool biased() const { return vectors.dot == DotKind::Vnni; }
-  void addByteProducts(const Tile &tile, Value at, Value distance, Value word,
-                       SmallVector<Value> &sums);
-  SmallVector<Value> byteScores(const Tile &tile, Value block, Value lastBlock);
-  void quantizeWeights(const Step &step, Value slot, Value largest);
-  void accumulateBytes(const Tile &tile, const Step &step);
-  void accumulateBytesPart(const Tile &tile, const Step &step, Value column, int64_t vectors,
-                           bool isLast);
-  /// A word of scratch as four bytes, in every lane.
-  Value splatQuad(Value words, Value at);
+
+  // Scores.
   void addProducts(const Tile &tile, Value at, Value distance, Value d, SmallVector<Value> &sums);
   /// The block and, for tiles of two, the one behind it, or itself where it is the last.
   SmallVector<Value> blocksOf(const Tile &tile, Value block, Value lastBlock);
@@ -133,12 +122,29 @@ private:
   SmallVector<Value> correct(ArrayRef<Value> before, ArrayRef<Value> after);
   SmallVector<Value> exponentiate(const Tile &tile, const Step &step, ArrayRef<Value> peaks,
                                   ArrayRef<Value> lanes);
+
+  // Values.
   void accumulate(const Tile &tile, const Step &step);
-  void accumulatePart(const Tile &tile, const Step &step, Value column, int64_t vectors,
-                      int64_t last, bool isLast);
+  void accumulateFloats(const Tile &tile, const Step &step, Value column, int64_t width,
+                        bool isLast);
   Value toNextKeys();
   void prefetchNextScales(const Tile &tile, Value block);
   std::pair<Value, Value> valueRows(const Tile &tile, Value block);
+
+  // Products of bytes.
+  void quantizeQueries(const Tile &tile);
+  /// Keys are unsigned bytes where they are multiplied.
+  bool biased() const { return vectors.dot == DotKind::Vnni; }
+  void addByteProducts(const Tile &tile, Value at, Value distance, Value word,
+                       SmallVector<Value> &sums);
+  SmallVector<Value> byteScores(const Tile &tile, Value block, Value lastBlock);
+  void quantizeWeights(const Step &step, Value slot, Value largest);
+  void accumulateBytes(const Tile &tile, const Step &step, Value column, int64_t width,
+                       bool isLast);
+  /// A word of scratch as four bytes, in every lane.
+  Value splatQuad(Value words, Value at);
+
+  // The cache.
   /// Bytes in front of this cache's part of a block.
   Value cacheBytes(Value block);
   /// The first `count` elements at an index of the cache, as f32 without their scale.

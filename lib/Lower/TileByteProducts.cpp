@@ -130,22 +130,10 @@ void AttentionEmitter::quantizeWeights(const Step &step, Value slot, Value large
   });
 }
 
-/// As accumulate.
-void AttentionEmitter::accumulateBytes(const Tile &tile, const Step &step) {
-  int64_t queries = tile.query.size(), columns = paddedValues() / l.lanes;
-  int64_t width = std::clamp<int64_t>(vectors.registers / 2 / queries, 1, columns);
-  int64_t groups = (columns - 1) / width;
-  if (groups > 0)
-    forLoop(b, indexConstant(b, 0), indexConstant(b, groups * width * l.lanes), width * l.lanes,
-            [&](Value column) { accumulateBytesPart(tile, step, column, width, false); });
-  accumulateBytesPart(tile, step, indexConstant(b, groups * width * l.lanes),
-                      columns - groups * width, true);
-}
-
-/// The same for `vectors` vectors from `column` on. The last of a head may read what lies behind
-/// its values, scales if nothing else; keys of a block that no one wrote yet have weight 0.
-void AttentionEmitter::accumulateBytesPart(const Tile &tile, const Step &step, Value column,
-                                           int64_t width, bool isLast) {
+/// As accumulateFloats. The last columns of a head may read what lies behind its values, scales if
+/// nothing else; keys of a block that no one wrote yet have weight 0.
+void AttentionEmitter::accumulateBytes(const Tile &tile, const Step &step, Value column,
+                                       int64_t width, bool isLast) {
   int64_t queries = tile.query.size();
   Value nextKeys = toNextKeys();
   SmallVector<Value> products(queries * width, splatConstant(b, intsOf(l), 0));
@@ -160,16 +148,16 @@ void AttentionEmitter::accumulateBytesPart(const Tile &tile, const Step &step, V
       if (cache.keySize() == shape.valueSize)
         prefetchLines(b, k, arith::AddIOp::create(b, at, nextKeys), 4 * width * l.lanes);
       SmallVector<Value> row;
-      for (int64_t v = 0; v < width; ++v)
+      for (int64_t part = 0; part < width; ++part)
         row.push_back(
-            vector::LoadOp::create(b, bytesOf(l), this->v, addIndex(b, at, v * 4 * l.lanes)));
+            vector::LoadOp::create(b, bytesOf(l), v, addIndex(b, at, part * 4 * l.lanes)));
       Value place = addIndex(b, mulIndex(b, j, kCacheBlock / 4), quad);
       for (int64_t i = 0; i < queries; ++i) {
         Value weights = mulIndex(b, addIndex(b, tile.slot, i), kStepKeys / 4);
         weights = splatQuad(weightQuads, addIndex(b, weights, place));
-        for (int64_t v = 0; v < width; ++v) {
-          Value &sum = carried[i * width + v];
-          sum = DotI8Op::create(b, sum, weights, row[v], /*bound=*/127, /*signed_codes=*/false);
+        for (int64_t part = 0; part < width; ++part) {
+          Value &sum = carried[i * width + part];
+          sum = DotI8Op::create(b, sum, weights, row[part], /*bound=*/127, /*signed_codes=*/false);
         }
       }
     }
@@ -180,10 +168,10 @@ void AttentionEmitter::accumulateBytesPart(const Tile &tile, const Step &step, V
     Value slot = addIndex(b, tile.slot, i);
     Value correction = l.loadSplat(corrections, slot), scale = l.loadSplat(weightScales, slot);
     Value at = addIndex(b, mulIndex(b, slot, paddedValues()), column);
-    for (int64_t v = 0; v < width; ++v) {
-      Value place = addIndex(b, at, v * l.lanes);
+    for (int64_t part = 0; part < width; ++part) {
+      Value place = addIndex(b, at, part * l.lanes);
       Value before = arith::MulFOp::create(b, l.load(sums, place, l.lanes), correction);
-      Value product = arith::SIToFPOp::create(b, l.type(), products[i * width + v]);
+      Value product = arith::SIToFPOp::create(b, l.type(), products[i * width + part]);
       l.store(vector::FMAOp::create(b, product, scale, before), sums, place, l.lanes);
     }
   }

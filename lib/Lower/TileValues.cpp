@@ -14,14 +14,19 @@ using namespace llmc;
 void AttentionEmitter::accumulate(const Tile &tile, const Step &step) {
   int64_t queries = tile.query.size(), columns = paddedValues() / l.lanes;
   int64_t width = std::clamp<int64_t>(vectors.registers / 2 / queries, 1, columns);
-  int64_t tail = shape.valueSize - (columns - 1) * l.lanes;
+  auto emitPart = [&](Value column, int64_t count, bool isLast) {
+    if (cache.quads)
+      accumulateBytes(tile, step, column, count, isLast);
+    else
+      accumulateFloats(tile, step, column, count, isLast);
+  };
   // The last group of columns may be short, and its last vector too.
   int64_t groups = (columns - 1) / width;
+  Value last = indexConstant(b, groups * width * l.lanes);
   if (groups > 0)
-    forLoop(b, indexConstant(b, 0), indexConstant(b, groups * width * l.lanes), width * l.lanes,
-            [&](Value column) { accumulatePart(tile, step, column, width, l.lanes, false); });
-  accumulatePart(tile, step, indexConstant(b, groups * width * l.lanes), columns - groups * width,
-                 tail, true);
+    forLoop(b, indexConstant(b, 0), last, width * l.lanes,
+            [&](Value column) { emitPart(column, width, /*isLast=*/false); });
+  emitPart(last, columns - groups * width, /*isLast=*/true);
 }
 
 /// The first value of a block, and the distance to that of the next key.
@@ -53,22 +58,22 @@ void AttentionEmitter::prefetchNextScales(const Tile &tile, Value block) {
     prefetchLines(b, scales, scalesOf(tile, next, keys), kCacheBlock);
 }
 
-/// The same for `vectors` vectors from `column` on, the last of them `last` lanes wide.
-void AttentionEmitter::accumulatePart(const Tile &tile, const Step &step, Value column,
-                                      int64_t vectors, int64_t last, bool isLast) {
-  int64_t queries = tile.query.size();
+/// The same for `width` vectors from `column` on.
+void AttentionEmitter::accumulateFloats(const Tile &tile, const Step &step, Value column,
+                                        int64_t width, bool isLast) {
+  int64_t queries = tile.query.size(), tail = shape.valueSize - paddedValues() + l.lanes;
   SmallVector<Value> places, sumsSoFar;
   for (int64_t i = 0; i < queries; ++i) {
     Value slot = addIndex(b, tile.slot, i), correction = l.loadSplat(corrections, slot);
     Value first = addIndex(b, mulIndex(b, slot, paddedValues()), column);
-    for (int64_t j = 0; j < vectors; ++j) {
+    for (int64_t j = 0; j < width; ++j) {
       places.push_back(addIndex(b, first, j * l.lanes));
       Value sum = l.load(sums, places.back(), l.lanes);
       sumsSoFar.push_back(arith::MulFOp::create(b, sum, correction));
     }
   }
-  Value firstKey = mulIndex(b, step.first, kCacheBlock);
-  Value keys = arith::MinUIOp::create(b, arith::SubIOp::create(b, step.keys.end, firstKey),
+  Value begin = mulIndex(b, step.first, kCacheBlock);
+  Value keys = arith::MinUIOp::create(b, arith::SubIOp::create(b, step.keys.end, begin),
                                       indexConstant(b, kStepKeys));
   Value nextKeys = cached ? toNextKeys() : Value();
   auto perBlock = [&](Value start, ValueRange before) {
@@ -82,9 +87,9 @@ void AttentionEmitter::accumulatePart(const Tile &tile, const Step &step, Value 
     return forLoop(b, indexConstant(b, 0), count, 1, before, [&](Value key, ValueRange carried) {
       Value at = addIndex(b, first, arith::MulIOp::create(b, key, distance));
       SmallVector<Value> next, row;
-      for (int64_t j = 0; j < vectors; ++j) {
+      for (int64_t j = 0; j < width; ++j) {
         Value from = addIndex(b, at, j * l.lanes);
-        int64_t columns = j + 1 < vectors ? l.lanes : last;
+        int64_t columns = isLast && j + 1 == width ? tail : l.lanes;
         row.push_back(cached ? loadCached(from, columns) : l.load(v, from, columns));
       }
       // With its last columns a tile asks for as much of the next step's keys.
@@ -95,8 +100,8 @@ void AttentionEmitter::accumulatePart(const Tile &tile, const Step &step, Value 
       Value place = addIndex(b, start, key);
       for (int64_t i = 0; i < queries; ++i) {
         Value weight = l.loadSplat(probabilities, probabilityAt(tile, place, i));
-        for (int64_t j = 0; j < vectors; ++j)
-          next.push_back(vector::FMAOp::create(b, weight, row[j], carried[i * vectors + j]));
+        for (int64_t j = 0; j < width; ++j)
+          next.push_back(vector::FMAOp::create(b, weight, row[j], carried[i * width + j]));
       }
       return next;
     });
