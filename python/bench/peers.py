@@ -53,8 +53,23 @@ class Peer:
         self.process.wait()
 
 
-def measure_llmc(options, threads, test):
-    command = [options.bench, "model", options.base, f"--threads={threads}", f"--tests={test}", "--json",
+class OtherModel:
+    """Another compiled model: an engine that llmc-bench measures, as it does the first."""
+
+    name, version, alive = "llmc", "", True
+
+    def __init__(self, options, path, threads):
+        self.options, self.path, self.threads = options, path, threads
+
+    def measure(self, test, seconds):
+        return measure_llmc(self.options, self.path, self.threads, test)["tokens_per_s"]
+
+    def close(self):
+        """Nothing is held between measurements."""
+
+
+def measure_llmc(options, base, threads, test):
+    command = [options.bench, "model", base, f"--threads={threads}", f"--tests={test}", "--json",
                "--repetitions=1", f"--min-time={options.seconds}"]
     if options.read_size:
         command.append(f"--read-size={options.read_size}")
@@ -85,7 +100,7 @@ def measure_test(options, threads, test, peers):
     """One record per engine, llmc first."""
     runs, rates = [], [[] for _ in peers]
     for _ in range(options.rounds):
-        runs.append(measure_llmc(options, threads, test))
+        runs.append(measure_llmc(options, options.base, threads, test))
         for peer, found in zip(peers, rates):
             found.append(peer.measure(test, options.seconds))
     own = [run["tokens_per_s"] for run in runs]
@@ -123,7 +138,7 @@ def positions_of(tests):
 def run_threads(options, threads, tests):
     peers, records = [], []
     for name, path in options.peers:
-        peer = Peer(name, path, threads, positions_of(tests))
+        peer = OtherModel(options, path, threads) if name == "llmc" else Peer(name, path, threads, positions_of(tests))
         if peer.alive:
             peers.append(peer)
         elif peer.code == engines.NOT_INSTALLED:
@@ -145,7 +160,8 @@ def main():
     parser.add_argument("base", help="what was given to llmc-compile -o")
     parser.add_argument("--bench", default="llmc-bench", help="the program llmc-bench")
     parser.add_argument("--peer", action="append", default=[], metavar="ENGINE:FILE",
-                        help="llama.cpp:FILE.gguf (llama.cpp-q8cache: its cache in q8_0), onnxruntime:FILE.onnx or openvino:FILE.onnx")
+                        help="llama.cpp:FILE.gguf (llama.cpp-q8cache: its cache in q8_0), onnxruntime:FILE.onnx, openvino:FILE.onnx or"
+                        " llmc:BASE, another compiled model")
     parser.add_argument("--tests", default="pp512,tg128")
     parser.add_argument("--threads", default="1,2")
     parser.add_argument("--rounds", type=int, default=5)
@@ -155,10 +171,11 @@ def main():
     options = parser.parse_args()
     options.peers = [peer.split(":", 1) for peer in options.peer]
     for name, path in options.peers:
-        if name not in engines.ENGINES:
-            parser.error(f"unknown engine '{name}': expected {', '.join(engines.ENGINES)}")
-        if not os.path.exists(path):
-            fail(f"{path}: no such file")
+        if name not in ("llmc", *engines.ENGINES):
+            parser.error(f"unknown engine '{name}': expected llmc, {', '.join(engines.ENGINES)}")
+        file = f"{path}.json" if name == "llmc" else path
+        if not os.path.exists(file):
+            fail(f"{file}: no such file")
     if not options.json:
         print(f"{'test':<12} {'threads':>7}  {'engine':<17} {'tokens/s':>10} {'spread':>10} {'best':>10}"
               f" {'llmc is':>9} {'by best':>9}"

@@ -62,7 +62,8 @@ def test_embedded_weights(way, tmp_path):
 
 @pytest.mark.parametrize("flags", [(), ("--rtn-quantize=bits=4 group=32",), ("--ternarize",),
                                    ("--rtn-quantize=bits=4 group=32 activations=i8-token",),
-                                   ("--rtn-quantize=bits=8 group=0 activations=i8-token",)])
+                                   ("--rtn-quantize=bits=8 group=0 activations=i8-token",),
+                                   ("--cache-quantize=products=i8",)])
 def test_aarch64_generates_the_same(way, tmp_path, flags):
     library = BUILD / "lib" / "aarch64-linux-gnu" / "libllmcrt.a"
     if not (shutil.which("qemu-aarch64") and shutil.which("aarch64-linux-gnu-gcc") and library.exists()):
@@ -93,7 +94,8 @@ def test_header_is_cxx17(way, tmp_path):
     assert subprocess.run([program]).returncode == 0
 
 
-@pytest.mark.parametrize("flags", [(), ("--rtn-quantize=bits=4 group=32 activations=i8-token",), ("--sparsify-2-4",)])
+@pytest.mark.parametrize("flags", [(), ("--rtn-quantize=bits=4 group=32 activations=i8-token",), ("--sparsify-2-4",),
+                                   ("--cache-quantize=products=i8",)])
 def test_threads_give_the_same_bits(way, flags):
     module = way.imported(QWEN2)
     base = way.compiled(way.passes(module, *flags) if flags else module)

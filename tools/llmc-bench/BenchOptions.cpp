@@ -65,7 +65,8 @@ Options
   --peers=ENGINE:FILE,...
                         model: the same tests through other engines, interleaved with llmc, and the
                         ratios. ENGINE is llama.cpp or llama.cpp-q8cache, whose cache is q8_0
-                        instead of f16 (FILE.gguf), onnxruntime or openvino (FILE.onnx).
+                        instead of f16 (FILE.gguf), onnxruntime or openvino (FILE.onnx); llmc is
+                        another compiled model (llmc:BASE).
                         Runs python/bench/peers.py of the source tree with $LLMC_PYTHON or python3;
                         an engine that is not installed is named and left out
   --repetitions=N       default: 5. The table has the median and the spread, (largest - least) /
@@ -231,12 +232,13 @@ private:
 
   void checkPeers() const {
     static const std::set<std::string> engines = {"llama.cpp", "llama.cpp-q8cache", "onnxruntime",
-                                                  "openvino"};
+                                                  "openvino", "llmc"};
     for (const std::string &peer : options.peers) {
       const size_t colon = peer.find(':');
       if (colon == std::string::npos || colon + 1 == peer.size() ||
           !engines.count(peer.substr(0, colon)))
-        failUsage("--peers: expected llama.cpp:FILE, onnxruntime:FILE or openvino:FILE, found '" +
+        failUsage("--peers: expected llama.cpp:FILE, onnxruntime:FILE, openvino:FILE or llmc:BASE, "
+                  "found '" +
                   peer + "'");
     }
   }
