@@ -102,6 +102,9 @@ LogicalResult StepEmitter::emit(InterfaceFacts &facts) {
     auto type = cast<RankedTensorType>(cache.getType());
     if (type.getElementType().isF16() && !config.vectors.half)
       return cache.emitError("a cache of f16 needs a target that converts f16 (F16C on x86)");
+    if (cache.getByteProducts() && config.vectors.dot == DotKind::None && caches.empty())
+      cache.emitWarning("byte_products is slower than f32 on a target without dot products of "
+                        "bytes (AVX2 or VNNI on x86, dotprod on Arm)");
     CacheLayout layout{type.getElementType(), type.getDimSize(0), type.getDimSize(1),
                        type.getDimSize(1), cache.getByteProducts()};
     caches[cache.getSymName()] = {layout, kvBlockBytes};

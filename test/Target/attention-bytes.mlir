@@ -3,6 +3,10 @@
 // RUN: llmc-compile --target=x86_64-linux-gnu --cpu=alderlake --until=object --assembly %s -o - | %python %S/Inputs/loops.py --of=attention | FileCheck %s --check-prefix=AVXVNNI
 // RUN: llmc-compile --target=x86_64-linux-gnu --cpu=znver5 --until=object --assembly %s -o - | %python %S/Inputs/loops.py --of=attention | FileCheck %s --check-prefix=AVX512
 // RUN: llmc-compile --target=aarch64-linux-gnu --features=+dotprod --until=object --assembly %s -o - | %python %S/Inputs/loops.py --of=attention | FileCheck %s --check-prefix=NEON
+// RUN: llmc-compile --target=x86_64-linux-gnu --until=object %s -o %t.o 2>&1 | FileCheck %s --check-prefix=NONE
+
+// NONE-COUNT-1: attention-bytes.mlir:{{.*}}: warning: byte_products is slower than f32 on a target without dot products of bytes
+// NONE-NOT: warning
 
 // Eight elements of a head: 16 keys meet four queries (AVX2), 32 keys eight (AVX-512).
 // AVX2: loop: prefetcht0=2 vpabsb=4 vpaddd=16 vpbroadcastd={{[89]}} vpmaddubsw=16 vpmaddwd=16 vpsignb=16 stack=0 all={{8.$}}
