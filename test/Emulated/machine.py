@@ -18,6 +18,7 @@ import tempfile
 SOURCE = pathlib.Path(__file__).resolve().parents[2]
 BUILD = pathlib.Path(os.environ.get("LLMC_BUILD") or SOURCE / "build")
 KERNELS = BUILD / "emulated"
+COMPILER = "clang-22"  # what builds the project; there may be no other
 ISOLINUX = [pathlib.Path("/usr/lib/ISOLINUX/isolinux.bin"), pathlib.Path("/usr/lib/syslinux/modules/bios/ldlinux.c32")]
 # What the kernel is told to do without. Both 2.7 and 3.0 copy wrongly in its memmove for processors with fast short moves; 2.7
 # tells a wrong size of the compacted state and of PKRU's; Linux has AMX only with XFD (extended feature disable), which 3.0 lacks.
@@ -77,7 +78,7 @@ def kernel():
 def check_parts():
     """Raises Missing, or returns when a machine can be started."""
     bochs(), kernel()
-    for tool in ("xorriso", "cc"):
+    for tool in ("xorriso", COMPILER):
         if not shutil.which(tool):
             raise Missing(f"{tool} is not here")
     for path in ISOLINUX:
@@ -131,7 +132,7 @@ def archive(files):
 
 def build_image(folder, files, cases):
     """The disc that the machine boots from: boot loader, kernel, and all files in the memory that it starts with."""
-    subprocess.run(["cc", "-std=gnu11", "-O1", "-static", pathlib.Path(__file__).parent / "Inputs" / "init.c",
+    subprocess.run([COMPILER, "-std=gnu11", "-O1", "-static", pathlib.Path(__file__).parent / "Inputs" / "init.c",
                     "-o", folder / "init"], check=True)
     lines = "".join(" ".join([name, result, *command]) + "\n" for name, (result, command) in cases.items())
     disc = folder / "disc"

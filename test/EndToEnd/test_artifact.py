@@ -42,7 +42,7 @@ def test_c_program_generates(way, tmp_path, flags):
     module = way.passes(module, *flags) if flags else module
     base = compile_named(tmp_path, module, *HOST)
     assert vocabulary(base) == 128
-    program = build_program(tmp_path, "cc", base, BUILD / "lib" / "libllmcrt.a")
+    program = build_program(tmp_path, "clang-22", base, BUILD / "lib" / "libllmcrt.a")
     for threads in ("1", "2", "5"):
         out = subprocess.run([program, f"{base}.safetensors", threads], check=True, capture_output=True, text=True)
         assert out.stdout == greedy(base)
@@ -55,7 +55,7 @@ def test_embedded_weights(way, tmp_path):
     base = compile_named(tmp_path, module, *HOST, "--embed-weights")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["model.h", "model.json", "model.o", "model.so"]
     assert greedy(base) == expected
-    program = build_program(tmp_path, "cc", base, BUILD / "lib" / "libllmcrt.a")
+    program = build_program(tmp_path, "clang-22", base, BUILD / "lib" / "libllmcrt.a")
     out = subprocess.run([program, "-", "2"], check=True, capture_output=True, text=True)
     assert out.stdout == expected
 
@@ -89,7 +89,7 @@ def test_header_is_cxx17(way, tmp_path):
     base = compile_named(tmp_path, way.imported(QWEN2), *HOST)
     (tmp_path / "use.cpp").write_text('#include "model.h"\nint main() { return model_abi() - LLMC_ABI; }\n')
     program = tmp_path / "use"
-    subprocess.run(["c++", "-std=c++17", "-Wall", "-Werror", f"-I{SOURCE}/include", f"-I{tmp_path}", tmp_path / "use.cpp",
+    subprocess.run(["clang++-22", "-std=c++17", "-Wall", "-Werror", f"-I{SOURCE}/include", f"-I{tmp_path}", tmp_path / "use.cpp",
                     f"{base}.o", "-o", program], check=True)
     assert subprocess.run([program]).returncode == 0
 
