@@ -52,6 +52,7 @@ enum class RaisedKind {
 struct AngleSample {
   int64_t position;
   double angle;
+  double error = 1e-6; ///< How far off it may be: rounding of cos and sin to 16 bits or to f32.
 };
 
 struct RaisedRope {
@@ -116,7 +117,10 @@ struct RaisedGraph {
   bool hasCache = false; ///< Role step: keys and values of earlier positions are state.
   std::string idsInput, maskInput;
   std::map<std::string, std::string> presents; ///< Past input to the output that continues it.
-  int64_t context = 0; ///< Rows of the position or rotary table, 0 when nothing limits it.
+  int64_t context = 0; ///< Positions up to which the graph is what was understood, 0 without limit.
+  std::string contextReason; ///< What ends the context, "" without limit.
+  /// Lengths at which original and import are worth comparing, besides the sides of windows.
+  std::vector<int64_t> checkLengths;
 };
 
 /// One thing that could not be imported.
