@@ -96,7 +96,7 @@ template <typename F> OnnxTensor mapFloat(const OnnxTensor &x, F f) {
     const float *in = x.floats();
     float *out = y.mutableFloats();
     for (int64_t i = 0; i < n; ++i)
-      out[i] = static_cast<float>(f(static_cast<double>(in[i])));
+      out[i] = roundToType(static_cast<float>(f(static_cast<double>(in[i]))), x.type());
   } else {
     for (int64_t i = 0; i < n; ++i)
       y.set(i, f(x.at(i)));
