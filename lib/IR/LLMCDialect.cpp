@@ -65,5 +65,8 @@ LogicalResult LLMCDialect::verifyOperationAttribute(Operation *op, NamedAttribut
       return op->emitOpError("expects llmc.context to be a positive integer, got ")
              << attribute.getValue();
   }
+  if (name == "llmc.context_reason" && !isa<StringAttr>(attribute.getValue()))
+    return op->emitOpError("expects llmc.context_reason to be a string, got ")
+           << attribute.getValue();
   return success();
 }

@@ -15,6 +15,7 @@
 #include <limits>
 #include <map>
 #include <string>
+#include <tuple>
 #include <vector>
 
 namespace llmc::onnx {
@@ -61,6 +62,16 @@ struct RaisedRope {
   double factor = 1;
   std::vector<std::vector<AngleSample>> samples; ///< Per pair.
   std::vector<double> frequencies;               ///< Computed from the samples of all sizes.
+  std::vector<double> uncertainties;             ///< Of the frequencies.
+};
+
+/// A value that masks scores: bool (true is visible, or hidden where `hides`) or added.
+struct MaskSource {
+  std::string name;
+  bool hides = false;
+  bool operator<(const MaskSource &other) const {
+    return std::tie(name, hides) < std::tie(other.name, other.hides);
+  }
 };
 
 /// What a mask hides, seen at one or more sizes.
@@ -91,8 +102,9 @@ struct RaisedNode {
   double scale = 0, softcap = 0;
   RaisedRope queryRope, keyRope;
   std::string pastKey, pastValue;
-  std::vector<std::string> maskValues;
+  std::vector<MaskSource> maskValues;
   bool causal = false, usesPadding = false;
+  bool hidesByItself = false; ///< The operator is causal, whatever its mask shows.
   int64_t window = 0;
   MaskFacts mask;
 };
