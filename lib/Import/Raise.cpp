@@ -121,7 +121,7 @@ RaisedGraph llmc::onnx::raise(const OnnxModel &model, bool floatActivations,
   RaisedGraph &graph = seen.graph;
   solveRotations(graph);
   bool causal = true, any = false;
-  for (const RaisedNode &node : graph.nodes) {
+  for (RaisedNode &node : graph.nodes) {
     if (node.kind == RaisedKind::PositionEmbedding) {
       int64_t rows = graph.weights[node.weight].rows - node.integer;
       if (graph.context == 0 || rows < graph.context) {
@@ -132,6 +132,8 @@ RaisedGraph llmc::onnx::raise(const OnnxModel &model, bool floatActivations,
     if (node.kind != RaisedKind::Attention)
       continue;
     any = true;
+    // A graph for one position at a time has no later ones to see.
+    node.mask.hidesFuture |= past && fixed.length == 1 && !node.mask.seesFuture;
     causal &= node.mask.hidesFuture;
   }
   if (any && causal != graph.hasCache && past)
