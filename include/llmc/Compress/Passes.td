@@ -62,7 +62,7 @@ def LowRankDecompose : CompressPass<"low-rank-decompose", [
   let description = [{
     Replaces a linear by two: W ~ A B with A outputs x rank, B rank x inputs, the bias on the second. With a Hessian from
     calibration the decomposition minimises the error of the layer's output (SVD-LLM, arXiv 2403.07378); without one
-    it is the plain singular value decomposition, which a remark says.
+    it is the plain singular value decomposition, which a remark says. So it is for a linear whose input was always 0.
 
     The factors are called `<module>.lowrank_b.weight` (applied first) and `<module>.lowrank_a.weight`. They are f16 or bf16
     where the matrix was, if their values fit, else f32. The first keeps
