@@ -11,6 +11,7 @@ from _ctypes import dlclose
 
 from . import native
 from .errors import Error
+from .tensors import TYPES
 from .tools import host_target
 
 _MAXIMUM = 1 << 40
@@ -20,6 +21,7 @@ _STEP = {
     "prefill_all": [ctypes.c_void_p, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_int64, ctypes.c_void_p],
     "decode": [ctypes.c_void_p, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_int64, ctypes.c_void_p],
 }
+_RUN = {"run": [ctypes.c_void_p, ctypes.c_void_p, ctypes.c_void_p]}
 _ALWAYS = {
     "abi": [],
     "info_json": [],
@@ -31,6 +33,34 @@ _ALWAYS = {
 
 def _fail(message):
     raise Error("BAD_ARTIFACT", message)
+
+
+def _check_tensors(info, key, path):
+    tensors = info.get(key)
+    if not isinstance(tensors, list):
+        _fail(f"{path}: the field '{key}' is no list")
+    names = set()
+    for tensor in tensors:
+        name, shape = (tensor.get("name"), tensor.get("shape")) if isinstance(tensor, dict) else (None, None)
+        good = isinstance(name, str) and tensor.get("type") in TYPES and isinstance(shape, list) and len(shape) <= 8 and all(
+            isinstance(size, str) or type(size) is int and 0 <= size <= _MAXIMUM for size in shape)
+        if not good or name in names:
+            _fail(f"{path}: the field '{key}' has an entry that is no tensor, or one twice: {json.dumps(tensor)[:80]}")
+        names.add(name)
+
+
+def _check_numbers(info, path):
+    """Sizes and ids, which depend on the role."""
+    for key in ("vocab", "context", "chunk") if info["role"] == "step" else ():
+        if type(info.get(key)) is not int or not 1 <= info[key] <= _MAXIMUM:
+            _fail(f"{path}: the field '{key}': expected a whole number of 1 or more, found {info.get(key)!r}")
+    for key in ("vocab", "max_tokens") if info["role"] == "run" else ():
+        if info.get(key) is not None and (type(info[key]) is not int or not 0 <= info[key] <= _MAXIMUM):
+            _fail(f"{path}: the field '{key}': expected a whole number, found {info[key]!r}")
+    stop = info.get("stop_ids")
+    if stop is not None and not (isinstance(stop, list) and info.get("vocab") and all(
+            type(value) is int and 0 <= value < info["vocab"] for value in stop)):
+        _fail(f"{path}: the field 'stop_ids' is no list of ids of the vocabulary")
 
 
 def read_info(base):
@@ -56,9 +86,9 @@ def read_info(base):
         _fail(f"{path}: the field 'target' has no list of features")
     if info.get("role") not in ("step", "run"):
         _fail(f"{path}: expected role 'step' or 'run', found {info.get('role')!r}")
-    for key in ("vocab", "context", "chunk") if info["role"] == "step" else ():
-        if type(info.get(key)) is not int or not 1 <= info[key] <= _MAXIMUM:
-            _fail(f"{path}: the field '{key}': expected a whole number of 1 or more, found {info.get(key)!r}")
+    _check_numbers(info, path)
+    for key in ("inputs", "outputs") if info["role"] == "run" else ():
+        _check_tensors(info, key, path)
     weights = info.get("weights")
     if weights is None:
         return info
@@ -112,7 +142,7 @@ class Artifact:
             self._library = ctypes.CDLL(path)
         except OSError as error:
             _fail(f"{path}: cannot be loaded: {error}")
-        for name, arguments in {**_ALWAYS, **(_STEP if self.info["role"] == "step" else {})}.items():
+        for name, arguments in {**_ALWAYS, **(_STEP if self.info["role"] == "step" else _RUN)}.items():
             symbol = f"{self.info['prefix']}_{name}"
             try:
                 function = getattr(self._library, symbol)
@@ -139,7 +169,7 @@ class Artifact:
     def close(self):
         """Unloads the code and unmaps the weights; nothing may be called afterwards."""
         if self._library is not None:
-            for name in (*_ALWAYS, *_STEP):
+            for name in (*_ALWAYS, *_STEP, *_RUN):
                 self.__dict__.pop(name, None)
             dlclose(self._library._handle)
         if self._weights is not None:

@@ -6,7 +6,7 @@ class Error(Exception):
 
     `code` is the name of the result code in llmc/Runtime/llmc.h without its prefix (BAD_ARGUMENT, BAD_TOKEN,
     CONTEXT_FULL, UNSUPPORTED), or BAD_ARTIFACT for files that are missing or do not fit together or this machine,
-    NO_RUNTIME when libllmcrt.so is not found, NO_MEMORY, NOT_FINITE.
+    NO_RUNTIME when libllmcrt.so is not found, NO_MEMORY, NOT_FINITE, BUSY when another thread is using the Model.
     """
 
     def __init__(self, code, message):
