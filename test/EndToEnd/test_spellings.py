@@ -260,6 +260,21 @@ class DeepBert(Encoder):
     """More layers than a map of weights holds without moving; every parameter another."""
 
 
+@case(("f32", *HALF), layers=6)
+class DeepDecoder(Model):
+    """GPT-2's parts: LayerNormalization, a bias everywhere, tanh GELU by the operator."""
+    opset = 20
+
+    def norm(self, x):
+        return self.op("LayerNormalization", x, self.vector(centre=1.0), self.vector(), axis=-1, epsilon=1e-5)
+
+    def linear(self, x, k, n, scale=1.0, bias=True):
+        return super().linear(x, k, n, scale, bias)
+
+    def activate(self, gate):
+        return self.op("Gelu", gate, approximate="tanh")
+
+
 @case(("f32", *HALF))
 class Types(Encoder):
     """Token type 0 as a row of 16 bits added to the embedding."""
