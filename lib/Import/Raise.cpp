@@ -16,7 +16,7 @@ using namespace llmc::onnx;
 namespace {
 /// Sizes that the file fixes; 0 where they are free.
 struct FixedSizes {
-  int64_t batch = 0, length = 0;
+  int64_t batch = 0, past = 0, length = 0;
 
   explicit FixedSizes(const OnnxModel &model) {
     for (const DeclaredValue &input : model.inputs())
@@ -24,6 +24,8 @@ struct FixedSizes {
         batch = std::max(batch, input.dims[0].value);
         if (input.name.find("mask") == std::string::npos)
           length = std::max(length, input.dims[1].value);
+      } else if (Raiser::isPast(input)) {
+        past = std::max(past, input.dims[2].value);
       }
   }
   Sizes apply(Sizes sizes) const {
@@ -31,6 +33,8 @@ struct FixedSizes {
       sizes.batch = batch;
     if (length > 0)
       sizes.length = length;
+    if (past > 0)
+      sizes.past = past;
     return sizes;
   }
 };
@@ -48,7 +52,9 @@ struct Seen {
 /// start behind a first position, where rotations show.
 static std::vector<Sizes> smallSizes(bool past, const FixedSizes &fixed, bool tiny) {
   std::vector<Sizes> points;
-  if (fixed.length > 0 && !past)
+  if (fixed.past > 0)
+    points = {{2, fixed.past, fixed.length > 0 ? fixed.length : 4, 0}};
+  else if (fixed.length > 0 && !past)
     points = {{2, 0, fixed.length, 0},
               {2, 0, fixed.length, std::min<int64_t>(2, fixed.length - 1)}};
   else if (fixed.length == 1)
@@ -139,12 +145,17 @@ RaisedGraph llmc::onnx::raise(const OnnxModel &model, bool floatActivations,
   if (any && causal != graph.hasCache && past)
     fail(model.path(), ": a cache with attention that is not causal is not supported");
   graph.hasCache = any && causal;
-  if (fixed.length == 0 || (past && fixed.length == 1)) {
+  if (fixed.past == 0 && (fixed.length == 0 || (past && fixed.length == 1))) {
     SizeLaws laws = lawsOf(seen);
     findContext(graph, model, seen.pool, floatActivations, laws, laws.all().back().sizes);
-  } else if (graph.context == 0 || graph.context > fixed.length) {
-    graph.context = fixed.length;
-    graph.contextReason = "the graph is made for this length";
+  } else {
+    int64_t total = 0;
+    for (const SizeLaws::Point &point : seen.points)
+      total = std::max(total, point.sizes.total());
+    if (graph.context == 0 || graph.context > total) {
+      graph.context = total;
+      graph.contextReason = "the graph is made for this length";
+    }
   }
   for (RaisedNode &node : graph.nodes) {
     if (node.kind != RaisedKind::Attention)

@@ -129,6 +129,13 @@ static void solvePair(std::vector<AngleSample> &samples, double &frequency, doub
                       const std::string &where) {
   std::sort(samples.begin(), samples.end(),
             [](const AngleSample &a, const AngleSample &b) { return a.position < b.position; });
+  // Far from the start only the step from one position to the next tells turns apart.
+  if (std::isinf(uncertainty) && samples.size() > 1 && samples[0].position > 1 &&
+      samples[1].position == samples[0].position + 1) {
+    double step = samples[1].angle - samples[0].angle;
+    frequency = step - std::nearbyint(step / (2 * M_PI)) * 2 * M_PI;
+    uncertainty = samples[0].error + samples[1].error;
+  }
   for (const AngleSample &sample : samples) {
     if (sample.position == 0) {
       if (std::fabs(sample.angle) > sample.error)
