@@ -74,5 +74,8 @@ LogicalResult LLMCDialect::verifyOperationAttribute(Operation *op, NamedAttribut
     if (!isa<ModuleOp>(op))
       return op->emitOpError("cannot have llmc.stop_ids, which belongs on builtin.module");
   }
+  if (name == "llmc.context_reason" && !isa<StringAttr>(attribute.getValue()))
+    return op->emitOpError("expects llmc.context_reason to be a string, got ")
+           << attribute.getValue();
   return success();
 }

@@ -57,6 +57,7 @@ Options
   --map-weights           leaves weights in the pages of their file, which processes share; else
                           they move into huge pages, where memory is free, while the model runs
   --repeat=N              generates N times over and reports the median time. Default: 1
+  --version               of llmc, of the LLVM it was built with, and what it compiles for
   --help                  this text
 
 Files are written whole or not at all.
@@ -87,6 +88,11 @@ public:
       const std::string argument = argv[i];
       if (argument == "--help" || argument == "-h")
         return {};
+      if (argument == "--version") {
+        RunnerOptions version;
+        version.mode = RunnerOptions::Mode::Version;
+        return version;
+      }
       if (argument.empty() || argument[0] != '-') {
         if (!options.base.empty())
           failUsage("unexpected argument '" + argument + "' after '" + options.base + "'");

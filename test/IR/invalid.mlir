@@ -512,6 +512,11 @@ func.func private @stops() attributes {llmc.stop_ids = array<i64: 2>}
 
 // -----
 
+// expected-error @+1 {{expects llmc.context_reason to be a string, got 4 : i64}}
+module attributes {llmc.context_reason = 4 : i64} {}
+
+// -----
+
 // llmc.pick C1.
 func.func @pick_lanes(%four: vector<8xf32>, %index: vector<4xi32>) {
   // expected-error @+1 {{expects as many indices as inputs and a multiple of four, got 'vector<8xf32>' and 'vector<4xi32>'}}

@@ -1,5 +1,7 @@
 // llmc-run: runs a compiled model from the command line. What it does is in lib/Runtime; here the
 // parts are put together and the results printed.
+#include "llmc/Pipeline/FileKind.h"
+#include "llmc/Pipeline/Version.h"
 #include "llmc/Runtime/Failure.h"
 #include "llmc/Runtime/Generate.h"
 #include "llmc/Runtime/Perplexity.h"
@@ -209,7 +211,12 @@ int run(int argc, char **argv) {
   const RunnerOptions options = parseRunnerOptions(argc, argv);
   if (options.mode == RunnerOptions::Mode::Help) {
     std::fputs(runnerHelp, stdout);
+  } else if (options.mode == RunnerOptions::Mode::Version) {
+    std::fputs(versionText("llmc-run").c_str(), stdout);
   } else {
+    for (const std::string &base : {options.base, options.baseline})
+      if (const std::string why = base.empty() ? "" : misplacedBase(base); !why.empty())
+        failInput(why);
     const ThreadPool threads(options.threads);
     if (options.mode == RunnerOptions::Mode::Prompt)
       runPrompt(options, threads);

@@ -13,7 +13,7 @@
 namespace llmc {
 
 struct RunnerOptions {
-  enum class Mode { Help, Prompt, Graph, Perplexity };
+  enum class Mode { Help, Version, Prompt, Graph, Perplexity };
 
   Mode mode = Mode::Help;
   std::string base;
