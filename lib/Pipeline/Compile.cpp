@@ -99,6 +99,8 @@ FailureOr<std::unique_ptr<Compilation>> Compilation::create(ModuleOp module,
     return module.emitError("max-tokens of ")
            << options.maxTokens << " asked for, expected at least 1";
   config.set(module);
+  if (failed(verifyStopIds(module, *entry)))
+    return failure();
   result->interfaceJson = describeInterface(module, *entry);
   return result;
 }

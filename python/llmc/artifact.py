@@ -105,7 +105,8 @@ class Artifact:
 
     def __init__(self, base, map_weights=False):
         self.base = os.fspath(base)
-        self._library = self._weights = None
+        self._library = self._weights = self._weights_path = None
+        self._other_weights = ""  # what is there instead of the weights that the JSON states
         self.info = read_info(self.base)
         try:
             self._check_machine()
@@ -130,11 +131,41 @@ class Artifact:
             return
         path = os.path.join(os.path.dirname(self.base), stated["file"])
         self._weights = native.MappedWeights(path)
-        if self._weights.bytes != stated["bytes"]:
-            _fail(f"{path}: {self.base}.json states {stated['bytes']} bytes of weights, found {self._weights.bytes}")
-        if stated.get("hash") is not None and self._weights.hash() != stated["hash"]:
-            _fail(f"{path}: {self.base}.json states weights with hash {stated['hash']}, found {self._weights.hash()}")
+        self._weights_path = path
         self.weights = self._weights.data
+        if self._weights.bytes != stated["bytes"]:
+            self._other_weights = f"{self.base}.json states {stated['bytes']} bytes of weights, found {self._weights.bytes}"
+        elif not self._has_weights(self.info):
+            self._other_weights = (f"{self.base}.json states weights with hash {stated['hash']}, found "
+                                   f"{self._weights.hash()}")
+
+    def _has_weights(self, info):
+        stated = info.get("weights") if isinstance(info, dict) else None
+        return isinstance(stated, dict) and self._weights is not None and stated.get("bytes") == self._weights.bytes and (
+            stated.get("hash") is None or stated["hash"] == self._weights.hash())
+
+    def _check_together(self):
+        """Of three files two may go together: then it is the third that is off."""
+        try:
+            own = json.loads(self.info_json() or b"null")
+        except ValueError:
+            own = None
+        if own == self.info and not self._other_weights:
+            return
+        stated, code, weights = f"{self.base}.json", os.path.realpath(f"{self.base}.so"), self._weights_path
+        keys = sorted({*self.info, *own}) if isinstance(own, dict) else []
+        field = next((key for key in keys if self.info.get(key) != own.get(key)), None)
+        why = f": {self._other_weights}" if self._other_weights else f": they differ in '{field}'" if field else ""
+        why += "; compile the model again, or bring the files of one compile"
+        if own == self.info:
+            _fail(f"{weights}: is of another compile than {stated} and {code}{why}")
+        if self._other_weights and self._has_weights(own):
+            _fail(f"{stated}: is of another compile than {code} and {weights}{why}")
+        if self._other_weights:
+            _fail(f"{stated}, {code} and {weights} are of different compiles{why}")
+        if weights and not self._has_weights(own):
+            _fail(f"{code}: is of another compile than {stated} and {weights}{why}")
+        _fail(f"{code}: was not made together with {stated}{why}")
 
     def _open_code(self):
         path = os.path.realpath(f"{self.base}.so")
@@ -153,12 +184,7 @@ class Artifact:
             setattr(self, name, function)
             if name == "abi" and function() != native.ABI:
                 _fail(f"{path}: has ABI {function()}, this package has {native.ABI}; compile the model again")
-        try:
-            same = json.loads(self.info_json() or b"null") == self.info
-        except ValueError:
-            same = False
-        if not same:
-            _fail(f"{path}: was not made together with {self.base}.json")
+        self._check_together()
 
     def check(self, code, function):
         """Raises Error with the name of a result code that is not OK."""

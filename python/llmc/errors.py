@@ -1,4 +1,6 @@
-"""What can go wrong, as two exceptions."""
+"""What can go wrong, as two exceptions, and how a program ended, in words."""
+
+import signal
 
 
 class Error(Exception):
@@ -12,6 +14,20 @@ class Error(Exception):
     def __init__(self, code, message):
         super().__init__(f"{message} [{code}]")
         self.code = code
+
+
+def describe_exit(code):
+    """How a program ended, by its return code as subprocess gives it.
+
+    >>> describe_exit(-11)
+    'ended by signal 11 (SIGSEGV)'
+    >>> describe_exit(2)
+    'ended with code 2'
+    """
+    if code >= 0:
+        return f"ended with code {code}"
+    names = {number.value: number.name for number in signal.Signals}
+    return f"ended by signal {-code} ({names.get(-code, 'unknown')})"
 
 
 class ToolError(Exception):

@@ -213,6 +213,18 @@ def test_json_is_checked(make_toy, fields, words):
     assert words in error_of(base)
 
 
+@pytest.mark.parametrize("off", [".json", ".safetensors", ".so"])
+def test_the_file_of_another_compile_is_named(make_toy, off):
+    base, _ = make_toy()
+    if off != ".safetensors":
+        change_json(base, weights={"file": "toy.safetensors", "bytes": 256})
+    if off != ".json":
+        header = b'{"w":{"dtype":"F32","shape":[64],"data_offsets":[0,256]}}'
+        header += b" " * (-(len(header) + 8) % 64)
+        base.with_suffix(".safetensors").write_bytes(len(header).to_bytes(8, "little") + header + bytes(256))
+    assert f"toy{off}: is of another compile than " in error_of(base)
+
+
 def test_unknown_feature_is_named(make_toy):
     base, _ = make_toy()
     target = json.loads(base.with_suffix(".json").read_text())["target"]
