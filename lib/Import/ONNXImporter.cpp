@@ -8,6 +8,7 @@
 #include "EmitModule.h"
 #include "ImportCheck.h"
 #include "Raiser.h"
+#include "StopIds.h"
 #include "llmc/Import/ImportError.h"
 #include "mlir/IR/Diagnostics.h"
 #include "mlir/IR/Verifier.h"
@@ -99,6 +100,7 @@ ImportResult llmc::importOnnx(MLIRContext *context, const std::string &path,
     report(options, "building the module");
     std::vector<mlir::Value> values;
     result.module = emitModule(context, graph, *model, values);
+    attachStopIds(*result.module, *model);
     std::string diagnostics;
     ScopedDiagnosticHandler collect(context, [&](Diagnostic &diagnostic) {
       diagnostics += (diagnostics.empty() ? "" : "; ") + diagnostic.str();

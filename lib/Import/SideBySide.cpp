@@ -24,6 +24,7 @@ SideBySide::SideBySide(ModuleOp module, const onnx::RaisedGraph &graph,
                        bool floatActivations)
     : graph(graph), values(values), model(model), reference(module) {
   options.floatActivations = floatActivations;
+  options.exactHalf = true;
   for (size_t i = 0; i < graph.nodes.size(); ++i) {
     const RaisedNode &node = graph.nodes[i];
     int number = static_cast<int>(i);
