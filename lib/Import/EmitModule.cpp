@@ -21,8 +21,9 @@ using mlir::Value;
 namespace {
 class Emitter {
 public:
-  Emitter(MLIRContext *context, RaisedGraph &graph, const OnnxModel &model)
-      : builder(context), graph(graph), model(model) {}
+  Emitter(MLIRContext *context, RaisedGraph &graph, const OnnxModel &model,
+          std::vector<Value> &values)
+      : builder(context), graph(graph), model(model), values(values) {}
   OwningOpRef<ModuleOp> run();
 
 private:
@@ -49,7 +50,7 @@ private:
   OpBuilder builder;
   RaisedGraph &graph;
   const OnnxModel &model;
-  std::vector<Value> values;
+  std::vector<Value> &values;
   std::vector<EmittedWeight> emitted;
   std::vector<Value> weights;
   Value mask;
@@ -326,7 +327,7 @@ void Emitter::makeFunction(ModuleOp module) {
 }
 
 OwningOpRef<ModuleOp> Emitter::run() {
-  values.resize(graph.nodes.size());
+  values.assign(graph.nodes.size(), Value());
   weights.resize(graph.weights.size());
   for (const RaisedWeight &raised : graph.weights) {
     EmittedWeight plain;
@@ -354,8 +355,8 @@ OwningOpRef<ModuleOp> Emitter::run() {
   return module;
 }
 
-OwningOpRef<ModuleOp> llmc::emitModule(MLIRContext *context, RaisedGraph graph,
-                                       const OnnxModel &model) {
+OwningOpRef<ModuleOp> llmc::emitModule(MLIRContext *context, RaisedGraph &graph,
+                                       const OnnxModel &model, std::vector<Value> &values) {
   context->loadDialect<LLMCDialect, arith::ArithDialect, func::FuncDialect>();
-  return Emitter(context, graph, model).run();
+  return Emitter(context, graph, model, values).run();
 }

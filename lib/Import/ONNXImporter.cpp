@@ -98,7 +98,8 @@ ImportResult llmc::importOnnx(MLIRContext *context, const std::string &path,
     std::unique_ptr<OnnxModel> model;
     RaisedGraph graph = loadAndRaise(path, options, model);
     report(options, "building the module");
-    result.module = emitModule(context, graph, *model);
+    std::vector<mlir::Value> values;
+    result.module = emitModule(context, graph, *model, values);
     attachStopIds(*result.module, *model);
     std::string diagnostics;
     ScopedDiagnosticHandler collect(context, [&](Diagnostic &diagnostic) {
@@ -107,13 +108,8 @@ ImportResult llmc::importOnnx(MLIRContext *context, const std::string &path,
     if (failed(verify(*result.module)))
       throw ImportError(path + ": the imported module does not verify: " + diagnostics,
                         ImportError::Kind::Internal);
-    constexpr uint64_t smallModel = uint64_t(1) << 30;
-    bool check =
-        options.verify == ImportOptions::Verify::Always ||
-        (options.verify == ImportOptions::Verify::Small && model->weightBytes() <= smallModel);
-    if (check) {
-      report(options, "comparing the module with the original");
-      checkImport(*result.module, graph, *model, options.floatActivations);
-    }
+    if (options.verify)
+      checkImport(*result.module, graph, values, *model, options.floatActivations,
+                  options.progress);
   });
 }

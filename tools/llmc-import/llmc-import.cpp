@@ -67,7 +67,7 @@ int main(int argc, char **argv) {
       "o", cl::desc("where the model goes (.mlirbc: bytecode, else text; '-': text to stdout)"),
       cl::value_desc("file"));
   cl::opt<bool> check("check", cl::desc("only list what cannot be imported; writes nothing"));
-  cl::opt<bool> verify("verify", cl::desc("compare with the original also above 1 GB of weights"));
+  cl::opt<bool> verify("verify", cl::desc("compare with the original (the default)"));
   cl::opt<bool> noVerify("no-verify", cl::desc("never compare with the original"));
   cl::opt<bool> floatActivations(
       "float-activations",
@@ -90,9 +90,7 @@ int main(int argc, char **argv) {
   ImportOptions options;
   options.floatActivations = floatActivations;
   options.progress = makeProgress();
-  options.verify = verify     ? ImportOptions::Verify::Always
-                   : noVerify ? ImportOptions::Verify::Never
-                              : ImportOptions::Verify::Small;
+  options.verify = !noVerify;
   DialectRegistry registry;
   registerAllDialects(registry);
   MLIRContext context(registry, MLIRContext::Threading::DISABLED);
