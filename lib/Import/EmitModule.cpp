@@ -341,6 +341,8 @@ OwningOpRef<ModuleOp> Emitter::run() {
       builder.getStringAttr(file.rsplit('/').second.empty() ? file : file.rsplit('/').second)));
   if (graph.context > 0)
     (*module)->setAttr("llmc.context", builder.getI64IntegerAttr(graph.context));
+  if (graph.context > 0 && !graph.contextReason.empty())
+    (*module)->setAttr("llmc.context_reason", builder.getStringAttr(graph.contextReason));
   builder.setInsertionPointToStart(module->getBody());
   makeFunction(*module);
   for (size_t i = 0; i < graph.nodes.size(); ++i)

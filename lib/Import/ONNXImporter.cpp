@@ -8,6 +8,7 @@
 #include "EmitModule.h"
 #include "ImportCheck.h"
 #include "Raiser.h"
+#include "StopIds.h"
 #include "llmc/Import/ImportError.h"
 #include "mlir/IR/Diagnostics.h"
 #include "mlir/IR/Verifier.h"
@@ -98,6 +99,7 @@ ImportResult llmc::importOnnx(MLIRContext *context, const std::string &path,
     RaisedGraph graph = loadAndRaise(path, options, model);
     report(options, "building the module");
     result.module = emitModule(context, graph, *model);
+    attachStopIds(*result.module, *model);
     std::string diagnostics;
     ScopedDiagnosticHandler collect(context, [&](Diagnostic &diagnostic) {
       diagnostics += (diagnostics.empty() ? "" : "; ") + diagnostic.str();

@@ -33,14 +33,14 @@ const std::vector<float> &ReferenceModel::weightOf(Value value) {
   auto weight = value.getDefiningOp<WeightOp>();
   if (!weight)
     onnx::fail("internal: a weight is no llmc.weight");
-  std::vector<float> &values = weights[weight];
-  if (values.empty()) {
+  std::unique_ptr<std::vector<float>> &values = weights[weight];
+  if (!values) {
     FailureOr<std::vector<float>> read = readWeight(weight);
     if (failed(read))
       onnx::fail("internal: weight '", weight.getWeightName().str(), "' cannot be read");
-    values = std::move(*read);
+    values = std::make_unique<std::vector<float>>(std::move(*read));
   }
-  return values;
+  return *values;
 }
 
 static double applyActivation(ActivationKind kind, double x) {

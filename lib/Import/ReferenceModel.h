@@ -12,6 +12,7 @@
 #include "llmc/IR/LLMCDialect.h"
 
 #include <map>
+#include <memory>
 #include <string>
 #include <vector>
 
@@ -50,7 +51,8 @@ private:
   int64_t batch = 1, length = 0, past = 0;
   std::map<std::string, Cache> caches;
   DenseMap<Value, Tensor> tensors;
-  DenseMap<Operation *, std::vector<float>> weights;
+  /// Behind pointers: an operation holds several weights while the map grows.
+  DenseMap<Operation *, std::unique_ptr<std::vector<float>>> weights;
   std::map<std::string, Tensor> results;
 };
 

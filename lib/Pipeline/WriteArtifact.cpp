@@ -214,6 +214,23 @@ static json::Object describeProducts(func::FuncOp entry) {
                       {"logits", describeProducts(ArrayRef<LinearOp>(logits))}};
 }
 
+LogicalResult llmc::verifyStopIds(ModuleOp module, func::FuncOp entry) {
+  auto stop = module->getAttrOfType<DenseI64ArrayAttr>("llmc.stop_ids");
+  if (!stop)
+    return success();
+  auto logits = entry.getNumResults() ? dyn_cast<RankedTensorType>(entry.getResultTypes()[0])
+                                      : RankedTensorType();
+  const bool isStep = entry->getAttrOfType<StringAttr>("llmc.role").getValue() == "step";
+  if (!isStep || !logits || logits.getRank() == 0)
+    return module.emitError("has llmc.stop_ids, but no function with role \"step\"");
+  const int64_t vocabulary = logits.getShape().back();
+  for (int64_t id : stop.asArrayRef())
+    if (id >= vocabulary)
+      return module.emitError("stop id ")
+             << id << " is outside the vocabulary of " << vocabulary << " ids (llmc.stop_ids)";
+  return success();
+}
+
 std::string llmc::describeInterface(ModuleOp module, func::FuncOp entry) {
   json::Array inputs, outputs;
   for (auto [i, type] : llvm::enumerate(entry.getArgumentTypes()))
@@ -225,6 +242,8 @@ std::string llmc::describeInterface(ModuleOp module, func::FuncOp entry) {
                       {"inputs", std::move(inputs)},
                       {"outputs", std::move(outputs)}};
   auto provenance = module->getAttrOfType<ArrayAttr>("llmc.provenance");
+  if (auto stop = module->getAttrOfType<DenseI64ArrayAttr>("llmc.stop_ids"))
+    object["stop_ids"] = json::Array(stop.asArrayRef());
   object["products_per_position"] = describeProducts(entry);
   object["layers"] = provenance ? toJson(provenance) : json::Value(json::Array());
   return llvm::formatv("{0}", json::Value(std::move(object))).str();

@@ -7,7 +7,7 @@ import platform
 import shutil
 import subprocess
 
-from .errors import ToolError
+from .errors import ToolError, describe_exit
 
 log = logging.getLogger("llmc")
 
@@ -51,7 +51,7 @@ def run_tool(name, *arguments):
         raise ToolError(name, f"{name} cannot be started: {error}", command) from error
     if done.returncode:
         said = done.stderr.strip() or "it said nothing"
-        raise ToolError(name, f"{name} ended with code {done.returncode}: {said}", command, done.returncode, done.stderr)
+        raise ToolError(name, f"{name} {describe_exit(done.returncode)}: {said}", command, done.returncode, done.stderr)
     for line in done.stderr.splitlines():
         log.info("%s: %s", name, line)
     return done.stdout

@@ -62,14 +62,17 @@ std::string joined(const std::vector<int32_t> &ids) {
 void runPrompt(const RunnerOptions &options, const ThreadPool &threads) {
   const Artifact artifact(options.base, options.weightPages);
   requireRole(artifact, /*step=*/true);
-  const GenerateRequest request = makeRequest(
-      readPrompt(options.prompt), options.generate.value_or(0), options.prefill, artifact.info());
+  GenerateRequest request = makeRequest(readPrompt(options.prompt), options.generate.value_or(0),
+                                        options.prefill, artifact.info());
+  if (options.stopIds)
+    request.stopIds = checkedIds(*options.stopIds, artifact.info().vocab, "--stop-ids");
   const int64_t positions = positionsOf(request), vocab = artifact.info().vocab;
   Session session(artifact, threads, positions);
 
   std::optional<NpyWriter> writer;
   LogitsSink sink;
   if (!options.logits.empty()) {
+    // A text that stops early has fewer rows.
     writer.emplace(options.logits, LLMC_F32, std::vector<int64_t>{positions, vocab});
     sink = [&](const float *logits, int64_t rows) {
       writer->append(logits, static_cast<size_t>(rows * vocab) * sizeof(float));
@@ -83,7 +86,7 @@ void runPrompt(const RunnerOptions &options, const ThreadPool &threads) {
     decode.push_back(result.decodeSeconds);
   }
   if (writer)
-    writer->commit();
+    writer->commit(/*rows=*/result.prefillIds + result.decodedIds);
 
   Json report;
   if (options.json && options.generate)

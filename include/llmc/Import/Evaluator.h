@@ -25,11 +25,14 @@ namespace llmc::onnx {
 
 using ValueMap = std::unordered_map<std::string, OnnxTensor>;
 
-/// How com.microsoft.MatMulNBits treats its activations.
+/// Where a graph is computed more exactly than its operators say.
 struct EvaluatorOptions {
-  /// Ignore accuracy_level: activations stay float. Otherwise accuracy_level 4 rounds them to int8
-  /// per block.
+  /// Ignore accuracy_level of com.microsoft.MatMulNBits: activations stay float. Otherwise
+  /// accuracy_level 4 rounds them to int8 per block.
   bool floatActivations = false;
+  /// Results of 16-bit float types keep the precision of f32, and casts to these types leave values
+  /// as they are. What is stored keeps its values: weights, and casts of initializers and constants.
+  bool exactHalf = false;
 };
 
 class Evaluator {
