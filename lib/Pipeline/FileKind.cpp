@@ -103,7 +103,7 @@ static bool isOnnx(std::string_view bytes, uint64_t size) {
 static bool isCut(std::string_view bytes, uint64_t size) {
   Reader reader{bytes};
   reader.at = 4;
-  reader.bytecodeNumber(); // version
+  reader.bytecodeNumber();                  // version
   while (!reader.failed && reader.byte()) { // producer
   }
   while (!reader.failed && !reader.atEnd()) {
