@@ -153,7 +153,8 @@ private:
   /// Braces are the quotes for a path with quotes of both kinds in it; MLIR leaves them on.
   void unquote() {
     StringRef path = tokens;
-    if (path.size() > 2 && path.front() == '{' && path.back() == '}' && !llvm::sys::fs::exists(path))
+    if (path.size() > 2 && path.front() == '{' && path.back() == '}' &&
+        !llvm::sys::fs::exists(path))
       tokens = path.drop_front().drop_back().str();
   }
 

@@ -15,9 +15,9 @@ using namespace mlir;
 using namespace llmc;
 
 bool llmc::readsStatistics(StringRef flag) {
-  static constexpr StringRef kFlags[] = {
-      "awq-quantize", "low-rank-decompose", "magnitude-prune", "nf4-quantize",
-      "rtn-quantize", "sparsify-2-4",       "ternarize"};
+  static constexpr StringRef kFlags[] = {"awq-quantize", "low-rank-decompose", "magnitude-prune",
+                                         "nf4-quantize", "rtn-quantize",       "sparsify-2-4",
+                                         "ternarize"};
   return llvm::is_contained(kFlags, flag);
 }
 

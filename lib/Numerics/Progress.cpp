@@ -96,7 +96,7 @@ void Progress::add(int64_t more, double moreWork) {
   if (more && done < items && secondsSince(last) < kEvery)
     return;
   last = Clock::now();
-  double share = work > 0   ? workDone / work
+  double share = work > 0    ? workDone / work
                  : items > 0 ? static_cast<double>(done) / static_cast<double>(items)
                              : 0;
   std::string text = what + ": " + std::to_string(done) + " of " + std::to_string(items) + " " +

@@ -65,10 +65,13 @@ static const char *wordOf(DiagnosticSeverity severity) {
   return "error";
 }
 
+// A file as a whole is named as compilers do, in front: it is where all other positions begin.
 static void print(StringRef tool, Diagnostic &diagnostic) {
-  std::string name = nameOf(diagnostic.getLocation());
-  llvm::errs() << tool << ": " << wordOf(diagnostic.getSeverity()) << ": " << name
-               << (name.empty() ? "" : ": ") << diagnostic.str() << "\n";
+  Location loc = diagnostic.getLocation();
+  std::string name = nameOf(loc);
+  bool inFront = !name.empty() && (isa<FileLineColRange>(loc) || hasFilePosition(loc));
+  llvm::errs() << (inFront ? name : tool.str()) << ": " << wordOf(diagnostic.getSeverity()) << ": "
+               << (inFront || name.empty() ? "" : name + ": ") << diagnostic.str() << "\n";
 }
 
 void llmc::installDiagnostics(MLIRContext *context, StringRef tool, bool leaveFilePositions) {

@@ -103,7 +103,7 @@ static bool isOnnx(std::string_view bytes, uint64_t size) {
 static bool isCut(std::string_view bytes, uint64_t size) {
   Reader reader{bytes};
   reader.at = 4;
-  reader.bytecodeNumber(); // version
+  reader.bytecodeNumber();                  // version
   while (!reader.failed && reader.byte()) { // producer
   }
   while (!reader.failed && !reader.atEnd()) {
@@ -111,10 +111,14 @@ static bool isCut(std::string_view bytes, uint64_t size) {
     uint64_t length = reader.bytecodeNumber();
     if (id & 0x80) {
       uint64_t alignment = reader.bytecodeNumber();
+      if (reader.failed)
+        break;
       if (alignment == 0 || (alignment & (alignment - 1)))
         return false; // damaged, not cut
       reader.at = (reader.at + alignment - 1) / alignment * alignment;
     }
+    if (reader.failed)
+      break;
     if (reader.at > size || length > size - reader.at)
       return true;
     if (length > bytes.size() - std::min<uint64_t>(reader.at, bytes.size()))

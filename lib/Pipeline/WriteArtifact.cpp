@@ -1,7 +1,7 @@
 //===- WriteArtifact.cpp - the files of an artifact -------------------------------------===//
 //
-// Weights are packed straight into the mapped output file. All files are complete on disk before the
-// first gets its name; the JSON gets it last.
+// Weights are packed straight into the mapped output file. All files are complete on disk before
+// the first gets its name; the JSON gets it last.
 //
 #include "DescribeInterface.h"
 

@@ -28,10 +28,11 @@ namespace cl = llvm::cl;
 static constexpr char kOverview[] =
     "llmc-compile: compile a model to native code\n\n"
     "  Reads a model (.mlirbc or .mlir; '-' is standard input) and writes OUTPUT.o, OUTPUT.so, "
-    "OUTPUT.h, OUTPUT.safetensors\n"
-    "  and OUTPUT.json, all of them or none: where a compilation fails, files of these names are "
-    "as they were. The object imports nothing but memcpy, memmove and memset; the header "
-    "is C99 and C++17.\n"
+    "OUTPUT.h,\n"
+    "  OUTPUT.safetensors and OUTPUT.json, all of them or none: where a compilation fails, files of "
+    "these names\n"
+    "  are as they were. The object imports nothing but memcpy, memmove and memset; the header is "
+    "C99 and C++17.\n"
     "  The target is what you name: nothing is taken from this machine unless --cpu=native says "
     "so.\n";
 
@@ -190,7 +191,8 @@ static std::string badBase(StringRef base) {
     return "output '" + base.str() + "' is a folder; name the files in it too: -o " + base.str() +
            (base.ends_with("/") ? "" : "/") + model;
   if (base == "-")
-    return "an artifact is five files, so it cannot go to standard output; name it with -o, or stop "
+    return "an artifact is five files, so it cannot go to standard output; name it with -o, or "
+           "stop "
            "early with --until";
   return "";
 }

@@ -27,7 +27,8 @@ static constexpr char kOverview[] =
     "  the order they are given, and writes the result to -o, or to standard output. An output\n"
     "  that ends in .mlirbc is bytecode, any other is text with locations. Outputs appear whole\n"
     "  or not at all. Models are trusted input; llmc-import is where untrusted files come in.\n\n"
-    "  The statistics of --calibrate are larger than the model. They stay out of a model that they\n"
+    "  The statistics of --calibrate are larger than the model. They stay out of a model that "
+    "they\n"
     "  were used on: behind the last pass that compresses weights they are dropped, unless\n"
     "  --keep-statistics says that a later run needs them.\n";
 
@@ -39,10 +40,10 @@ static constexpr char kExamples[] =
     "  llmc-opt --rtn-quantize - -o small.mlirbc < model.mlirbc\n"
     "  llmc-opt --mlir-elide-resource-strings-if-larger=16 small.mlirbc       # to read\n";
 
-static llvm::cl::opt<bool>
-    keepStatistics("keep-statistics",
-                   llvm::cl::desc("Leave the statistics of --calibrate in the model behind the last "
-                                  "pass that reads them: for a later run"));
+static llvm::cl::opt<bool> keepStatistics(
+    "keep-statistics",
+    llvm::cl::desc("Leave the statistics of --calibrate in the model behind the last "
+                   "pass that reads them: for a later run"));
 
 static int fail(ExitCode code, const llvm::Twine &message) {
   clearProgressLine();

@@ -54,8 +54,8 @@ public:
   /// Optimised LLVM IR as text, assembly, or an object; after Target.
   FailureOr<std::string> emit(Stage stage, bool assembly = false);
 
-  /// After Pack: the weight file (safetensors), complete but for its commit; keeps its size and hash
-  /// for the JSON.
+  /// After Pack: the weight file (safetensors), complete but for its commit; keeps its size and
+  /// hash for the JSON.
   FailureOr<std::unique_ptr<AtomicOutput>> writeWeights(const std::string &path);
   /// After Pack: the same into the file of nobody, for emit() to take into the object.
   LogicalResult writeEmbeddedWeights(const std::string &beside);

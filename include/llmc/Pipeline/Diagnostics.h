@@ -1,7 +1,7 @@
 //===- Diagnostics.h - how the tools print what MLIR has to say -----------------------------===//
 //
-// "llmc-opt: error: model.layers.0.mlp.up_proj: ...": the tool, then what the location names. A
-// position in a file only where there is one.
+// "llmc-opt: error: model.layers.0.mlp.up_proj: ...": the tool, then what the location names. Where
+// it is a file, "model.mlir:3:8: error: ...", and without a line "model.mlir: error: ...".
 //
 #ifndef LLMC_PIPELINE_DIAGNOSTICS_H
 #define LLMC_PIPELINE_DIAGNOSTICS_H

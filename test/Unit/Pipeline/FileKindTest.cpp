@@ -39,8 +39,9 @@ TEST(FileKind, ALargeOnnxModelIsToldByItsBeginning) {
 TEST(FileKind, OtherBytesAreNoOnnx) {
   for (const std::string &bytes :
        {std::string("\x08\x0a"), std::string("\x08"), irVersion + field(2, "no graph"),
-        std::string("module {\n}\n"), std::string("func.func @f()"), std::string(":looks like a graph"),
-        std::string("\x09\x0a\x3a\x01x"), std::string("\x08\x00\x3a\x01x", 5)})
+        std::string("module {\n}\n"), std::string("func.func @f()"),
+        std::string(":looks like a graph"), std::string("\x09\x0a\x3a\x01x"),
+        std::string("\x08\x00\x3a\x01x", 5)})
     EXPECT_NE(kind(bytes), FileKind::Onnx) << bytes;
 }
 
@@ -50,7 +51,8 @@ TEST(FileKind, MagicNumbers) {
   EXPECT_EQ(kind("PK\x03\x04"), FileKind::Archive);
   EXPECT_EQ(kind("version https://git-lfs.github.com/spec/v1\noid"), FileKind::LfsPointer);
   EXPECT_EQ(kind("<!DOCTYPE html><html>"), FileKind::Html);
-  EXPECT_EQ(kind(std::string("\x12\0\0\0\0\0\0\0{\"__metadata__\":{}} ", 27)), FileKind::Safetensors);
+  EXPECT_EQ(kind(std::string("\x12\0\0\0\0\0\0\0{\"__metadata__\":{}} ", 27)),
+            FileKind::Safetensors);
   EXPECT_EQ(kind("{\"model_type\": \"llama\"}"), FileKind::Json);
   EXPECT_EQ(kind("{\n  \"abi\": 1,\n  \"arena_bytes\": 64\n}"), FileKind::ArtifactJson);
   EXPECT_EQ(kind("module {\n}\n"), FileKind::Text);
@@ -67,7 +69,10 @@ TEST(FileKind, WhiteSpaceIsEmpty) {
 
 TEST(FileKind, BytecodeThatEndsEarly) {
   // Version 6, producer "p", a section of 4 bytes, one of 3 aligned to 16.
-  std::string whole = std::string("ML\xefR\x0dp\0", 7) + std::string("\x00\x09" "abcd", 6) +
+  std::string whole = std::string("ML\xefR\x0dp\0", 7) +
+                      std::string("\x00\x09"
+                                  "abcd",
+                                  6) +
                       std::string("\x85\x07\x21", 3);
   whole += "xyz"; // 16 bytes in front of it
   EXPECT_EQ(kind(whole), FileKind::Bytecode);
@@ -83,7 +88,8 @@ TEST(FileKind, EveryToolNamesTheOther) {
   EXPECT_EQ(misplaced("m.mlirbc", FileKind::Bytecode, Tool::Compile), "");
   EXPECT_EQ(misplaced("m", FileKind::Onnx, Tool::Compile),
             "'m' is an ONNX model; llmc-import reads it: llmc-import m -o model.mlirbc");
-  EXPECT_NE(misplaced("m", FileKind::Bytecode, Tool::Import).find("llmc-compile"), std::string::npos);
+  EXPECT_NE(misplaced("m", FileKind::Bytecode, Tool::Import).find("llmc-compile"),
+            std::string::npos);
   EXPECT_NE(misplaced("m", FileKind::Bytecode, Tool::Run).find("llmc-compile m -o BASE"),
             std::string::npos);
   for (Tool tool : {Tool::Import, Tool::Opt, Tool::Compile, Tool::Run}) {
