@@ -6,6 +6,7 @@
 
 #include "llmc/Import/ONNXImporter.h"
 #include "EmitModule.h"
+#include "FoldVectors.h"
 #include "ImportCheck.h"
 #include "Raiser.h"
 #include "llmc/Import/ImportError.h"
@@ -81,6 +82,7 @@ static RaisedGraph loadAndRaise(const std::string &path, const ImportOptions &op
   RaisedGraph graph = raise(*model, options.floatActivations, problems);
   if (!problems.empty())
     fail(describeProblems(path, problems));
+  foldVectors(graph);
   return graph;
 }
 
@@ -96,6 +98,7 @@ ImportResult llmc::importOnnx(MLIRContext *context, const std::string &path,
   return guarded(path, [&](ImportResult &result) {
     std::unique_ptr<OnnxModel> model;
     RaisedGraph graph = loadAndRaise(path, options, model);
+    result.remarks = graph.remarks;
     report(options, "building the module");
     result.module = emitModule(context, graph, *model);
     std::string diagnostics;

@@ -45,6 +45,7 @@ enum class RaisedKind {
   Multiply,
   Scale,
   AddVector,
+  MultiplyVector,
   Select
 };
 
@@ -52,6 +53,7 @@ enum class RaisedKind {
 struct AngleSample {
   int64_t position;
   double angle;
+  double error = 1e-6; ///< How far off it may be: rounding of cos and sin to 16 bits or to f32.
 };
 
 struct RaisedRope {
@@ -81,8 +83,9 @@ struct RaisedNode {
   int weight = -1, bias = -1;
   int64_t integer =
       0; ///< PositionEmbedding: offset. Norms: groups. Linear: block of int8 activations.
-  double number = 0;              ///< Norms: epsilon. Scale: factor.
-  std::string text;               ///< Input: name. Activation and Gated: kind.
+  double grain = 0;  ///< Relative rounding of the coarsest arithmetic its numbers went through.
+  double number = 0; ///< Norms: epsilon. Scale: factor.
+  std::string text;  ///< Input: name. Activation and Gated: kind.
   std::vector<int64_t> selection; ///< Select: features of the input, in order.
 
   // Attention only.
@@ -115,6 +118,7 @@ struct RaisedGraph {
   std::vector<RaisedOutput> outputs;
   bool hasCache = false; ///< Role step: keys and values of earlier positions are state.
   std::string idsInput, maskInput;
+  std::vector<std::string> remarks; ///< What the user should know of a model that was understood.
   std::map<std::string, std::string> presents; ///< Past input to the output that continues it.
   int64_t context = 0; ///< Rows of the position or rotary table, 0 when nothing limits it.
 };
