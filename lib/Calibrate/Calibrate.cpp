@@ -6,12 +6,14 @@
 #include "llmc/Calibrate/Passes.h"
 #include "llmc/Calibrate/StatisticsAttr.h"
 #include "llmc/Calibrate/TokenFile.h"
+#include "llmc/Numerics/Progress.h"
 
 #include "mlir/IR/IRMapping.h"
 #include "mlir/Pass/PassRegistry.h"
+#include "llvm/ADT/DenseSet.h"
 #include "llvm/ADT/MapVector.h"
 #include "llvm/ADT/StringMap.h"
-#include "llvm/Support/raw_ostream.h"
+#include "llvm/Support/FileSystem.h"
 
 #include <numeric>
 #include <thread>
@@ -148,6 +150,34 @@ private:
     return mlir::emitError(getOperation().getLoc()) << getArgument() << ": ";
   }
 
+  /// Braces are the quotes for a path with quotes of both kinds in it; MLIR leaves them on.
+  void unquote() {
+    StringRef path = tokens;
+    if (path.size() > 2 && path.front() == '{' && path.back() == '}' &&
+        !llvm::sys::fs::exists(path))
+      tokens = path.drop_front().drop_back().str();
+  }
+
+  /// Says when there is too little to learn from.
+  void warnOfFewIds(const TokenFile &file) {
+    constexpr size_t kFewDifferent = 16;
+    llvm::DenseSet<int64_t> different;
+    for (size_t i = 0; i < file.ids.size() && different.size() < kFewDifferent; ++i)
+      different.insert(file.ids[i]);
+    size_t count = file.ids.size();
+    bool few = count < static_cast<size_t>(kFewIds);
+    if (!few && different.size() >= kFewDifferent)
+      return;
+    auto warning = mlir::emitWarning(getOperation().getLoc())
+                   << getArgument() << ": '" << tokens << "' has ";
+    if (few)
+      warning << "only " << count << (count == 1 ? " id" : " ids");
+    else
+      warning << count << " ids, but only " << different.size() << " different";
+    warning << ", which say little about what the model will see; some 10,000 of text like that of "
+               "the application are asked for";
+  }
+
   LogicalResult run(ModuleOp module) {
     if (!executor)
       return fail() << "this tool cannot run compiled code";
@@ -155,6 +185,7 @@ private:
       return fail() << "tokens=<file.npy> is missing";
     if (threads < 0 || maxMemory < 1)
       return fail() << "expected threads of 0 or more and max-memory of 1 or more";
+    unquote();
     Result<TokenFile> file = readTokenFile(tokens);
     if (!file)
       return fail() << file.message();
@@ -166,6 +197,7 @@ private:
         threads ? static_cast<int>(threads) : static_cast<int>(std::thread::hardware_concurrency());
     if (failed(reserve(inputs, collector)) || failed(observe(module, *file, inputs, collector)))
       return failure();
+    warnOfFewIds(*file);
     return attach(inputs, collector);
   }
 
@@ -223,18 +255,15 @@ private:
                     << " ids are longer than the model's context of " << context;
     int64_t length = file.flat && context > 0 ? std::min(file.length, context) : file.length;
     auto total = static_cast<int64_t>(file.ids.size());
-    bool progress = llvm::errs().is_displayed();
+    Progress progress(getArgument().str(), "ids", total);
     for (int64_t begin = 0; begin < total; begin += length) {
       ArrayRef<int64_t> row(file.ids.data() + begin, std::min(length, total - begin));
       if (failed(step ? runStep(**model, row, options.chunk) : runPlain(module, **model, row)))
         return failure();
       if (!collector.error.empty())
         return fail() << collector.error;
-      if (progress)
-        llvm::errs() << "\rcalibrate: " << begin + row.size() << " of " << total << " ids";
+      progress.add(row.size());
     }
-    if (progress)
-      llvm::errs() << "\n";
     return success();
   }
 
@@ -288,4 +317,5 @@ std::unique_ptr<Pass> llmc::createCalibrate(std::shared_ptr<Executor> executor,
 
 void llmc::registerCalibratePasses(std::shared_ptr<Executor> executor) {
   registerPass([executor] { return createCalibrate(executor); });
+  registerPass([] { return createStripStatistics(); });
 }

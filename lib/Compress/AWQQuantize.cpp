@@ -29,7 +29,8 @@ static LogicalResult requireStatistics(PassRun run, ArrayRef<WeightUse> selectio
       return mlir::emitError(linear.getLoc())
              << run.flag << ": weight \"" << use.name << "\" has no "
              << (statistics ? "Hessian; run --calibrate with hessian=true first"
-                            : "calibration statistics; run --calibrate first");
+                            : "calibration statistics; run --calibrate first (a pass that used "
+                              "them dropped them, unless --keep-statistics was given)");
     }
   return success();
 }
@@ -170,7 +171,7 @@ struct AWQQuantize : public llmc::impl::AWQQuantizeBase<AWQQuantize> {
       searched[i] = std::move(*result);
       return std::nullopt;
     };
-    if (failed(runInParallel(module, run, first, search)))
+    if (failed(runInParallel(module, run, first, search, "searching scales")))
       return failure();
     for (auto [site, result] : llvm::zip(found, searched)) {
       if (result.ratio == 0)
@@ -185,6 +186,7 @@ struct AWQQuantize : public llmc::impl::AWQQuantizeBase<AWQQuantize> {
                                            ArrayRef<RowRange> unclipped, const IntFormat &format) {
     LayerResult result;
     noteRequantized(layer.weight, result.notes);
+    noteFewIds(layer, result.notes);
     StoredWeight &weight = layer.weight;
     StoredWeight rounded = weight;
     if (Status ok = quantizeStored(rounded, format); !ok)

@@ -5,17 +5,46 @@
 #include "llmc/Compress/CompressLayers.h"
 
 #include "llmc/Calibrate/StatisticsAttr.h"
+#include "llmc/Compress/Passes.h"
 #include "llmc/IR/WeightData.h"
+#include "llmc/Numerics/Progress.h"
 #include "mlir/IR/Threading.h"
 #include "llvm/ADT/MapVector.h"
 
 using namespace mlir;
 using namespace llmc;
 
+bool llmc::readsStatistics(StringRef flag) {
+  static constexpr StringRef kFlags[] = {"awq-quantize", "low-rank-decompose", "magnitude-prune",
+                                         "nf4-quantize", "rtn-quantize",       "sparsify-2-4",
+                                         "ternarize"};
+  return llvm::is_contained(kFlags, flag);
+}
+
+/// How long a layer takes beside others; right for methods that multiply a weight by a Hessian.
+static double workOf(const WeightUse &use) {
+  ArrayRef<int64_t> shape = getWeightShape(use.op().getType());
+  double work = 1;
+  for (int64_t size : shape)
+    work *= static_cast<double>(size);
+  return shape.empty() ? work : work * static_cast<double>(llvm::min_element(shape)[0]);
+}
+
 LogicalResult llmc::runInParallel(ModuleOp module, PassRun run, ArrayRef<WeightUse> selection,
-                                  std::function<std::optional<std::string>(size_t)> fn) {
+                                  std::function<std::optional<std::string>(size_t)> fn,
+                                  StringRef step) {
   std::vector<std::optional<std::string>> errors(selection.size());
-  mlir::parallelFor(module.getContext(), 0, selection.size(), [&](size_t i) { errors[i] = fn(i); });
+  double work = 0;
+  for (const WeightUse &use : selection)
+    work += workOf(use);
+  {
+    Progress progress((run.flag + (step.empty() ? "" : ", ") + step).str(), "layers",
+                      selection.size(), work);
+    mlir::parallelFor(module.getContext(), 0, selection.size(), [&](size_t i) {
+      errors[i] = fn(i);
+      progress.add(1, workOf(selection[i]));
+    });
+  }
   for (auto [use, error] : llvm::zip(selection, errors))
     if (error)
       return mlir::emitError(use.op().getLoc())
@@ -39,6 +68,14 @@ Result<Layer> llmc::readLayer(const WeightUse &use, size_t index) {
     return Failure{"expected statistics of " + std::to_string(layer.weight.columns) +
                    " channels, found " + std::to_string(layer.statistics->channels())};
   return layer;
+}
+
+void llmc::noteFewIds(const Layer &layer, SmallVectorImpl<std::string> &notes) {
+  if (!layer.statistics || layer.statistics->count >= kFewIds)
+    return;
+  std::string count = std::to_string(layer.statistics->count);
+  notes.push_back("decided by statistics of only " + count + (count == "1" ? " id" : " ids") +
+                  ", which say little; calibrate on some 10,000");
 }
 
 void llmc::emitNotes(ModuleOp module, PassRun run, ArrayRef<WeightUse> selection,

@@ -67,6 +67,15 @@ static Result<int64_t> chooseRank(const StoredWeight &weight, Size size) {
   return rank;
 }
 
+/// Whether the Hessian is zero: no direction matters more than another.
+static bool isDead(const ChannelStatistics &statistics) {
+  int64_t channels = statistics.channels();
+  for (int64_t i = 0; i < channels; ++i)
+    if (statistics.hessian[i * channels + i] != 0)
+      return false;
+  return true;
+}
+
 /// Decomposes a layer and measures what is lost against the plain decomposition.
 static Result<Factors> decompose(Layer &layer, Size size, SmallVectorImpl<std::string> &notes) {
   const StoredWeight &weight = layer.weight;
@@ -81,13 +90,17 @@ static Result<Factors> decompose(Layer &layer, Size size, SmallVectorImpl<std::s
   Result<LowRankFactors> plain = decomposeLowRank(weight.values, rows, columns, *rank);
   if (!plain)
     return plain.failure();
-  bool whitened = layer.statistics && layer.statistics->hasHessian();
+  bool hasHessian = layer.statistics && layer.statistics->hasHessian();
   Result<LowRankFactors> best = plain;
-  if (whitened)
+  if (hasHessian && isDead(*layer.statistics)) {
+    notes.push_back("its input was always 0 while calibrating, so decomposed as it is");
+  } else if (hasHessian) {
+    noteFewIds(layer, notes);
     best = decomposeLowRankWhitened(weight.values, rows, columns, layer.statistics->hessian, *rank);
-  else
+  } else {
     notes.push_back("no Hessian, so decomposed as it is; run --calibrate first to keep what its "
                     "inputs use");
+  }
   if (!best)
     return best.failure();
 

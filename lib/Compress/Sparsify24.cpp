@@ -42,7 +42,12 @@ struct Sparsify24 : public llmc::impl::Sparsify24Base<Sparsify24> {
           wandaScores(weight.values, weight.rows, weight.columns, layer.statistics->sumSquares);
       if (!scores)
         return scores.failure();
-      return pruneLayer(layer, pattern, std::move(*scores));
+      SmallVector<std::string, 1> notes;
+      noteFewIds(layer, notes);
+      auto result = pruneLayer(layer, pattern, std::move(*scores));
+      if (result && result->weight)
+        result->notes.append(notes);
+      return result;
     };
     PassRun run{getArgument(), StringRef(selectionText(include, exclude)).ltrim().str()};
     if (failed(compressLayers(module, run, *selection, prune)))

@@ -65,5 +65,17 @@ LogicalResult LLMCDialect::verifyOperationAttribute(Operation *op, NamedAttribut
       return op->emitOpError("expects llmc.context to be a positive integer, got ")
              << attribute.getValue();
   }
+  if (name == "llmc.stop_ids") {
+    auto ids = dyn_cast<DenseI64ArrayAttr>(attribute.getValue());
+    if (!ids || ids.empty() || llvm::any_of(ids.asArrayRef(), [](int64_t id) { return id < 0; }))
+      return op->emitOpError(
+                 "expects llmc.stop_ids to be ids of a vocabulary, as array<i64: 2>, got ")
+             << attribute.getValue();
+    if (!isa<ModuleOp>(op))
+      return op->emitOpError("cannot have llmc.stop_ids, which belongs on builtin.module");
+  }
+  if (name == "llmc.context_reason" && !isa<StringAttr>(attribute.getValue()))
+    return op->emitOpError("expects llmc.context_reason to be a string, got ")
+           << attribute.getValue();
   return success();
 }

@@ -21,8 +21,9 @@ using mlir::Value;
 namespace {
 class Emitter {
 public:
-  Emitter(MLIRContext *context, RaisedGraph &graph, const OnnxModel &model)
-      : builder(context), graph(graph), model(model) {}
+  Emitter(MLIRContext *context, RaisedGraph &graph, const OnnxModel &model,
+          std::vector<Value> &values)
+      : builder(context), graph(graph), model(model), values(values) {}
   OwningOpRef<ModuleOp> run();
 
 private:
@@ -48,7 +49,7 @@ private:
   OpBuilder builder;
   RaisedGraph &graph;
   const OnnxModel &model;
-  std::vector<Value> values;
+  std::vector<Value> &values;
   std::vector<EmittedWeight> emitted;
   std::vector<Value> weights;
   Value mask;
@@ -303,7 +304,7 @@ void Emitter::makeFunction(ModuleOp module) {
 }
 
 OwningOpRef<ModuleOp> Emitter::run() {
-  values.resize(graph.nodes.size());
+  values.assign(graph.nodes.size(), Value());
   weights.resize(graph.weights.size());
   for (const RaisedWeight &raised : graph.weights) {
     EmittedWeight plain;
@@ -317,6 +318,8 @@ OwningOpRef<ModuleOp> Emitter::run() {
       builder.getStringAttr(file.rsplit('/').second.empty() ? file : file.rsplit('/').second)));
   if (graph.context > 0)
     (*module)->setAttr("llmc.context", builder.getI64IntegerAttr(graph.context));
+  if (graph.context > 0 && !graph.contextReason.empty())
+    (*module)->setAttr("llmc.context_reason", builder.getStringAttr(graph.contextReason));
   builder.setInsertionPointToStart(module->getBody());
   makeFunction(*module);
   for (size_t i = 0; i < graph.nodes.size(); ++i)
@@ -328,8 +331,8 @@ OwningOpRef<ModuleOp> Emitter::run() {
   return module;
 }
 
-OwningOpRef<ModuleOp> llmc::emitModule(MLIRContext *context, RaisedGraph graph,
-                                       const OnnxModel &model) {
+OwningOpRef<ModuleOp> llmc::emitModule(MLIRContext *context, RaisedGraph &graph,
+                                       const OnnxModel &model, std::vector<Value> &values) {
   context->loadDialect<LLMCDialect, arith::ArithDialect, func::FuncDialect>();
-  return Emitter(context, graph, model).run();
+  return Emitter(context, graph, model, values).run();
 }

@@ -73,6 +73,19 @@ Shape llmc::onnx::broadcastShapes(const Shape &a, const Shape &b) {
   return out;
 }
 
+std::vector<int64_t> llmc::onnx::broadcastStrides(const Shape &in, const Shape &out) {
+  if (in.size() > out.size())
+    fail("shape ", shapeString(in), " does not broadcast to ", shapeString(out));
+  std::vector<int64_t> own = rowMajorStrides(in), strides(out.size(), 0);
+  size_t lead = out.size() - in.size();
+  for (size_t i = 0; i < in.size(); ++i) {
+    if (in[i] != 1 && in[i] != out[lead + i])
+      fail("shape ", shapeString(in), " does not broadcast to ", shapeString(out));
+    strides[lead + i] = in[i] == 1 ? 0 : own[i];
+  }
+  return strides;
+}
+
 BroadcastIndex::BroadcastIndex(const Shape &in, const Shape &out) {
   if (in == out) {
     identity = true;
@@ -82,23 +95,20 @@ BroadcastIndex::BroadcastIndex(const Shape &in, const Shape &out) {
     scalar = true;
     return;
   }
-  std::vector<int64_t> inStrides = rowMajorStrides(in), strides(out.size(), 0);
-  size_t lead = out.size() - in.size();
-  for (size_t i = 0; i < in.size(); ++i)
-    strides[lead + i] = in[i] == 1 ? 0 : inStrides[i];
-  offsets.resize(elementCount(out));
-  std::vector<int64_t> at(out.size(), 0);
-  int64_t offset = 0;
-  for (int64_t &slot : offsets) {
-    slot = offset;
-    for (size_t d = out.size(); d-- > 0;) {
-      offset += strides[d];
-      if (++at[d] < out[d])
-        break;
-      offset -= strides[d] * out[d];
-      at[d] = 0;
-    }
+  size_t ones = 0;
+  while (ones < in.size() && in[ones] == 1)
+    ++ones;
+  size_t rest = in.size() - ones;
+  if (rest <= out.size() && std::equal(in.begin() + ones, in.end(), out.end() - rest)) {
+    period = elementCount(in);
+    return;
   }
+  offsets.resize(elementCount(out));
+  walkRows<1>(out, {broadcastStrides(in, out)},
+              [&](int64_t first, const auto &at, const auto &step, int64_t count) {
+                for (int64_t k = 0; k < count; ++k)
+                  offsets[first + k] = at[0] + k * step[0];
+              });
 }
 
 std::vector<double> llmc::onnx::toDoubles(const OnnxTensor &tensor) {
@@ -110,7 +120,7 @@ std::vector<double> llmc::onnx::toDoubles(const OnnxTensor &tensor) {
 
 OnnxTensor llmc::onnx::fromDoubles(const std::vector<double> &values, Shape shape,
                                    ElementType type) {
-  OnnxTensor tensor(type, std::move(shape));
+  OnnxTensor tensor = OnnxTensor::unset(type, std::move(shape));
   if (tensor.size() != static_cast<int64_t>(values.size()))
     fail("internal: ", values.size(), " values for shape ", shapeString(tensor.shape()));
   for (int64_t i = 0; i < tensor.size(); ++i)
@@ -163,6 +173,13 @@ Evaluator::runNode(const NodeProto &node, const std::vector<const OnnxTensor *> 
     auto found = opTable().find({domain, node.op_type()});
     if (found == opTable().end())
       fail("the operator is not supported");
+    // A weight that is stored in f32 and cast once is a 16-bit weight.
+    bool storedCast = false;
+    if (options.exactHalf && node.op_type() == "Cast" && node.input_size() == 1) {
+      const NodeProto *maker = model.producer(node.input(0));
+      storedCast = model.isInitializer(node.input(0)) || (maker && maker->op_type() == "Constant");
+    }
+    ExactHalf exact(options.exactHalf && !storedCast);
     OpCall call{node, Attributes(node), model, options, model.opset(domain), inputs, {}};
     call.outputs.resize(node.output_size());
     found->second(call);
@@ -204,9 +221,11 @@ Evaluator::runSubgraph(const GraphProto &graph,
   return results;
 }
 
-ValueMap Evaluator::run(const ValueMap &inputs, const std::vector<std::string> &wanted) const {
+ValueMap Evaluator::run(const ValueMap &inputs, const std::vector<std::string> &wanted,
+                        const std::vector<std::string> &watched, const Visitor &visit) const {
   const std::vector<const NodeProto *> &nodes = model.nodes();
   std::unordered_set<std::string> needed(wanted.begin(), wanted.end());
+  needed.insert(watched.begin(), watched.end());
   std::vector<bool> active(nodes.size(), false);
   std::unordered_map<std::string, size_t> lastUse;
   for (size_t i = nodes.size(); i-- > 0;) {
@@ -242,8 +261,13 @@ ValueMap Evaluator::run(const ValueMap &inputs, const std::vector<std::string> &
     }
     std::vector<OnnxTensor> results = runNode(node, operands, find);
     for (int k = 0; k < node.output_size() && k < static_cast<int>(results.size()); ++k)
-      if (!node.output(k).empty())
-        values[node.output(k)] = std::move(results[k]);
+      if (!node.output(k).empty()) {
+        if (visit)
+          visit(node, node.output(k), results[k]);
+        // What nothing reads is not kept.
+        if (!visit || lastUse.count(node.output(k)) || keep.count(node.output(k)))
+          values[node.output(k)] = std::move(results[k]);
+      }
     for (const std::string &name : valuesRead(node)) {
       auto last = lastUse.find(name);
       if (last != lastUse.end() && last->second == i && !keep.count(name))

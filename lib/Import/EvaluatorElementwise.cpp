@@ -18,24 +18,32 @@ static OnnxTensor binary(const OnnxTensor &a, const OnnxTensor &b, FloatFn float
     fail("operand types ", elementTypeName(a.type()), " and ", elementTypeName(b.type()),
          " differ");
   Shape shape = broadcastShapes(a.shape(), b.shape());
-  OnnxTensor out(a.type(), shape);
-  BroadcastIndex ia(a.shape(), shape), ib(b.shape(), shape);
-  int64_t n = out.size();
-  if (n == 0)
-    return out;
+  OnnxTensor out = OnnxTensor::unset(a.type(), shape);
+  auto rows = [&](auto each) {
+    walkRows<2>(shape, {broadcastStrides(a.shape(), shape), broadcastStrides(b.shape(), shape)},
+                each);
+  };
   if (a.isInteger()) {
     const int64_t *x = a.ints(), *y = b.ints();
     int64_t *z = out.mutableInts();
-    for (int64_t i = 0; i < n; ++i)
-      z[i] = wrapToType(intFn(x[ia[i]], y[ib[i]]), a.type());
+    ElementType type = a.type();
+    rows([&](int64_t first, const auto &at, const auto &step, int64_t count) {
+      for (int64_t k = 0; k < count; ++k)
+        z[first + k] = wrapToType(intFn(x[at[0] + k * step[0]], y[at[1] + k * step[1]]), type);
+    });
   } else if (a.type() == ElementType::F32) {
     const float *x = a.floats(), *y = b.floats();
     float *z = out.mutableFloats();
-    for (int64_t i = 0; i < n; ++i)
-      z[i] = static_cast<float>(floatFn(double(x[ia[i]]), double(y[ib[i]])));
+    rows([&](int64_t first, const auto &at, const auto &step, int64_t count) {
+      for (int64_t k = 0; k < count; ++k)
+        z[first + k] = static_cast<float>(
+            floatFn(double(x[at[0] + k * step[0]]), double(y[at[1] + k * step[1]])));
+    });
   } else {
-    for (int64_t i = 0; i < n; ++i)
-      out.set(i, floatFn(a.at(ia[i]), b.at(ib[i])));
+    rows([&](int64_t first, const auto &at, const auto &step, int64_t count) {
+      for (int64_t k = 0; k < count; ++k)
+        out.set(first + k, floatFn(a.at(at[0] + k * step[0]), b.at(at[1] + k * step[1])));
+    });
   }
   return out;
 }

@@ -48,15 +48,26 @@ static void gather(OpCall &call) {
   Shape shape(x.shape().begin(), x.shape().begin() + axis);
   shape.insert(shape.end(), indices.shape().begin(), indices.shape().end());
   shape.insert(shape.end(), x.shape().begin() + axis + 1, x.shape().end());
-  OnnxTensor y(x.type(), shape);
+  OnnxTensor y = OnnxTensor::unset(x.type(), shape);
   int64_t count = indices.size(), length = x.shape()[axis];
   const int64_t *at = indices.ints();
-  for (int64_t o = 0; o < outer; ++o)
-    for (int64_t i = 0; i < count; ++i) {
-      int64_t from = (o * length + checkIndex(at[i], length)) * inner;
-      for (int64_t k = 0; k < inner; ++k)
-        copyElement(y, (o * count + i) * inner + k, x, from + k);
-    }
+  auto copy = [&](const auto *in, auto *out) {
+    for (int64_t o = 0; o < outer; ++o)
+      for (int64_t i = 0; i < count; ++i)
+        std::copy_n(in + (o * length + checkIndex(at[i], length)) * inner, inner,
+                    out + (o * count + i) * inner);
+  };
+  if (x.isDouble())
+    copy(x.doubles(), y.mutableDoubles());
+  else if (!x.isFloat32Like())
+    copy(x.ints(), y.mutableInts());
+  else if (x.source().data && outer == 1 && count * inner < x.size())
+    // Rows of a table in a file are read where they lie.
+    for (int64_t i = 0; i < count; ++i)
+      for (int64_t k = 0, from = checkIndex(at[i], length) * inner; k < inner; ++k)
+        y.mutableFloats()[i * inner + k] = static_cast<float>(x.at(from + k));
+  else
+    copy(x.floats(), y.mutableFloats());
   call.set(0, y);
 }
 

@@ -17,14 +17,23 @@ static void compare(OpCall &call, FloatFn floatFn, IntFn intFn) {
     fail("operand types ", elementTypeName(a.type()), " and ", elementTypeName(b.type()),
          " differ");
   Shape shape = broadcastShapes(a.shape(), b.shape());
-  OnnxTensor out(ElementType::Bool, shape);
-  BroadcastIndex ia(a.shape(), shape), ib(b.shape(), shape);
+  OnnxTensor out = OnnxTensor::unset(ElementType::Bool, shape);
   int64_t *z = out.mutableInts();
-  // Unsigned 64-bit values keep their order when the top bit is flipped.
-  int64_t flip = a.type() == ElementType::U64 ? INT64_MIN : 0;
-  for (int64_t i = 0; i < out.size(); ++i)
-    z[i] = a.isInteger() ? intFn(a.ints()[ia[i]] ^ flip, b.ints()[ib[i]] ^ flip)
-                         : floatFn(a.at(ia[i]), b.at(ib[i]));
+  auto rows = [&](auto each) {
+    walkRows<2>(shape, {broadcastStrides(a.shape(), shape), broadcastStrides(b.shape(), shape)},
+                [&](int64_t first, const auto &at, const auto &step, int64_t count) {
+                  for (int64_t k = 0; k < count; ++k)
+                    z[first + k] = each(at[0] + k * step[0], at[1] + k * step[1]);
+                });
+  };
+  if (a.isInteger()) {
+    // Unsigned 64-bit values keep their order when the top bit is flipped.
+    int64_t flip = a.type() == ElementType::U64 ? INT64_MIN : 0;
+    const int64_t *x = a.ints(), *y = b.ints();
+    rows([&](int64_t i, int64_t j) { return intFn(x[i] ^ flip, y[j] ^ flip); });
+  } else {
+    rows([&](int64_t i, int64_t j) { return floatFn(a.at(i), b.at(j)); });
+  }
   call.set(0, out);
 }
 
@@ -90,17 +99,24 @@ static void where(OpCall &call) {
     fail("operand types ", elementTypeName(a.type()), " and ", elementTypeName(b.type()),
          " differ");
   Shape shape = broadcastShapes(broadcastShapes(condition.shape(), a.shape()), b.shape());
-  OnnxTensor out(a.type(), shape);
-  BroadcastIndex ic(condition.shape(), shape), ia(a.shape(), shape), ib(b.shape(), shape);
+  OnnxTensor out = OnnxTensor::unset(a.type(), shape);
   const int64_t *chosen = condition.ints();
-  for (int64_t i = 0; i < out.size(); ++i) {
-    const OnnxTensor &source = chosen[ic[i]] ? a : b;
-    int64_t at = chosen[ic[i]] ? ia[i] : ib[i];
-    if (out.isInteger())
-      out.mutableInts()[i] = source.ints()[at];
-    else
-      out.set(i, source.at(at));
-  }
+  auto choose = [&](const auto *x, const auto *y, auto *z) {
+    walkRows<3>(shape,
+                {broadcastStrides(condition.shape(), shape), broadcastStrides(a.shape(), shape),
+                 broadcastStrides(b.shape(), shape)},
+                [&](int64_t first, const auto &at, const auto &step, int64_t count) {
+                  for (int64_t k = 0; k < count; ++k)
+                    z[first + k] = chosen[at[0] + k * step[0]] ? x[at[1] + k * step[1]]
+                                                               : y[at[2] + k * step[2]];
+                });
+  };
+  if (out.isInteger())
+    choose(a.ints(), b.ints(), out.mutableInts());
+  else if (out.isDouble())
+    choose(a.doubles(), b.doubles(), out.mutableDoubles());
+  else
+    choose(a.floats(), b.floats(), out.mutableFloats());
   call.set(0, out);
 }
 

@@ -12,6 +12,7 @@
 #include "llmc/Import/Evaluator.h"
 #include "llmc/Import/ImportError.h"
 
+#include <array>
 #include <map>
 #include <utility>
 
@@ -81,22 +82,82 @@ Shape broadcastShapes(const Shape &a, const Shape &b);
 class BroadcastIndex {
 public:
   BroadcastIndex(const Shape &in, const Shape &out);
-  int64_t operator[](int64_t i) const { return identity ? i : scalar ? 0 : offsets[i]; }
+  int64_t operator[](int64_t i) const {
+    return identity ? i : period ? i % period : scalar ? 0 : offsets[i];
+  }
 
 private:
   bool identity = false, scalar = false;
+  int64_t period = 0; ///< `in` is the last dimensions of `out`.
   std::vector<int64_t> offsets;
 };
 
+/// How far the element of a tensor of shape `in` moves when a dimension of `out`, which it
+/// broadcasts to, counts on.
+std::vector<int64_t> broadcastStrides(const Shape &in, const Shape &out);
+
+/// Walks the elements of `shape` in row-major order beside N tensors, each with its own strides, in
+/// rows as long as possible: row(first element, where each tensor is, its step in the row, length).
+template <size_t N, typename F>
+void walkRows(const Shape &shape, std::array<std::vector<int64_t>, N> strides, F row) {
+  // Dimensions of one are left out; neighbours that every tensor walks evenly become one.
+  std::vector<int64_t> lengths;
+  size_t rank = 0;
+  for (size_t d = 0; d < shape.size(); ++d) {
+    if (shape[d] == 0)
+      return;
+    if (shape[d] == 1)
+      continue;
+    bool merges = rank > 0;
+    for (size_t n = 0; n < N && merges; ++n)
+      merges = strides[n][rank - 1] == strides[n][d] * shape[d];
+    if (!merges) {
+      lengths.push_back(1);
+      ++rank;
+    }
+    lengths[rank - 1] *= shape[d];
+    for (size_t n = 0; n < N; ++n)
+      strides[n][rank - 1] = strides[n][d];
+  }
+  std::array<int64_t, N> at{}, step{};
+  if (rank == 0)
+    return row(int64_t(0), at, step, int64_t(1));
+  int64_t count = lengths[rank - 1], first = 0;
+  for (size_t n = 0; n < N; ++n)
+    step[n] = strides[n][rank - 1];
+  std::vector<int64_t> counter(rank, 0);
+  while (true) {
+    row(first, at, step, count);
+    first += count;
+    size_t d = rank - 1;
+    while (true) {
+      if (d-- == 0)
+        return;
+      for (size_t n = 0; n < N; ++n)
+        at[n] += strides[n][d];
+      if (++counter[d] < lengths[d])
+        break;
+      for (size_t n = 0; n < N; ++n)
+        at[n] -= strides[n][d] * lengths[d];
+      counter[d] = 0;
+    }
+  }
+}
+
+/// The elements of x from `start` on, where each dimension of `shape` moves by its stride.
+OnnxTensor copyStrided(const OnnxTensor &x, const Shape &shape, const std::vector<int64_t> &strides,
+                       int64_t start = 0);
+OnnxTensor broadcastTo(const OnnxTensor &x, const Shape &shape);
+
 /// y[n] = f(x[n]) computed in double, in the type of `x`.
 template <typename F> OnnxTensor mapFloat(const OnnxTensor &x, F f) {
-  OnnxTensor y(x.type(), x.shape());
+  OnnxTensor y = OnnxTensor::unset(x.type(), x.shape());
   int64_t n = x.size();
-  if (x.isFloat32Like()) {
+  if (x.type() == ElementType::F32) {
     const float *in = x.floats();
     float *out = y.mutableFloats();
     for (int64_t i = 0; i < n; ++i)
-      out[i] = static_cast<float>(f(static_cast<double>(in[i])));
+      out[i] = roundToType(static_cast<float>(f(static_cast<double>(in[i]))), x.type());
   } else {
     for (int64_t i = 0; i < n; ++i)
       y.set(i, f(x.at(i)));
@@ -111,9 +172,20 @@ OnnxTensor fromDoubles(const std::vector<double> &values, Shape shape, ElementTy
 
 /// c[M,N] = a[M,K] * b[K,N], accumulated in f64; `b` may be read transposed ([N,K]).
 void multiplyMatrices(const float *a, const float *b, float *c, int64_t m, int64_t n, int64_t k,
-                      bool transposedB);
+                      bool transposedB, int threads);
+/// As many threads as a product may use.
+int productThreads();
 
-OnnxTensor matMul(const OnnxTensor &a, const OnnxTensor &b);
+/// What of the result of a call is computed: everything but where the options say otherwise.
+const SampledProducts *sampledFor(const OpCall &call);
+std::vector<int64_t> pickedRows(const SampledProducts *sampled, int64_t count);
+std::vector<std::pair<int64_t, int64_t>> pickedColumns(const SampledProducts *sampled,
+                                                       int64_t count, const std::string &name);
+
+/// `sampled`, if not null, says in which part a product with a constant is computed; `name` is that
+/// of its result.
+OnnxTensor matMul(const OnnxTensor &a, const OnnxTensor &b, const SampledProducts *sampled,
+                  const std::string &name);
 OnnxTensor castTo(const OnnxTensor &x, ElementType type);
 OnnxTensor transpose(const OnnxTensor &x, const std::vector<int64_t> &perm);
 OnnxTensor concat(const std::vector<const OnnxTensor *> &parts, int64_t axis);

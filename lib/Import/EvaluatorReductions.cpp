@@ -57,11 +57,13 @@ static void reduce(OpCall &call, const Reduction &reduction) {
       shape.push_back(kept.back());
   }
   std::vector<double> values(elementCount(kept), reduction.start);
-  BroadcastIndex index(kept, x.shape());
-  for (int64_t i = 0; i < x.size(); ++i) {
-    double &value = values[index[i]];
-    value = reduction.step(value, x.at(i));
-  }
+  walkRows<1>(x.shape(), {broadcastStrides(kept, x.shape())},
+              [&](int64_t first, const auto &at, const auto &step, int64_t count) {
+                for (int64_t k = 0; k < count; ++k) {
+                  double &value = values[at[0] + k * step[0]];
+                  value = reduction.step(value, x.at(first + k));
+                }
+              });
   for (double &value : values)
     value = reduction.finish(value, static_cast<double>(reduced));
   call.set(0, fromDoubles(values, shape, x.type()));

@@ -14,44 +14,39 @@
 
 using namespace llmc::onnx;
 
-/// y[i] = x[source[i]], whatever the type.
-static OnnxTensor permuteElements(const OnnxTensor &x, Shape shape,
-                                  const std::vector<int64_t> &source) {
-  OnnxTensor y(x.type(), std::move(shape));
-  if (x.isFloat32Like()) {
-    const float *in = x.floats();
-    float *out = y.mutableFloats();
-    for (size_t i = 0; i < source.size(); ++i)
-      out[i] = in[source[i]];
-  } else if (x.isDouble()) {
-    for (size_t i = 0; i < source.size(); ++i)
-      y.mutableDoubles()[i] = x.doubles()[source[i]];
-  } else {
-    const int64_t *in = x.ints();
-    int64_t *out = y.mutableInts();
-    for (size_t i = 0; i < source.size(); ++i)
-      out[i] = in[source[i]];
-  }
+template <typename T>
+static void copyRows(const T *in, T *out, const Shape &shape, const std::vector<int64_t> &strides) {
+  walkRows<1>(shape, {strides},
+              [&](int64_t first, const auto &at, const auto &step, int64_t count) {
+                const T *from = in + at[0];
+                if (step[0] == 1)
+                  std::memcpy(out + first, from, count * sizeof(T));
+                else if (step[0] == 0)
+                  std::fill_n(out + first, count, *from);
+                else
+                  for (int64_t k = 0; k < count; ++k)
+                    out[first + k] = from[k * step[0]];
+              });
+}
+
+OnnxTensor llmc::onnx::copyStrided(const OnnxTensor &x, const Shape &shape,
+                                   const std::vector<int64_t> &strides, int64_t start) {
+  if (shape == x.shape() && start == 0 && strides == rowMajorStrides(shape))
+    return x;
+  OnnxTensor y = OnnxTensor::unset(x.type(), shape);
+  if (y.size() == 0)
+    return y;
+  if (x.isFloat32Like())
+    copyRows(x.floats() + start, y.mutableFloats(), shape, strides);
+  else if (x.isDouble())
+    copyRows(x.doubles() + start, y.mutableDoubles(), shape, strides);
+  else
+    copyRows(x.ints() + start, y.mutableInts(), shape, strides);
   return y;
 }
 
-/// The source of each element of an output whose dimension d walks x by strides[d] from `start`.
-static std::vector<int64_t> stridedOffsets(const Shape &shape, const std::vector<int64_t> &strides,
-                                           int64_t start) {
-  std::vector<int64_t> offsets(elementCount(shape));
-  std::vector<int64_t> at(shape.size(), 0);
-  int64_t offset = start;
-  for (int64_t &slot : offsets) {
-    slot = offset;
-    for (size_t d = shape.size(); d-- > 0;) {
-      offset += strides[d];
-      if (++at[d] < shape[d])
-        break;
-      offset -= strides[d] * shape[d];
-      at[d] = 0;
-    }
-  }
-  return offsets;
+OnnxTensor llmc::onnx::broadcastTo(const OnnxTensor &x, const Shape &shape) {
+  return copyStrided(x, shape, broadcastStrides(x.shape(), shape));
 }
 
 OnnxTensor llmc::onnx::transpose(const OnnxTensor &x, const std::vector<int64_t> &perm) {
@@ -71,8 +66,7 @@ OnnxTensor llmc::onnx::transpose(const OnnxTensor &x, const std::vector<int64_t>
   bool isMatrix = x.rank() == 2 && x.isFloat32Like() && x.source().data;
   if (isMatrix)
     return shape == x.shape() && walk == strides ? x : x.swapped();
-  std::vector<int64_t> source = stridedOffsets(shape, walk, 0);
-  return permuteElements(x, std::move(shape), source);
+  return copyStrided(x, shape, walk);
 }
 
 static void transposeOp(OpCall &call) {
@@ -176,18 +170,9 @@ static void unsqueeze(OpCall &call) {
   call.set(0, x.reshaped(shape));
 }
 
-static OnnxTensor broadcastTo(const OnnxTensor &x, const Shape &shape) {
-  BroadcastIndex index(x.shape(), shape);
-  std::vector<int64_t> source(elementCount(shape));
-  for (size_t i = 0; i < source.size(); ++i)
-    source[i] = index[static_cast<int64_t>(i)];
-  return permuteElements(x, shape, source);
-}
-
 static void expand(OpCall &call) {
   const OnnxTensor &x = call.input(0);
   Shape shape = broadcastShapes(x.shape(), call.input(1).toInts());
-  OnnxTensor probe(ElementType::Bool, shape); // refuses shapes that are too large
   call.set(0, broadcastTo(x, shape));
 }
 
@@ -200,17 +185,14 @@ static void tile(OpCall &call) {
   for (int64_t d = 0; d < x.rank(); ++d)
     if (repeats[d] < 0 || __builtin_mul_overflow(x.shape()[d], repeats[d], &shape[d]))
       fail("bad repeat ", repeats[d]);
-  OnnxTensor probe(ElementType::Bool, shape);
-  std::vector<int64_t> strides = rowMajorStrides(x.shape()), outStrides = rowMajorStrides(shape);
-  std::vector<int64_t> source(elementCount(shape));
-  for (size_t i = 0; i < source.size(); ++i) {
-    int64_t rest = static_cast<int64_t>(i);
-    for (int64_t d = 0; d < x.rank(); ++d) {
-      source[i] += rest / outStrides[d] % x.shape()[d] * strides[d];
-      rest %= outStrides[d];
-    }
+  // Each dimension counts repeats outside and its own elements inside.
+  std::vector<int64_t> own = rowMajorStrides(x.shape()), strides;
+  Shape walked;
+  for (int64_t d = 0; d < x.rank(); ++d) {
+    walked.insert(walked.end(), {repeats[d], x.shape()[d]});
+    strides.insert(strides.end(), {0, own[d]});
   }
-  call.set(0, permuteElements(x, shape, source));
+  call.set(0, copyStrided(x, walked, strides).reshaped(shape));
 }
 
 OnnxTensor llmc::onnx::concat(const std::vector<const OnnxTensor *> &parts, int64_t axis) {
@@ -229,7 +211,7 @@ OnnxTensor llmc::onnx::concat(const std::vector<const OnnxTensor *> &parts, int6
     if (__builtin_add_overflow(shape[axis], part->shape()[axis], &shape[axis]))
       fail("concatenated dimension overflows");
   }
-  OnnxTensor out(parts[0]->type(), shape);
+  OnnxTensor out = OnnxTensor::unset(parts[0]->type(), shape);
   int64_t outer = 1, inner = 1;
   for (int64_t d = 0; d < static_cast<int64_t>(shape.size()); ++d)
     if (d != axis)
@@ -264,7 +246,7 @@ static OnnxTensor slice(const OnnxTensor &x, const std::vector<int64_t> &starts,
     start += starts[d] * strides[d];
     strides[d] *= steps[d];
   }
-  return permuteElements(x, shape, stridedOffsets(shape, strides, start));
+  return copyStrided(x, shape, strides, start);
 }
 
 static void split(OpCall &call) {
@@ -352,14 +334,8 @@ static void constantOfShape(OpCall &call) {
     value = call.model.decode(attribute->t(), "attribute 'value'");
   if (value.size() != 1)
     fail("expected one value, got ", value.size());
-  OnnxTensor out(value.type(), call.input(0).toInts());
-  for (int64_t i = 0; i < out.size(); ++i) {
-    if (out.isInteger())
-      out.mutableInts()[i] = value.ints()[0];
-    else
-      out.set(i, value.at(0));
-  }
-  call.set(0, out);
+  Shape shape = call.input(0).toInts();
+  call.set(0, copyStrided(value, shape, std::vector<int64_t>(shape.size(), 0)));
 }
 
 static void range(OpCall &call) {

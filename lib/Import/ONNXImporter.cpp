@@ -9,6 +9,7 @@
 #include "FoldVectors.h"
 #include "ImportCheck.h"
 #include "Raiser.h"
+#include "StopIds.h"
 #include "llmc/Import/ImportError.h"
 #include "mlir/IR/Diagnostics.h"
 #include "mlir/IR/Verifier.h"
@@ -100,7 +101,9 @@ ImportResult llmc::importOnnx(MLIRContext *context, const std::string &path,
     RaisedGraph graph = loadAndRaise(path, options, model);
     result.remarks = graph.remarks;
     report(options, "building the module");
-    result.module = emitModule(context, graph, *model);
+    std::vector<mlir::Value> values;
+    result.module = emitModule(context, graph, *model, values);
+    attachStopIds(*result.module, *model);
     std::string diagnostics;
     ScopedDiagnosticHandler collect(context, [&](Diagnostic &diagnostic) {
       diagnostics += (diagnostics.empty() ? "" : "; ") + diagnostic.str();
@@ -108,13 +111,8 @@ ImportResult llmc::importOnnx(MLIRContext *context, const std::string &path,
     if (failed(verify(*result.module)))
       throw ImportError(path + ": the imported module does not verify: " + diagnostics,
                         ImportError::Kind::Internal);
-    constexpr uint64_t smallModel = uint64_t(1) << 30;
-    bool check =
-        options.verify == ImportOptions::Verify::Always ||
-        (options.verify == ImportOptions::Verify::Small && model->weightBytes() <= smallModel);
-    if (check) {
-      report(options, "comparing the module with the original");
-      checkImport(*result.module, graph, *model, options.floatActivations);
-    }
+    if (options.verify)
+      checkImport(*result.module, graph, values, *model, options.floatActivations,
+                  options.progress);
   });
 }

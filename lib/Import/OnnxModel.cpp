@@ -46,6 +46,13 @@ const NodeProto *OnnxModel::producer(const std::string &value) const {
   return found == producers.end() ? nullptr : found->second;
 }
 
+std::optional<std::string> OnnxModel::metadata(const std::string &key) const {
+  for (const StringStringEntryProto &entry : model->metadata_props())
+    if (entry.key() == key)
+      return entry.value();
+  return std::nullopt;
+}
+
 std::vector<std::string> OnnxModel::initializerNames() const {
   std::vector<std::string> names;
   for (const TensorProto &tensor : graph().initializer())

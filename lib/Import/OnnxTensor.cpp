@@ -9,8 +9,79 @@
 
 #include <cmath>
 #include <cstring>
+#include <map>
+#include <mutex>
 
 using namespace llmc::onnx;
+
+#if defined(__SANITIZE_ADDRESS__)
+#define LLMC_POOLED_STORAGE 0
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer)
+#define LLMC_POOLED_STORAGE 0
+#endif
+#endif
+#ifndef LLMC_POOLED_STORAGE
+#define LLMC_POOLED_STORAGE 1
+#endif
+
+namespace {
+/// Storage that tensors gave back, by size: fresh pages of the system cost more than most operators
+/// spend on them. Not under the address sanitizer, which could not tell the blocks apart.
+class StoragePool {
+public:
+  static StoragePool &get() {
+    static StoragePool *pool = new StoragePool; // outlives every tensor
+    return *pool;
+  }
+
+  std::shared_ptr<void> take(int64_t bytes) {
+    if (!LLMC_POOLED_STORAGE || bytes < smallest || bytes > largest)
+      return std::shared_ptr<void>(std::malloc(bytes ? bytes : 1), std::free);
+    // Four sizes between a power of two and the next.
+    int64_t step = smallest / 4;
+    while (step * 8 < bytes)
+      step *= 2;
+    int64_t size = (bytes + step - 1) / step * step;
+    void *block = nullptr;
+    {
+      std::lock_guard<std::mutex> guard(mutex);
+      std::vector<void *> &blocks = free[size];
+      if (!blocks.empty()) {
+        block = blocks.back();
+        blocks.pop_back();
+        held -= size;
+      }
+    }
+    if (!block)
+      block = std::malloc(size);
+    return std::shared_ptr<void>(block, [this, size](void *given) { giveBack(given, size); });
+  }
+
+  static constexpr int64_t smallest = int64_t(1) << 15, largest = int64_t(1) << 26,
+                           most = int64_t(1) << 27;
+
+private:
+  void giveBack(void *block, int64_t size) {
+    if (block) {
+      std::lock_guard<std::mutex> guard(mutex);
+      if (held + size <= most) {
+        free[size].push_back(block);
+        held += size;
+        return;
+      }
+    }
+    std::free(block);
+  }
+
+  std::mutex mutex;
+  std::map<int64_t, std::vector<void *>> free;
+  int64_t held = 0;
+};
+
+/// Set by ExactHalf.
+thread_local bool exactHalf = false;
+} // namespace
 
 namespace {
 struct TypeRow {
@@ -125,7 +196,12 @@ float llmc::onnx::bfloatToFloat(uint16_t bfloat) {
   return value;
 }
 
+ExactHalf::ExactHalf(bool exact) : before(exactHalf) { exactHalf = exact; }
+ExactHalf::~ExactHalf() { exactHalf = before; }
+
 float llmc::onnx::roundToType(float value, ElementType type) {
+  if (exactHalf)
+    return value;
   if (type == ElementType::F16)
     return halfToFloat(floatToHalf(value));
   if (type == ElementType::BF16)
@@ -158,18 +234,40 @@ int64_t llmc::onnx::wrapToType(int64_t value, ElementType type) {
   }
 }
 
+int64_t OnnxTensor::checkedBytes(ElementType type, const Shape &shape) {
+  bool narrow = type == ElementType::F32 || type == ElementType::F16 || type == ElementType::BF16;
+  int64_t bytes;
+  if (__builtin_mul_overflow(elementCount(shape), narrow ? 4 : 8, &bytes) || bytes > maxBytes)
+    failLimit("a tensor of shape ", shapeString(shape), " needs more than ", maxBytes, " bytes");
+  return bytes;
+}
+
+OnnxTensor OnnxTensor::unset(ElementType type, Shape shape) {
+  OnnxTensor tensor;
+  tensor.elementType = type;
+  tensor.dims = std::move(shape);
+  tensor.count = elementCount(tensor.dims);
+  tensor.storage = StoragePool::get().take(checkedBytes(type, tensor.dims));
+  if (!tensor.storage)
+    failLimit("out of memory for a tensor of shape ", shapeString(tensor.dims));
+  return tensor;
+}
+
 OnnxTensor::OnnxTensor(ElementType type, Shape shape)
     : elementType(type), dims(std::move(shape)), count(elementCount(dims)) {
-  int64_t width = isFloat32Like() ? 4 : 8, bytes;
-  if (__builtin_mul_overflow(count, width, &bytes) || bytes > maxBytes)
-    failLimit("a tensor of shape ", shapeString(dims), " needs more than ", maxBytes, " bytes");
-  storage = std::shared_ptr<void>(std::calloc(bytes ? bytes : 1, 1), std::free);
+  int64_t bytes = checkedBytes(type, dims);
+  // What is too large for the pool costs nothing until it is touched.
+  bool pooled = bytes <= StoragePool::largest;
+  storage = pooled ? StoragePool::get().take(bytes)
+                   : std::shared_ptr<void>(std::calloc(bytes, 1), std::free);
   if (!storage)
     failLimit("out of memory for a tensor of shape ", shapeString(dims));
+  if (pooled)
+    std::memset(storage.get(), 0, bytes);
 }
 
 OnnxTensor OnnxTensor::fromInts(std::vector<int64_t> values, Shape shape, ElementType type) {
-  OnnxTensor tensor(type, std::move(shape));
+  OnnxTensor tensor = unset(type, std::move(shape));
   if (tensor.count != static_cast<int64_t>(values.size()))
     fail("expected ", tensor.count, " values for shape ", shapeString(tensor.dims), ", got ",
          values.size());
@@ -179,7 +277,7 @@ OnnxTensor OnnxTensor::fromInts(std::vector<int64_t> values, Shape shape, Elemen
 }
 
 OnnxTensor OnnxTensor::fromFloats(std::vector<float> values, Shape shape, ElementType type) {
-  OnnxTensor tensor(type, std::move(shape));
+  OnnxTensor tensor = unset(type, std::move(shape));
   if (tensor.count != static_cast<int64_t>(values.size()))
     fail("expected ", tensor.count, " values for shape ", shapeString(tensor.dims), ", got ",
          values.size());
@@ -239,7 +337,7 @@ const float *OnnxTensor::floats() const {
   if (lying.data && lying.type == ElementType::F32 && !lying.swapped && aligned)
     return reinterpret_cast<const float *>(lying.data);
   if (!storage && lying.data) {
-    OnnxTensor wide(elementType, dims);
+    OnnxTensor wide = unset(elementType, dims);
     float *out = static_cast<float *>(wide.storage.get());
     for (int64_t i = 0; i < count; ++i)
       out[i] = static_cast<float>(at(i));
@@ -258,7 +356,7 @@ const int64_t *OnnxTensor::ints() const {
   if (!isInteger())
     fail("expected an integer tensor, got ", elementTypeName(elementType));
   if (!storage && lying.data) {
-    OnnxTensor wide(elementType, dims);
+    OnnxTensor wide = unset(elementType, dims);
     int64_t *out = static_cast<int64_t *>(wide.storage.get());
     for (int64_t i = 0; i < count; ++i)
       out[i] = wrapToType(lying.data[i], elementType);

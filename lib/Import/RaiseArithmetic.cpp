@@ -191,10 +191,10 @@ Value Raiser::plusKnown(const Value &data, const Value &known, double sign) {
   if (sign > 0 && !known.table.empty() && known.rows.size() * width == addend.size()) {
     // Rows of a table: the positions are those of this step, from some row on.
     BroadcastIndex rowAt(known.rows.shape(), {sizes.batch, sizes.length});
-    int64_t offset = known.rows.size() ? known.rows.ints()[0] - sizes.past : 0;
+    int64_t offset = known.rows.size() ? known.rows.ints()[0] - position(0) : 0;
     bool counts = offset >= 0;
     for (int64_t r = 0; r < rows; ++r)
-      counts &= known.rows.ints()[rowAt[r]] == sizes.past + r % sizes.length + offset;
+      counts &= known.rows.ints()[rowAt[r]] == position(r % sizes.length) + offset;
     if (counts && (sizes.length > 1 || sizes.past > 0)) {
       RaisedWeight weight;
       weight.key = known.table;

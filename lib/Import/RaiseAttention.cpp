@@ -190,7 +190,7 @@ Raiser::HeadOperand Raiser::headOperand(const View &view, const char *what) {
         if (!rotation)
           notUnderstood(std::string(what) + " is multiplied by something that is no rotation");
         rope.samples[i].push_back(
-            {sizes.past + r, std::atan2(other[r][b], own[r][a]), std::max(1e-6, 2 * grain)});
+            {position(r), std::atan2(other[r][b], own[r][a]), std::max(1e-6, 2 * grain)});
       }
     }
   }
@@ -246,7 +246,8 @@ Raiser::HeadOperand Raiser::headOperand(const View &view, const char *what) {
 }
 
 /// Masks scores, or masks them further: a key is visible where every mask shows it.
-void Raiser::addMask(Value &scores, const OnnxTensor &mask, const std::string &name) const {
+void Raiser::addMask(Value &scores, const OnnxTensor &mask, const std::string &name,
+                     bool hides) const {
   auto additive = [](const OnnxTensor &m) {
     if (m.type() != ElementType::Bool)
       return castTo(m, ElementType::F64);
@@ -267,8 +268,7 @@ void Raiser::addMask(Value &scores, const OnnxTensor &mask, const std::string &n
   }
   scores.masked = true;
   scores.mask = added;
-  if (!name.empty())
-    scores.maskNames.push_back(name);
+  scores.maskSources.push_back({name, hides});
 }
 
 MaskFacts Raiser::maskFacts(const OnnxTensor &mask, int64_t heads) const {
@@ -356,7 +356,8 @@ Value Raiser::attention(const View &query, const View &key, const View &value,
       facts.seesFuture = false;
     facts.hidesFuture |= causal;
     node.mask = facts;
-    node.maskValues = mask->maskNames;
+    node.maskValues = mask->maskSources;
+    node.hidesByItself = causal;
   } else if (!causal) {
     node.mask.seesFuture = sizes.length > 1;
     node.mask.seesPadding = sizes.padding > 0;
@@ -382,7 +383,7 @@ void Raiser::scoresTimesValue(const NodeProto &node, const Value &probs, const V
   View query = headView(probs.view, 0), key = headView(probs.key, 0), v = headView(value, 0);
   Value mask;
   mask.tensor = probs.mask;
-  mask.maskNames = probs.maskNames;
+  mask.maskSources = probs.maskSources;
   if (probs.masked && probs.view.shape.size() == 3 && probs.mask.rank() == 3 &&
       probs.mask.shape()[0] > 1)
     mask.tensor = probs.mask.reshaped({sizes.batch, probs.mask.shape()[0] / sizes.batch,

@@ -142,7 +142,7 @@ void Raiser::attentionOp(const NodeProto &node, const Values &in) {
     if (in[3]->kind != Value::Kind::Known)
       notUnderstood("the mask depends on data");
     mask.tensor = in[3]->tensor;
-    mask.maskNames = {node.input(3)};
+    mask.maskSources = {{node.input(3), false}};
   }
   int64_t left = attributes.getInt("left_window_size", -1);
   bool causal = attributes.getInt("is_causal", 0) != 0;
@@ -219,23 +219,24 @@ void Raiser::groupQueryAttention(const NodeProto &node, const Values &in) {
   const Value *lengths = at(5);
   if (!lengths || lengths->kind != Value::Kind::Known || lengths->tensor.size() != sizes.batch)
     notUnderstood("sequence lengths depend on data");
+  int64_t total = far ? far->total() : sizes.total();
   for (int64_t b = 0; b < sizes.batch; ++b)
-    if (lengths->tensor.ints()[b] + 1 != sizes.total())
+    if (lengths->tensor.ints()[b] + 1 != total)
       notUnderstood("sequence length " + std::to_string(lengths->tensor.ints()[b] + 1) +
-                    ", expected " + std::to_string(sizes.total()));
+                    ", expected " + std::to_string(total));
   if (attributes.getInt("do_rotary", 0) != 0) {
     if (!at(7) || !at(8) || in[7]->kind != Value::Kind::Known ||
         in[8]->kind != Value::Kind::Known || (at(9) && in[9]->kind != Value::Kind::Known))
       notUnderstood("rotary tables are missing or depend on data");
     OnnxTensor positions(ElementType::I64, {sizes.length});
     for (int64_t r = 0; r < sizes.length; ++r)
-      positions.mutableInts()[r] = sizes.past + r;
+      positions.mutableInts()[r] = position(r);
     const OnnxTensor *rows = at(9) ? &in[9]->tensor : &positions;
     bool interleaved = attributes.getInt("rotary_interleaved", 0) != 0;
     query = rotary(query, in[7]->tensor, in[8]->tensor, rows, interleaved);
     key = rotary(key, in[7]->tensor, in[8]->tensor, rows, interleaved);
     if (in[7]->tensor.rank() == 2)
-      graph.context = in[7]->tensor.shape()[0];
+      limitContext(in[7]->tensor.shape()[0], "the rotary table ends there");
   }
   double scale = attributes.getFloat("scale", 0);
   if (scale == 0)

@@ -16,7 +16,7 @@
 using namespace llmc::onnx;
 
 /// Operators whose output elements are input elements, moved.
-static bool movesElements(const std::string &op) {
+bool llmc::onnx::movesElements(const std::string &op) {
   static const std::set<std::string> ops = {"Reshape",  "Transpose", "Squeeze",  "Unsqueeze",
                                             "Expand",   "Slice",     "Split",    "Flatten",
                                             "Identity", "Tile",      "Cast",     "Dropout",

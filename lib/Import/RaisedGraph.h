@@ -15,6 +15,7 @@
 #include <limits>
 #include <map>
 #include <string>
+#include <tuple>
 #include <vector>
 
 namespace llmc::onnx {
@@ -62,6 +63,16 @@ struct RaisedRope {
   double factor = 1;
   std::vector<std::vector<AngleSample>> samples; ///< Per pair.
   std::vector<double> frequencies;               ///< Computed from the samples of all sizes.
+  std::vector<double> uncertainties;             ///< Of the frequencies.
+};
+
+/// A value that masks scores: bool (true is visible, or hidden where `hides`) or added.
+struct MaskSource {
+  std::string name;
+  bool hides = false;
+  bool operator<(const MaskSource &other) const {
+    return std::tie(name, hides) < std::tie(other.name, other.hides);
+  }
 };
 
 /// What a mask hides, seen at one or more sizes.
@@ -93,8 +104,9 @@ struct RaisedNode {
   double scale = 0, softcap = 0;
   RaisedRope queryRope, keyRope;
   std::string pastKey, pastValue;
-  std::vector<std::string> maskValues;
+  std::vector<MaskSource> maskValues;
   bool causal = false, usesPadding = false;
+  bool hidesByItself = false; ///< The operator is causal, whatever its mask shows.
   int64_t window = 0;
   MaskFacts mask;
 };
@@ -120,7 +132,10 @@ struct RaisedGraph {
   std::string idsInput, maskInput;
   std::vector<std::string> remarks; ///< What the user should know of a model that was understood.
   std::map<std::string, std::string> presents; ///< Past input to the output that continues it.
-  int64_t context = 0; ///< Rows of the position or rotary table, 0 when nothing limits it.
+  int64_t context = 0; ///< Positions up to which the graph is what was understood, 0 without limit.
+  std::string contextReason; ///< What ends the context, "" without limit.
+  /// Lengths at which original and import are worth comparing, besides the sides of windows.
+  std::vector<int64_t> checkLengths;
 };
 
 /// One thing that could not be imported.

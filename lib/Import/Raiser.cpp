@@ -23,9 +23,9 @@ struct NotUnderstood {
 void Raiser::notUnderstood(const std::string &reason) const { throw NotUnderstood{reason}; }
 
 Raiser::Raiser(const OnnxModel &model, const Sizes &sizes, ConstantPool &pool,
-               bool floatActivations)
-    : model(model), evaluator(model), sizes(sizes), pool(pool), floatActivations(floatActivations) {
-}
+               bool floatActivations, FarLook *far)
+    : model(model), evaluator(model), sizes(sizes), pool(pool), floatActivations(floatActivations),
+      far(far) {}
 
 static bool contains(const std::string &text, const char *part) {
   return text.find(part) != std::string::npos;
@@ -66,6 +66,50 @@ ValueMap Raiser::knownInputs(const OnnxModel &model, const Sizes &sizes) {
     }
   }
   return known;
+}
+
+void Raiser::lazyInputs(const OnnxModel &model, const Sizes &sizes,
+                        std::map<std::string, LazyTensor> &known,
+                        std::map<std::string, std::pair<ElementType, Shape>> &shapes) {
+  // What an input is at sizes that no other dimension has says what it is at all sizes.
+  Sizes near = {sizes.batch, hasPast(model) ? 1013 : 0, 11, 0};
+  ValueMap nearInputs = knownInputs(model, near);
+  auto farDim = [&](int64_t dim) {
+    return dim == near.length                  ? sizes.length
+           : dim == near.total()               ? sizes.total()
+           : dim == near.past && near.past > 0 ? sizes.past
+                                               : dim;
+  };
+  for (const DeclaredValue &input : model.inputs()) {
+    auto found = nearInputs.find(input.name);
+    if (found == nearInputs.end()) {
+      Shape shape;
+      for (const DeclaredDim &dim : input.dims)
+        shape.push_back(std::max<int64_t>(dim.value, 1));
+      if (isPast(input))
+        shape = pastShape(input, sizes);
+      else if (input.dims.size() == 2)
+        shape = {sizes.batch, sizes.length};
+      shapes[input.name] = {input.type, shape};
+      continue;
+    }
+    const OnnxTensor &values = found->second;
+    Shape shape = values.shape();
+    for (int64_t &dim : shape)
+      dim = farDim(dim);
+    bool same = true, positions = true;
+    for (int64_t i = 0; i < values.size(); ++i) {
+      same &= values.at(i) == values.at(0);
+      positions &= values.at(i) == static_cast<double>(near.past + i % near.length);
+    }
+    if (!same && !positions)
+      fail("graph input '", input.name, "' is neither the same everywhere nor positions");
+    int64_t past = sizes.past, length = sizes.length;
+    double constant = values.size() ? values.at(0) : 0;
+    known.emplace(input.name, lazyRange(values.type(), shape, [=](int64_t i) {
+                    return positions ? static_cast<double>(past + i % length) : constant;
+                  }));
+  }
 }
 
 const Value *Raiser::find(const std::string &name) const {
@@ -259,12 +303,14 @@ bool Raiser::evaluateKnown(const NodeProto &node, const Values &in) {
         outputs[0].size() == first.tensor.size()) {
       result.table = first.table;
       result.rows = first.rows;
+      result.rowsName = first.rowsName;
       result.tableValues = first.tableValues;
     }
     if (op == "Gather" && first.constant && !first.origin.empty() && first.tensor.rank() == 2 &&
         !in[1]->constant && Attributes(node).getInt("axis", 0) == 0) {
       result.table = first.origin;
       result.rows = in[1]->tensor;
+      result.rowsName = node.input(1);
       result.tableValues = first.tensor;
     }
   }
@@ -280,6 +326,52 @@ bool Raiser::evaluateKnown(const NodeProto &node, const Values &in) {
       set(node, i, std::move(value));
   }
   return true;
+}
+
+void Raiser::limitContext(int64_t positions, const std::string &reason) {
+  if (graph.context > 0 && graph.context <= positions)
+    return;
+  graph.context = positions;
+  graph.contextReason = describeNode(*current) + ": " + reason;
+}
+
+/// Known values that meet data become those of the far look, but for what moves data about (it
+/// follows a law that is checked apart) and masks (which are scanned apart).
+void Raiser::lookFar(const NodeProto &node, Values &in) {
+  using Kind = Value::Kind;
+  auto anyOf = [&](Kind kind) {
+    return std::any_of(in.begin(), in.end(),
+                       [&](const Value *value) { return value && value->kind == kind; });
+  };
+  bool scores = anyOf(Kind::Scores), attention = node.op_type() == "Attention";
+  bool moves = movesElements(node.op_type()) && node.op_type() != "CastLike";
+  for (size_t i = 0; i < in.size(); ++i) {
+    if (!in[i] || in[i]->kind != Kind::Known || in[i]->constant || (moves && i > 0) ||
+        (scores && in[i]->tensor.size() != 1) || (attention && i == 3))
+      continue;
+    Value value = *in[i];
+    value.tensor = far->sample(node.input(static_cast<int>(i)), value.tensor);
+    if (!value.table.empty())
+      value.rows = far->sample(value.rowsName, value.rows);
+    farValues.push_back(std::move(value));
+    in[i] = &farValues.back();
+  }
+}
+
+void Raiser::noteShapes(const NodeProto &node, const Values &in) {
+  for (size_t i = 1; i < in.size() && node.op_type() != "Concat"; ++i)
+    if (in[i] && in[i]->kind == Value::Kind::Known && !in[i]->constant && in[i]->tensor.isInteger())
+      shapeValues[node.input(static_cast<int>(i))] = in[i]->tensor.toInts();
+}
+
+SizeLaws::Point Raiser::point() const {
+  SizeLaws::Point result;
+  result.sizes = sizes;
+  result.shapeValues = shapeValues;
+  for (const auto &entry : values)
+    if (entry.second.kind != Value::Kind::Known && entry.second.kind != Value::Kind::Unknown)
+      result.dataShapes[entry.first] = entry.second.shape;
+  return result;
 }
 
 static const std::set<std::string> binaries = {"Add", "Sub", "Mul", "Div", "Pow", "Max", "Min"};
@@ -360,6 +452,7 @@ void Raiser::makeWhole(const NodeProto &node, Values &in) {
 
 void Raiser::visit(const NodeProto &node) {
   using Kind = Value::Kind;
+  farValues.clear();
   Values in;
   for (const std::string &name : node.input())
     in.push_back(name.empty() ? nullptr : find(name));
@@ -378,6 +471,8 @@ void Raiser::visit(const NodeProto &node) {
   if (evaluateKnown(node, in))
     return;
   followTypes(node, in);
+  if (far)
+    lookFar(node, in);
 
   const std::string &op = node.op_type(), &domain = node.domain();
   bool microsoft = domain == "com.microsoft";
@@ -386,7 +481,7 @@ void Raiser::visit(const NodeProto &node) {
   if (standard && op == "Gather" && embedding(node, in))
     return;
   if (applyStructural(node, in))
-    return;
+    return noteShapes(node, in);
   if (op == "SimplifiedLayerNormalization" || (standard && op == "RMSNormalization"))
     return normOp(node, in, false, false);
   if (standard && op == "LayerNormalization")
@@ -437,7 +532,7 @@ void Raiser::visit(const NodeProto &node) {
       OnnxTensor visible(ElementType::Bool, in[0]->tensor.shape());
       for (int64_t i = 0; i < visible.size(); ++i)
         visible.mutableInts()[i] = (in[0]->tensor.ints()[i] != 0) == scoresFirst;
-      addMask(masked, visible, scoresFirst ? node.input(0) : "");
+      addMask(masked, visible, node.input(0), /*hides=*/!scoresFirst);
       return set(node, 0, std::move(masked));
     }
   }

@@ -13,18 +13,14 @@
 #define LLMC_LIB_IMPORT_RAISER_H
 
 #include "EvaluatorOps.h"
+#include "FarLook.h"
 #include "RaisedGraph.h"
+#include "Sizes.h"
 
+#include <deque>
 #include <optional>
 
 namespace llmc::onnx {
-
-/// The sizes at which a graph is looked at; the last `padding` keys of the last batch row are
-/// masked.
-struct Sizes {
-  int64_t batch = 1, past = 0, length = 1, padding = 0;
-  int64_t total() const { return past + length; }
-};
 
 /// Element i is the sum over terms of factor[i] * source[index[i]]. An index is (source node + 1)
 /// << 40 plus the flat element; index 0 stands for the constant 1. Past tensors have node numbers
@@ -75,6 +71,7 @@ struct Value {
   bool transposed = false; ///< The matrix of `origin` was transposed on the way.
   std::string table;       ///< Rows of this constant matrix, gathered by known indices:
   OnnxTensor rows, tableValues;
+  std::string rowsName; ///< The value that the rows are.
 
   // Data, Pointwise, RowStat (whose rows), Scores (the query).
   View view;
@@ -87,8 +84,11 @@ struct Value {
   View key;
   bool masked = false;
   OnnxTensor mask;
-  std::vector<std::string> maskNames; ///< Values that are masks, bool (visible) or additive.
+  std::vector<MaskSource> maskSources;
 };
+
+/// Operators whose output elements are input elements, moved.
+bool movesElements(const std::string &op);
 
 /// The arguments where functions of one number are compared.
 const std::vector<double> &pointwiseGrid();
@@ -115,13 +115,22 @@ struct ConstantPool {
 
 class Raiser {
 public:
-  Raiser(const OnnxModel &model, const Sizes &sizes, ConstantPool &pool, bool floatActivations);
+  /// With `far`, values that are known but not constant are those of the far look.
+  Raiser(const OnnxModel &model, const Sizes &sizes, ConstantPool &pool, bool floatActivations,
+         FarLook *far = nullptr);
 
   /// Interprets the whole graph; `problems` is filled where something is not understood.
   RaisedGraph run(std::vector<Misunderstood> &problems);
 
+  /// What the run says about the sizes of data, for SizeLaws.
+  SizeLaws::Point point() const;
+
   /// Graph inputs at some sizes, for this raiser and for evaluating single values.
   static ValueMap knownInputs(const OnnxModel &model, const Sizes &sizes);
+  /// The same at sizes too large to hold, and the shapes of the others.
+  static void lazyInputs(const OnnxModel &model, const Sizes &sizes,
+                         std::map<std::string, LazyTensor> &known,
+                         std::map<std::string, std::pair<ElementType, Shape>> &shapes);
   static bool isPast(const DeclaredValue &input);
   static bool hasPast(const OnnxModel &model);
   static Shape pastShape(const DeclaredValue &input, const Sizes &sizes);
@@ -136,7 +145,13 @@ private:
   const Value *find(const std::string &name) const;
   [[noreturn]] void notUnderstood(const std::string &reason) const;
   bool evaluateKnown(const NodeProto &node, const Values &in);
-  void addMask(Value &scores, const OnnxTensor &mask, const std::string &name) const;
+  void addMask(Value &scores, const OnnxTensor &mask, const std::string &name,
+               bool hides = false) const;
+  void limitContext(int64_t positions, const std::string &reason);
+  void lookFar(const NodeProto &node, Values &in);
+  void noteShapes(const NodeProto &node, const Values &in);
+  /// The position of a new row of this step.
+  int64_t position(int64_t row) const { return far ? far->position(row) : sizes.past + row; }
   void makeWhole(const NodeProto &node, Values &in);
   void finishOutputs();
   void checkPresent(const std::string &past, const std::string &output, const View &view);
@@ -226,6 +241,9 @@ private:
   ConstantPool &pool;
   bool floatActivations;
   int64_t fixedLength = 0; ///< Positions of a graph that takes one number of them only.
+  FarLook *far;
+  std::deque<Value> farValues; ///< Stand for known values in the node that is visited.
+  std::map<std::string, std::vector<int64_t>> shapeValues;
   RaisedGraph graph;
   std::map<std::string, Value> values;
   std::map<std::string, int> nodeKeys, weightKeys;

@@ -31,7 +31,7 @@ struct InterfaceFacts {
   int64_t arenaBytes = 0;    ///< Without scratch.
   int64_t scratchBytes = 0;  ///< For each thread.
   int64_t kvBlockBytes = 0;  ///< 16 positions of all caches.
-  int64_t sequenceLimit = 0; ///< Run: longest sequence the position tables allow.
+  int64_t sequenceLimit = 0; ///< Run: longest sequence the model allows.
   int64_t fixedRows = 0,
           fixedSequence = 0; ///< Run without inputs (tests): rows of the weights it starts from.
   SmallVector<InterfaceInput> inputs;

@@ -184,6 +184,8 @@ namespace {
 LogicalResult collectInputs(func::FuncOp entry, const CompileConfig &config,
                             InterfaceFacts &facts) {
   facts.sequenceLimit = config.maxTokens;
+  if (auto stated = entry->getParentOfType<ModuleOp>()->getAttrOfType<IntegerAttr>("llmc.context"))
+    facts.sequenceLimit = std::min(facts.sequenceLimit, stated.getInt());
   for (BlockArgument argument : entry.getArguments()) {
     InterfaceInput input;
     input.buffer =

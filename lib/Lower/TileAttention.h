@@ -109,6 +109,10 @@ private:
   Value firstKey(const Tile &tile, Value block);
   void scaleScores(const Tile &tile, ArrayRef<Value> blocks, SmallVector<Value> &scores);
   void prefetchValues(Value at, Value distance, bool both, int64_t count);
+  using ProductEmitter =
+      function_ref<void(Value at, Value distance, Value column, SmallVector<Value> &sums)>;
+  SmallVector<Value> sumHeads(const Tile &tile, ArrayRef<Value> blocks, SmallVector<Value> sums,
+                              Value column, int64_t line, int64_t unroll, ProductEmitter add);
   SmallVector<Value> cachedScores(const Tile &tile, Value block, Value lastBlock);
   SmallVector<Value> rowScores(const Tile &tile, Value start);
   /// `lanes` vectors to one: lane i holds the sum of vector i.

@@ -83,30 +83,16 @@ void AttentionEmitter::addByteProducts(const Tile &tile, Value at, Value distanc
 
 /// As cachedScores; queries' scales have powerFactor() in them where there is no soft cap.
 SmallVector<Value> AttentionEmitter::byteScores(const Tile &tile, Value block, Value lastBlock) {
-  constexpr int64_t kQuadKeys = 4 * kCacheBlock;
-  int64_t unroll = cache.keySize() % 8 ? 1 : 2;
-  SmallVector<Value> blocks = blocksOf(tile, block, lastBlock);
-  Value keys = firstKey(tile, blocks.front());
-  Value distance = arith::SubIOp::create(b, firstKey(tile, blocks.back()), keys);
-  SmallVector<Value> init;
+  SmallVector<Value> blocks = blocksOf(tile, block, lastBlock), starts;
   for (size_t i = 0; i < tile.query.size(); ++i)
-    init.append(tile.parts, biased() ? l.loadSplat(querySums, addIndex(b, tile.slot, i))
-                                     : splatConstant(b, intsOf(l), 0));
-  // As there, the loop counts by the place in the keys and carries that in the queries.
-  init.push_back(mulIndex(b, tile.slot, AttentionScratch::paddedQuery(vectors, shape) / 4));
-  Value last = addIndex(b, keys, cache.keySize() * kCacheBlock);
+    starts.append(tile.parts, biased() ? l.loadSplat(querySums, addIndex(b, tile.slot, i))
+                                       : splatConstant(b, intsOf(l), 0));
+  Value word = mulIndex(b, tile.slot, AttentionScratch::paddedQuery(vectors, shape) / 4);
+  auto add = [&](Value at, Value distance, Value column, SmallVector<Value> &sums) {
+    addByteProducts(tile, at, distance, column, sums);
+  };
   SmallVector<Value> scores =
-      forLoop(b, keys, last, unroll * kQuadKeys, init, [&](Value at, ValueRange carried) {
-        SmallVector<Value> sums(carried.drop_back());
-        Value word = carried.back();
-        prefetchValues(at, distance, blocks.size() > 1, unroll * kQuadKeys);
-        for (int64_t i = 0; i < unroll; ++i)
-          addByteProducts(tile, addIndex(b, at, i * kQuadKeys), distance, addIndex(b, word, i),
-                          sums);
-        sums.push_back(addIndex(b, word, unroll));
-        return sums;
-      });
-  scores.pop_back();
+      sumHeads(tile, blocks, starts, word, 4 * kCacheBlock, cache.keySize() % 8 ? 1 : 2, add);
   for (size_t i = 0; i < scores.size(); ++i) {
     Value scale = l.loadSplat(queryScales, addIndex(b, tile.slot, i / tile.parts));
     Value product = arith::SIToFPOp::create(b, l.type(), scores[i]);

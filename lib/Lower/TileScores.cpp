@@ -182,27 +182,38 @@ void AttentionEmitter::prefetchValues(Value at, Value distance, bool both, int64
     prefetchLines(b, v, arith::AddIOp::create(b, values, distance), count);
 }
 
-SmallVector<Value> AttentionEmitter::cachedScores(const Tile &tile, Value block, Value lastBlock) {
-  SmallVector<Value> blocks = blocksOf(tile, block, lastBlock);
+/// Sums of products of whole heads of the keys of `blocks`, from `sums` on. `add` adds the products
+/// at a place in the keys, which has `line` elements, and a column of the queries, `unroll` at a
+/// time.
+SmallVector<Value> AttentionEmitter::sumHeads(const Tile &tile, ArrayRef<Value> blocks,
+                                              SmallVector<Value> sums, Value column, int64_t line,
+                                              int64_t unroll, ProductEmitter add) {
   Value keys = firstKey(tile, blocks.front());
   Value distance = arith::SubIOp::create(b, firstKey(tile, blocks.back()), keys);
   // The loop counts by the place in the keys and carries the column of the queries, so that both
   // address memory as they are.
-  SmallVector<Value> init(tile.query.size() * tile.parts, l.constant(0.0));
-  init.push_back(indexConstant(b, 0));
-  Value last = addIndex(b, keys, shape.headSize * kCacheBlock);
-  int64_t unroll = shape.headSize % kUnroll ? 1 : kUnroll;
-  SmallVector<Value> scores =
-      forLoop(b, keys, last, unroll * kCacheBlock, init, [&](Value at, ValueRange carried) {
-        SmallVector<Value> sums(carried.drop_back());
-        Value d = carried.back();
-        prefetchValues(at, distance, blocks.size() > 1, unroll * kCacheBlock);
-        for (int64_t i = 0; i < unroll; ++i)
-          addProducts(tile, addIndex(b, at, i * kCacheBlock), distance, addIndex(b, d, i), sums);
-        sums.push_back(addIndex(b, d, unroll));
-        return sums;
-      });
-  scores.pop_back();
+  sums.push_back(column);
+  Value last = addIndex(b, keys, cache.keySize() * kCacheBlock);
+  sums = forLoop(b, keys, last, unroll * line, sums, [&](Value at, ValueRange carried) {
+    SmallVector<Value> next(carried.drop_back());
+    prefetchValues(at, distance, blocks.size() > 1, unroll * line);
+    for (int64_t i = 0; i < unroll; ++i)
+      add(addIndex(b, at, i * line), distance, addIndex(b, carried.back(), i), next);
+    next.push_back(addIndex(b, carried.back(), unroll));
+    return next;
+  });
+  sums.pop_back();
+  return sums;
+}
+
+SmallVector<Value> AttentionEmitter::cachedScores(const Tile &tile, Value block, Value lastBlock) {
+  SmallVector<Value> blocks = blocksOf(tile, block, lastBlock);
+  SmallVector<Value> zeros(tile.query.size() * tile.parts, l.constant(0.0));
+  auto add = [&](Value at, Value distance, Value d, SmallVector<Value> &sums) {
+    addProducts(tile, at, distance, d, sums);
+  };
+  SmallVector<Value> scores = sumHeads(tile, blocks, zeros, indexConstant(b, 0), kCacheBlock,
+                                       shape.headSize % kUnroll ? 1 : kUnroll, add);
   if (cache.scaled())
     scaleScores(tile, blocks, scores);
   return scores;

@@ -7,6 +7,7 @@
 
 #include <atomic>
 #include <cerrno>
+#include <cstdio>
 #include <cstring>
 #include <dirent.h>
 #include <fcntl.h>
@@ -101,7 +102,7 @@ std::unique_ptr<AtomicOutput> AtomicOutput::create(const std::string &path, std:
 AtomicOutput::~AtomicOutput() {
   if (file < 0)
     return;
-  if (!direct)
+  if (!direct && (placed == Placed::No || placed == Placed::Exchanged))
     unlink(temporary.c_str());
   close(file);
 }
@@ -122,29 +123,90 @@ bool AtomicOutput::write(const void *data, size_t bytes, std::string &error) {
   return true;
 }
 
-bool AtomicOutput::commit(std::string &error) {
-  if (!direct) {
-    if (fsync(file) != 0) {
-      error = describe(final, "cannot be written");
-      return false;
-    }
-    if (rename(temporary.c_str(), final.c_str()) != 0) {
-      error = describe(final, "cannot be put in place");
-      return false;
-    }
-    int folder = open(folderOf(final).c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (folder >= 0) {
-      (void)fsync(
-          folder); // Some file systems cannot synchronise folders; the file is whole by now.
-      close(folder);
-    }
+bool AtomicOutput::synchronize(std::string &error) {
+  if (direct || fsync(file) == 0)
+    return true;
+  error = describe(final, "cannot be written");
+  return false;
+}
+
+bool AtomicOutput::place(bool undoable, std::string &error) {
+  if (direct)
+    return true;
+  struct stat status;
+  if (lstat(final.c_str(), &status) == 0 && S_ISDIR(status.st_mode)) { // Exchange would take it.
+    errno = EISDIR;
+    error = describe(final, "cannot be put in place");
+    return false;
   }
+  if (undoable) {
+    if (renameat2(AT_FDCWD, temporary.c_str(), AT_FDCWD, final.c_str(), RENAME_EXCHANGE) == 0) {
+      placed = Placed::Exchanged;
+      return true;
+    }
+    placed = errno == ENOENT ? Placed::New : Placed::Replaced; // Some file systems cannot exchange.
+  } else {
+    placed = Placed::Replaced;
+  }
+  if (rename(temporary.c_str(), final.c_str()) == 0)
+    return true;
+  placed = Placed::No;
+  error = describe(final, "cannot be put in place");
+  return false;
+}
+
+void AtomicOutput::undoPlace() {
+  if (placed == Placed::Exchanged &&
+      renameat2(AT_FDCWD, temporary.c_str(), AT_FDCWD, final.c_str(), RENAME_EXCHANGE) == 0)
+    placed = Placed::No;
+  else if (placed == Placed::New && rename(final.c_str(), temporary.c_str()) == 0)
+    placed = Placed::No;
+}
+
+bool AtomicOutput::finish(std::string &error) {
+  if (placed == Placed::Exchanged)
+    unlink(temporary.c_str());
   int result = close(file);
   file = -1;
   if (result != 0)
     error = describe(final, "cannot be written");
   return result == 0;
 }
+
+// Some file systems cannot synchronise folders; the files are whole by now.
+static void synchronizeFolder(const std::string &path) {
+  int folder = open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  if (folder < 0)
+    return;
+  (void)fsync(folder);
+  close(folder);
+}
+
+bool AtomicOutput::commitAll(const std::vector<AtomicOutput *> &outputs, std::string &error) {
+  for (AtomicOutput *output : outputs)
+    if (!output->synchronize(error))
+      return false;
+  for (size_t i = 0; i < outputs.size(); ++i) {
+    bool last = i + 1 == outputs.size();
+    if (outputs[i]->place(/*undoable=*/!last, error))
+      continue;
+    while (i-- > 0)
+      outputs[i]->undoPlace();
+    return false;
+  }
+  std::string synchronized;
+  bool closed = true;
+  for (AtomicOutput *output : outputs) {
+    std::string folder = folderOf(output->final);
+    if (!output->direct && folder != synchronized)
+      synchronizeFolder(folder);
+    synchronized = folder;
+    closed &= output->finish(error);
+  }
+  return closed;
+}
+
+bool AtomicOutput::commit(std::string &error) { return commitAll({this}, error); }
 
 bool llmc::isSameFile(const std::string &a, const std::string &b) {
   struct stat first, second;

@@ -76,13 +76,20 @@ FailureOr<std::unique_ptr<Compilation>> Compilation::create(ModuleOp module,
   config.vectors.cpu = &getCpuModel(result->machine.cpu, config.vectors);
   int64_t tables = tableLimit(module);
   auto stated = module->getAttrOfType<IntegerAttr>("llmc.context");
-  int64_t natural = stated ? stated.getInt() : tables ? tables : 2048;
-  if (tables)
-    natural = std::min(natural, tables);
-  config.context = options.context ? options.context : natural;
-  if (config.context < 1 || (tables && config.context > tables))
-    return module.emitError("context of ")
-           << config.context << " asked for, but the position table has " << tables << " rows";
+  int64_t limit = tables;
+  if (stated && (!limit || stated.getInt() < limit))
+    limit = stated.getInt();
+  // A bound far beyond the contexts in use is no wish for a cache of that size.
+  constexpr int64_t usual = 2048, longest = 131072;
+  config.context = options.context ? options.context : limit && limit <= longest ? limit : usual;
+  if (config.context < 1 || (limit && config.context > limit)) {
+    auto error = module.emitError("context of ") << config.context << " asked for, but ";
+    auto reason = module->getAttrOfType<StringAttr>("llmc.context_reason");
+    if (limit == tables)
+      return error << "the position table has " << tables << " rows";
+    return error << "the model is what it says for " << limit << " positions only"
+                 << (reason ? ": " + reason.getValue() : Twine());
+  }
   if (options.chunk < 1)
     return module.emitError("chunk of ") << options.chunk << " asked for, expected at least 1";
   config.chunk = std::min(options.chunk, config.context);
@@ -92,6 +99,8 @@ FailureOr<std::unique_ptr<Compilation>> Compilation::create(ModuleOp module,
     return module.emitError("max-tokens of ")
            << options.maxTokens << " asked for, expected at least 1";
   config.set(module);
+  if (failed(verifyStopIds(module, *entry)))
+    return failure();
   result->interfaceJson = describeInterface(module, *entry);
   return result;
 }

@@ -13,6 +13,9 @@ namespace llmc {
 /// provenance.
 std::string describeInterface(ModuleOp module, func::FuncOp entry);
 
+/// An error when a stop id of the module is none of the entry's vocabulary.
+LogicalResult verifyStopIds(ModuleOp module, func::FuncOp entry);
+
 } // namespace llmc
 
 #endif // LLMC_LIB_PIPELINE_DESCRIBEINTERFACE_H

@@ -1,7 +1,7 @@
 //===- WriteArtifact.cpp - the files of an artifact -------------------------------------===//
 //
-// Weights are packed straight into the mapped output file; every file appears whole or not at all,
-// the JSON last, so that an artifact with a JSON is complete.
+// Weights are packed straight into the mapped output file. All files are complete on disk before
+// the first gets its name; the JSON gets it last.
 //
 #include "DescribeInterface.h"
 
@@ -91,7 +91,7 @@ LogicalResult Compilation::fillWeights(AtomicOutput &file, size_t &dataStart) {
   return result;
 }
 
-LogicalResult Compilation::writeWeights(const std::string &path) {
+FailureOr<std::unique_ptr<AtomicOutput>> Compilation::writeWeights(const std::string &path) {
   std::string error;
   size_t dataStart = 0;
   std::unique_ptr<AtomicOutput> file = AtomicOutput::create(path, error);
@@ -99,9 +99,7 @@ LogicalResult Compilation::writeWeights(const std::string &path) {
     return module.emitError(error);
   if (failed(fillWeights(*file, dataStart)))
     return failure();
-  if (!file->commit(error))
-    return module.emitError(error);
-  return success();
+  return file;
 }
 
 LogicalResult Compilation::writeEmbeddedWeights(const std::string &beside) {
@@ -118,11 +116,22 @@ LogicalResult Compilation::writeEmbeddedWeights(const std::string &beside) {
   return fillWeights(*embedded, embeddedStart);
 }
 
+// A path in a string of the assembler.
+static std::string quoted(StringRef path) {
+  std::string text;
+  for (char c : path) {
+    if (c == '"' || c == '\\')
+      text += '\\';
+    text += c;
+  }
+  return text;
+}
+
 std::string Compilation::embeddingAssembly() const {
   std::string symbol = settings.prefix + "_weights_data";
   return llvm::formatv(".section .rodata.{0},\"a\",@progbits\n.balign 64\n.hidden {0}\n.globl "
                        "{0}\n{0}:\n.incbin \"{1}\", {2}, {3}\n.size {0}, {3}\n.text\n",
-                       symbol, embedded->temporaryPath(), embeddedStart, totalWeightBytes)
+                       symbol, quoted(embedded->temporaryPath()), embeddedStart, totalWeightBytes)
       .str();
 }
 
@@ -205,6 +214,23 @@ static json::Object describeProducts(func::FuncOp entry) {
                       {"logits", describeProducts(ArrayRef<LinearOp>(logits))}};
 }
 
+LogicalResult llmc::verifyStopIds(ModuleOp module, func::FuncOp entry) {
+  auto stop = module->getAttrOfType<DenseI64ArrayAttr>("llmc.stop_ids");
+  if (!stop)
+    return success();
+  auto logits = entry.getNumResults() ? dyn_cast<RankedTensorType>(entry.getResultTypes()[0])
+                                      : RankedTensorType();
+  const bool isStep = entry->getAttrOfType<StringAttr>("llmc.role").getValue() == "step";
+  if (!isStep || !logits || logits.getRank() == 0)
+    return module.emitError("has llmc.stop_ids, but no function with role \"step\"");
+  const int64_t vocabulary = logits.getShape().back();
+  for (int64_t id : stop.asArrayRef())
+    if (id >= vocabulary)
+      return module.emitError("stop id ")
+             << id << " is outside the vocabulary of " << vocabulary << " ids (llmc.stop_ids)";
+  return success();
+}
+
 std::string llmc::describeInterface(ModuleOp module, func::FuncOp entry) {
   json::Array inputs, outputs;
   for (auto [i, type] : llvm::enumerate(entry.getArgumentTypes()))
@@ -216,6 +242,8 @@ std::string llmc::describeInterface(ModuleOp module, func::FuncOp entry) {
                       {"inputs", std::move(inputs)},
                       {"outputs", std::move(outputs)}};
   auto provenance = module->getAttrOfType<ArrayAttr>("llmc.provenance");
+  if (auto stop = module->getAttrOfType<DenseI64ArrayAttr>("llmc.stop_ids"))
+    object["stop_ids"] = json::Array(stop.asArrayRef());
   object["products_per_position"] = describeProducts(entry);
   object["layers"] = provenance ? toJson(provenance) : json::Value(json::Array());
   return llvm::formatv("{0}", json::Value(std::move(object))).str();
@@ -305,27 +333,40 @@ std::string Compilation::header() const {
 // The whole way
 //===----------------------------------------------------------------------===//
 
-static LogicalResult writeWhole(ModuleOp module, const std::string &path, StringRef bytes) {
-  std::string error;
-  std::unique_ptr<AtomicOutput> file = AtomicOutput::create(path, error);
-  if (!file || !file->write(bytes.data(), bytes.size(), error) || !file->commit(error))
-    return module.emitError(error);
-  return success();
-}
+namespace {
 
-static LogicalResult writeShared(ModuleOp module, const std::string &object,
-                                 const std::string &path) {
-  std::string error;
-  std::unique_ptr<AtomicOutput> file = AtomicOutput::create(path, error);
-  if (!file)
-    return module.emitError(error);
-  if (llvm::Error failed =
-          linkShared(object, file->temporaryPath(), llvm::sys::path::filename(path)))
-    return module.emitError(llvm::toString(std::move(failed)));
-  if (!file->commit(error))
-    return module.emitError(error);
-  return success();
-}
+/// The files of an artifact until all of them are complete.
+class ArtifactFiles {
+public:
+  explicit ArtifactFiles(ModuleOp module) : module(module) {}
+
+  void add(std::unique_ptr<AtomicOutput> file) { files.push_back(std::move(file)); }
+
+  FailureOr<AtomicOutput *> add(const std::string &path, StringRef bytes = {}) {
+    std::string error;
+    std::unique_ptr<AtomicOutput> file = AtomicOutput::create(path, error);
+    if (!file || !file->write(bytes.data(), bytes.size(), error))
+      return module.emitError(error);
+    add(std::move(file));
+    return files.back().get();
+  }
+
+  LogicalResult commit() {
+    std::vector<AtomicOutput *> all;
+    for (const std::unique_ptr<AtomicOutput> &file : files)
+      all.push_back(file.get());
+    std::string error;
+    if (!AtomicOutput::commitAll(all, error))
+      return module.emitError(error);
+    return success();
+  }
+
+private:
+  ModuleOp module;
+  std::vector<std::unique_ptr<AtomicOutput>> files;
+};
+
+} // namespace
 
 LogicalResult llmc::compileArtifact(ModuleOp module, const CompileOptions &options,
                                     const std::string &output) {
@@ -335,10 +376,18 @@ LogicalResult llmc::compileArtifact(ModuleOp module, const CompileOptions &optio
   auto compilation = Compilation::create(module, settings);
   if (failed(compilation) || failed((*compilation)->runUntil(Stage::Pack)))
     return failure();
+  ArtifactFiles files(module);
   std::string weights = output + ".safetensors";
-  if (failed(options.embedWeights ? (*compilation)->writeEmbeddedWeights(weights)
-                                  : (*compilation)->writeWeights(weights)) ||
-      failed((*compilation)->runUntil(Stage::Lower)))
+  if (options.embedWeights) {
+    if (failed((*compilation)->writeEmbeddedWeights(weights)))
+      return failure();
+  } else {
+    auto file = (*compilation)->writeWeights(weights);
+    if (failed(file))
+      return failure();
+    files.add(std::move(*file));
+  }
+  if (failed((*compilation)->runUntil(Stage::Lower)))
     return failure();
   std::string info =
       (*compilation)
@@ -346,12 +395,18 @@ LogicalResult llmc::compileArtifact(ModuleOp module, const CompileOptions &optio
                                             : llvm::sys::path::filename(weights).str());
   if (failed((*compilation)->runUntil(Stage::Target)))
     return failure();
-  FailureOr<std::string> object = (*compilation)->emit(Stage::Object);
-  if (failed(object))
+  FailureOr<std::string> code = (*compilation)->emit(Stage::Object);
+  if (failed(code))
     return failure();
-  if (failed(writeWhole(module, output + ".o", *object)) ||
-      failed(writeShared(module, output + ".o", output + ".so")) ||
-      failed(writeWhole(module, output + ".h", (*compilation)->header())))
+  FailureOr<AtomicOutput *> object = files.add(output + ".o", *code);
+  FailureOr<AtomicOutput *> shared = files.add(output + ".so");
+  if (failed(object) || failed(shared))
     return failure();
-  return writeWhole(module, output + ".json", info);
+  if (llvm::Error failed = linkShared((*object)->temporaryPath(), (*shared)->temporaryPath(),
+                                      llvm::sys::path::filename((*shared)->path())))
+    return module.emitError(llvm::toString(std::move(failed)));
+  if (failed(files.add(output + ".h", (*compilation)->header())) ||
+      failed(files.add(output + ".json", info)))
+    return failure();
+  return files.commit();
 }

@@ -72,40 +72,85 @@ Artifact::Artifact(const std::string &base, WeightPages pages) : basePath(base) 
   const std::string path = base + ".json", text = readText(path);
   description = parseArtifactInfo(text, path);
   checkMachine(description, path);
-  openWeights();
-  openCode(text);
+  openCode(text, openWeights());
   // Where they cannot, they are right where they are.
   if (pages == WeightPages::Own && mapping.map)
     static_cast<void>(llmcrt_weights_settle(&mapping, nullptr));
 }
 
-void Artifact::openWeights() {
-  if (description.weightsFile.empty())
-    return;
-  const size_t slash = basePath.rfind('/');
-  const std::string path =
-      (slash == std::string::npos ? "" : basePath.substr(0, slash + 1)) + description.weightsFile;
-  char why[LLMCRT_ERROR];
-  if (llmcrt_weights_open(path.c_str(), &mapping, why))
-    failInput(why);
-  mappingOwner.reset(&mapping);
-  if (mapping.bytes != description.weightsBytes)
-    failInput(path + ": " + basePath + ".json states " + std::to_string(description.weightsBytes) +
-              " bytes of weights, found " + std::to_string(mapping.bytes));
-  if (!description.weightsHash)
-    return;
-  const uint64_t hash = llmcrt_hash(mapping.data, mapping.bytes);
-  if (hash != *description.weightsHash) {
-    char found[17], expected[17];
-    std::snprintf(found, sizeof(found), "%016llx", static_cast<unsigned long long>(hash));
-    std::snprintf(expected, sizeof(expected), "%016llx",
-                  static_cast<unsigned long long>(*description.weightsHash));
-    failInput(path + ": " + basePath + ".json states weights with hash " + expected + ", found " +
-              found);
-  }
+static std::string hexadecimal(uint64_t hash) {
+  char text[17];
+  std::snprintf(text, sizeof(text), "%016llx", static_cast<unsigned long long>(hash));
+  return text;
 }
 
-void Artifact::openCode(const std::string &jsonText) {
+bool Artifact::hasWeights(const ArtifactInfo &other) const {
+  return other.weightsBytes == mapping.bytes &&
+         (!other.weightsHash || *other.weightsHash == weightsHash);
+}
+
+std::string Artifact::openWeights() {
+  if (description.weightsFile.empty())
+    return "";
+  const size_t slash = basePath.rfind('/');
+  weightsPath =
+      (slash == std::string::npos ? "" : basePath.substr(0, slash + 1)) + description.weightsFile;
+  char why[LLMCRT_ERROR];
+  if (llmcrt_weights_open(weightsPath.c_str(), &mapping, why))
+    failInput(why);
+  mappingOwner.reset(&mapping);
+  const bool sameSize = mapping.bytes == description.weightsBytes;
+  if (!sameSize || description.weightsHash)
+    weightsHash = llmcrt_hash(mapping.data, mapping.bytes);
+  if (!sameSize)
+    return basePath + ".json states " + std::to_string(description.weightsBytes) +
+           " bytes of weights, found " + std::to_string(mapping.bytes);
+  if (!hasWeights(description))
+    return basePath + ".json states weights with hash " + hexadecimal(*description.weightsHash) +
+           ", found " + hexadecimal(weightsHash);
+  return "";
+}
+
+/// The first field that is not the same in both, "" when none is.
+static std::string differingField(const nlohmann::json &a, const nlohmann::json &b) {
+  for (const auto &[key, value] : a.items())
+    if (!b.contains(key) || b.at(key) != value)
+      return key;
+  for (const auto &[key, value] : b.items())
+    if (!a.contains(key))
+      return key;
+  return "";
+}
+
+// Of three files two may go together: then it is the third that is off.
+void Artifact::failMixed(const std::string &jsonText, const std::string &ownText,
+                         const std::string &otherWeights) const {
+  const std::string json = basePath + ".json", code = basePath + ".so";
+  const std::string again = "; compile the model again, or bring the files of one compile";
+  const auto stated = nlohmann::json::parse(jsonText, nullptr, false);
+  const auto own = nlohmann::json::parse(ownText, nullptr, false);
+  if (stated == own)
+    failInput(weightsPath + ": is of another compile than " + json + " and " + code + ": " +
+              otherWeights + again);
+  const std::string field =
+      own.is_object() && stated.is_object() ? differingField(stated, own) : "";
+  const std::string differ = !otherWeights.empty() ? ": " + otherWeights
+                             : field.empty()       ? ""
+                                                   : ": they differ in '" + field + "'";
+  const bool codeHas = own.is_object() && hasWeights(parseArtifactInfo(ownText, code));
+  if (!otherWeights.empty() && codeHas)
+    failInput(json + ": is of another compile than " + code + " and " + weightsPath + differ +
+              again);
+  if (!otherWeights.empty())
+    failInput(json + ", " + code + " and " + weightsPath + " are of different compiles" + differ +
+              again);
+  if (!weightsPath.empty() && !codeHas)
+    failInput(code + ": is of another compile than " + json + " and " + weightsPath + differ +
+              again);
+  failInput(code + ": was not made together with " + json + differ + again);
+}
+
+void Artifact::openCode(const std::string &jsonText, const std::string &otherWeights) {
   const std::string path = basePath + ".so";
   // dlopen looks for a name without a slash in the library path, so it gets the absolute one.
   char absolute[PATH_MAX];
@@ -123,9 +168,9 @@ void Artifact::openCode(const std::string &jsonText) {
               std::to_string(LLMC_ABI) + "; compile the model again");
   find("info_json", table.infoJson);
   const char *own = table.infoJson();
-  if (!own ||
+  if (!own || !otherWeights.empty() ||
       nlohmann::json::parse(own, nullptr, false) != nlohmann::json::parse(jsonText, nullptr, false))
-    failInput(path + ": was not made together with " + basePath + ".json");
+    failMixed(jsonText, own ? own : "", otherWeights);
   find("sizes", table.sizes);
   find("init", table.init);
   if (!description.isStep) {

@@ -112,6 +112,11 @@ private:
     info.vocab = number(root, "vocab", 1, INT32_MAX);
     info.context = number(root, "context", 1, maximumSize);
     info.chunk = number(root, "chunk", 1, maximumSize);
+    if (!root.contains("stop_ids") || root.at("stop_ids").is_null())
+      return;
+    for (const Json &id : list(root, "stop_ids"))
+      info.stopIds.push_back(
+          static_cast<int32_t>(numberOf(id, "an id of 'stop_ids'", 0, info.vocab - 1)));
   }
 
   std::vector<TensorInfo> tensors(const std::string &key) const {

@@ -3,6 +3,7 @@
 
 #include "llmc/Runtime/Failure.h"
 
+#include <atomic>
 #include <cerrno>
 #include <cstdlib>
 #include <cstring>
@@ -16,25 +17,23 @@ void AtomicFile::fail(const char *what) const {
   failInput(finalPath + ": cannot " + what + ": " + std::strerror(errno));
 }
 
-AtomicFile::AtomicFile(std::string path)
-    : finalPath(std::move(path)), temporaryPath(finalPath + ".XXXXXX") {
+AtomicFile::AtomicFile(std::string path) : finalPath(std::move(path)) {
   // A rename would put a file in the place of a device or pipe.
   struct stat status;
   if (stat(finalPath.c_str(), &status) == 0 && !S_ISREG(status.st_mode))
     failInput(finalPath + ": is no regular file");
-  descriptor = mkostemp(temporaryPath.data(), O_CLOEXEC);
+  // Not mkstemp, which makes files private: an output follows the umask like any other.
+  static std::atomic<unsigned> counter{0};
+  for (int attempt = 0; descriptor < 0 && attempt < 100; ++attempt) {
+    temporaryPath =
+        finalPath + "." + std::to_string(getpid()) + "-" + std::to_string(counter++) + ".tmp";
+    descriptor =
+        open(temporaryPath.c_str(), O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0666);
+    if (descriptor < 0 && errno != EEXIST)
+      break;
+  }
   if (descriptor < 0)
     fail("be created");
-  // mkstemp makes files private; an output follows the umask like any other.
-  const mode_t mask = umask(0);
-  umask(mask);
-  if (fchmod(descriptor, 0666 & ~mask)) {
-    const int reason = errno;
-    close(descriptor);
-    unlink(temporaryPath.c_str());
-    errno = reason;
-    fail("be created");
-  }
 }
 
 AtomicFile::~AtomicFile() {
@@ -44,17 +43,31 @@ AtomicFile::~AtomicFile() {
   unlink(temporaryPath.c_str());
 }
 
-void AtomicFile::append(const void *data, size_t bytes) {
+/// Calls write(data, bytes) until all is written or it fails.
+template <typename Write> static bool writeAll(const void *data, size_t bytes, Write write) {
   const char *at = static_cast<const char *>(data);
   while (bytes) {
-    const ssize_t written = write(descriptor, at, bytes);
+    const ssize_t written = write(at, bytes);
     if (written < 0 && errno == EINTR)
       continue;
     if (written < 0)
-      fail("be written");
+      return false;
     at += written;
     bytes -= static_cast<size_t>(written);
   }
+  return true;
+}
+
+void AtomicFile::append(const void *data, size_t bytes) {
+  if (!writeAll(data, bytes, [&](const char *at, size_t n) { return write(descriptor, at, n); }))
+    fail("be written");
+}
+
+void AtomicFile::overwrite(const void *data, size_t bytes) {
+  const char *begin = static_cast<const char *>(data);
+  if (!writeAll(data, bytes,
+                [&](const char *at, size_t n) { return pwrite(descriptor, at, n, at - begin); }))
+    fail("be written");
 }
 
 void AtomicFile::commit() {

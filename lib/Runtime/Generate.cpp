@@ -36,14 +36,17 @@ std::vector<int64_t> llmc::readPrompt(const std::string &argument) {
       failInput(path + ": expected at least one id");
     return integers(array, path);
   }
+  return readIds(argument, "--prompt-ids");
+}
+
+std::vector<int64_t> llmc::readIds(const std::string &argument, const std::string &option) {
   std::vector<int64_t> ids;
   const char *at = argument.data(), *end = at + argument.size();
   while (true) {
     int64_t id = 0;
     const auto [next, error] = std::from_chars(at, end, id);
     if (error != std::errc() || (next != end && *next != ','))
-      failUsage("--prompt-ids: expected whole numbers with commas between, found '" + argument +
-                "'");
+      failUsage(option + ": expected whole numbers with commas between, found '" + argument + "'");
     ids.push_back(id);
     if (next == end)
       return ids;
@@ -68,6 +71,7 @@ GenerateRequest llmc::makeRequest(const std::vector<int64_t> &prompt, int64_t ne
   GenerateRequest request;
   request.prompt = checkedIds(prompt, info.vocab, "--prompt-ids");
   request.newIds = newIds;
+  request.stopIds = info.stopIds;
   const int64_t length = static_cast<int64_t>(prompt.size());
   request.prefill = prefill.value_or(length);
   if (request.prefill > length)
@@ -144,8 +148,12 @@ GenerateResult llmc::generate(Session &session, const GenerateRequest &request,
     step(request.prompt[static_cast<size_t>(at)]);
   result.ids.reserve(static_cast<size_t>(request.newIds));
   for (int64_t i = 0; i < request.newIds; ++i) {
-    if (i)
+    if (i) {
+      const auto &stop = request.stopIds;
+      if (std::find(stop.begin(), stop.end(), result.ids.back()) != stop.end())
+        break;
       step(result.ids.back());
+    }
     const int64_t best = largestIndex(last, vocab);
     if (!std::isfinite(last[best]))
       failInput(session.source().base() + ": logits that are not finite at position " +

@@ -6,6 +6,8 @@
 #ifndef _GNU_SOURCE
 #define _GNU_SOURCE
 #endif
+#include "Forks.h"
+
 #include "llmc/Runtime/llmcrt.h"
 
 #include <errno.h>
@@ -24,7 +26,8 @@ typedef struct {
   pthread_t thread;
   int stop;
   int joined;
-  char *mapped; /* the first huge page that is whole, and how many */
+  uint32_t forks; /* a child of fork has the pages that were moved, and no mover */
+  char *mapped;   /* the first huge page that is whole, and how many */
   size_t pages;
 } Mover;
 
@@ -133,8 +136,9 @@ int32_t llmcrt_weights_settle(llmcrt_weights *weights, char *why) {
   if (mover) {
     mover->mapped = first;
     mover->pages = (size_t)pages;
+    mover->forks = llmcrt_forks();
   }
-  if (!mover || pthread_create(&mover->thread, NULL, moveAll, mover)) {
+  if (!mover || !llmcrt_watch_forks() || pthread_create(&mover->thread, NULL, moveAll, mover)) {
     free(mover);
     snprintf(why, LLMCRT_ERROR, "the system gives no thread");
     return 1;
@@ -146,7 +150,8 @@ int32_t llmcrt_weights_settle(llmcrt_weights *weights, char *why) {
 void llmcrt_weights_wait(llmcrt_weights *weights) {
   Mover *mover = weights->mover;
   if (mover && !mover->joined) {
-    pthread_join(mover->thread, NULL);
+    if (mover->forks == llmcrt_forks())
+      pthread_join(mover->thread, NULL);
     mover->joined = 1;
   }
 }

@@ -257,14 +257,20 @@ std::vector<int64_t> llmc::integers(const Array &array, const std::string &what)
   return values;
 }
 
-NpyWriter::NpyWriter(std::string path, int32_t type, const std::vector<int64_t> &shape)
-    : file(std::move(path)), missing(dataBytes(Array{type, shape, {}}, file.path())) {
+/// Everything in front of the data.
+static std::string preamble(int32_t type, const std::vector<int64_t> &shape) {
   const std::string header = headerText(type, shape);
-  std::string prefix(magic, magicBytes);
-  prefix +=
+  std::string text(magic, magicBytes);
+  text +=
       {'\1', '\0', static_cast<char>(header.size() & 255), static_cast<char>(header.size() >> 8)};
-  file.append(prefix.data(), prefix.size());
-  file.append(header.data(), header.size());
+  return text + header;
+}
+
+NpyWriter::NpyWriter(std::string path, int32_t type, const std::vector<int64_t> &shape)
+    : file(std::move(path)), type(type), shape(shape),
+      missing(dataBytes(Array{type, shape, {}}, file.path())) {
+  const std::string text = preamble(type, shape);
+  file.append(text.data(), text.size());
 }
 
 void NpyWriter::append(const void *data, size_t bytes) {
@@ -277,5 +283,18 @@ void NpyWriter::append(const void *data, size_t bytes) {
 void NpyWriter::commit() {
   if (missing)
     failInternal(file.path() + ": less data than its shape holds");
+  file.commit();
+}
+
+void NpyWriter::commit(int64_t rows) {
+  std::vector<int64_t> fewer = shape;
+  fewer.front() = rows;
+  const uint64_t left = dataBytes(Array{type, shape, {}}, file.path()) -
+                        dataBytes(Array{type, fewer, {}}, file.path());
+  const std::string before = preamble(type, shape), now = preamble(type, fewer);
+  if (missing != left || before.size() != now.size())
+    failInternal(file.path() + ": other data than its shape holds");
+  missing = 0;
+  file.overwrite(now.data(), now.size());
   file.commit();
 }

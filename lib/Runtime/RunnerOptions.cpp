@@ -2,6 +2,7 @@
 #include "llmc/Runtime/RunnerOptions.h"
 
 #include "llmc/Runtime/Failure.h"
+#include "llmc/Runtime/Generate.h"
 #include "llmc/Runtime/WholeNumber.h"
 #include "llmc/Runtime/llmcrt.h"
 
@@ -22,8 +23,10 @@ this machine (processor features).
 Text (a model with a cache)
   --prompt-ids=1,42,7     the ids to begin with
   --prompt-ids=@FILE      the same from a .npy file, int32 or int64 of shape [n] or [1, n]
-  --generate=N            prints exactly N new ids, space-separated, without the prompt. Greedy: the
-                          likeliest id each time, the lowest of equals; no id stops it
+  --generate=N            prints at most N new ids, space-separated, without the prompt. Greedy: the
+                          likeliest id each time, the lowest of equals; a stop id is the last
+  --stop-ids=2,3          the ids that end a text, instead of those that the model's file names
+                          (stop_ids in BASE.json); none: only N ends it
   --prefill=P             the first P ids of the prompt go through prefill, the following one by one
                           through the cache. Default: all
   --logits=FILE           writes .npy, f32 [positions, vocab]: one row for each id that is fed to
@@ -54,12 +57,14 @@ Options
   --map-weights           leaves weights in the pages of their file, which processes share; else
                           they move into huge pages, where memory is free, while the model runs
   --repeat=N              generates N times over and reports the median time. Default: 1
+  --version               of llmc, of the LLVM it was built with, and what it compiles for
   --help                  this text
 
 Files are written whole or not at all.
 
 Examples
   llmc-run build/small --prompt-ids=1,42,7 --generate=64 --threads=2
+  llmc-run build/small --prompt-ids=1,42,7 --generate=64 --stop-ids=2,3
   llmc-run build/small --prompt-ids=@ids.npy --prefill=44 --logits=out.npy
   llmc-run build/small --prompt-ids=@ids.npy --generate=128 --timing --repeat=5 --json
   llmc-run build/encoder --input=input_ids=ids.npy --output=last_hidden_state=out.npy
@@ -83,6 +88,11 @@ public:
       const std::string argument = argv[i];
       if (argument == "--help" || argument == "-h")
         return {};
+      if (argument == "--version") {
+        RunnerOptions version;
+        version.mode = RunnerOptions::Mode::Version;
+        return version;
+      }
       if (argument.empty() || argument[0] != '-') {
         if (!options.base.empty())
           failUsage("unexpected argument '" + argument + "' after '" + options.base + "'");
@@ -131,6 +141,8 @@ private:
       options.generate = number(0, most);
     else if (name == "--prefill")
       options.prefill = number(0, most);
+    else if (name == "--stop-ids")
+      options.stopIds = text() == "none" ? std::vector<int64_t>() : readIds(value, name);
     else if (name == "--logits")
       options.logits = text();
     else if (name == "--input")
@@ -185,9 +197,11 @@ private:
       failUsage("expected the base name of a compiled model; see --help");
     if (!options.prompt.empty()) {
       options.mode = RunnerOptions::Mode::Prompt;
-      allow({"--prompt-ids", "--generate", "--prefill", "--logits", "--repeat"});
+      allow({"--prompt-ids", "--generate", "--prefill", "--logits", "--repeat", "--stop-ids"});
       if (!options.generate && options.logits.empty())
         failUsage("nothing to do: give --generate=N or --logits=FILE");
+      if (options.stopIds && !options.generate)
+        failUsage("--stop-ids: nothing to stop; give --generate=N");
       if (options.repeat > 1 && !options.logits.empty())
         failUsage("--repeat cannot be combined with --logits");
     } else if (!options.perplexity.empty()) {

@@ -3,10 +3,13 @@
  * each time that was enough, and but shortly once it was not, as then the processors are wanted by
  * others, and who spins is given less of them. With more threads than processors, whom a waiting
  * thread waits for may want its processor, so it gives that away instead of spinning. All state is
- * made at creation; dispatch and barrier only touch it. */
+ * made at creation; dispatch and barrier only touch it. A child of fork has the state and none of
+ * the threads: its first dispatch begins with fresh state and threads of its own. */
 #ifndef _GNU_SOURCE
 #define _GNU_SOURCE
 #endif
+#include "Forks.h"
+
 #include "llmc/Runtime/llmcrt.h"
 
 #include <limits.h>
@@ -43,9 +46,10 @@ struct llmcrt_pool {
   Event passed; /* the barrier's */
   uint32_t running __attribute__((aligned(CacheLine)));
   uint32_t arrived __attribute__((aligned(CacheLine)));
-  int32_t count __attribute__((aligned(CacheLine)));
-  int32_t crowded; /* more threads than processors */
+  int32_t count __attribute__((aligned(CacheLine))); /* with the caller's */
+  int32_t crowded;                                   /* more threads than processors */
   int32_t stop;
+  uint32_t forks; /* how many lay behind the process when it started the threads */
   void (*body)(void *argument, int32_t index, int32_t count);
   void *argument;
   Worker *workers;
@@ -138,8 +142,35 @@ static void *work(void *opaque) {
   }
 }
 
+/* Starts the workers 1 to wanted - 1 over fresh state; the pool then has as many threads as the
+ * system gave. */
+static void startWorkers(llmcrt_pool *pool, int32_t wanted) {
+  pool->start = pool->done = pool->passed = (Event){0, 0};
+  pool->running = pool->arrived = 0;
+  pool->stop = 0;
+  pool->forks = llmcrt_forks();
+  /* Signals are the program's business: its own threads take them. */
+  sigset_t all, before;
+  sigfillset(&all);
+  pthread_sigmask(SIG_SETMASK, &all, &before);
+  int32_t next = 1;
+  for (; next < wanted; ++next) {
+    Worker *worker = &pool->workers[next];
+    worker->spin = LeastSpin;
+    if (pthread_create(&worker->thread, NULL, work, worker))
+      break;
+  }
+  pthread_sigmask(SIG_SETMASK, &before, NULL);
+  /* Workers read it behind the first start event. */
+  pool->count = next;
+}
+
 static void parallel(void *context, void (*body)(void *, int32_t, int32_t), void *argument) {
   llmcrt_pool *pool = context;
+  /* No thread of a parent lives on in its child; where the system gives the child fewer, fewer do
+   * the work. */
+  if (pool->count > 1 && pool->forks != llmcrt_forks())
+    startWorkers(pool, pool->count);
   if (pool->count == 1) {
     body(argument, 0, 1);
     return;
@@ -165,16 +196,6 @@ static void barrier(void *context, int32_t index) {
   awaitEvent(&pool->passed, seen, &pool->workers[index]);
 }
 
-/* Ends and joins the workers in front of `end`, and frees the pool. */
-static void endWorkers(llmcrt_pool *pool, int32_t end) {
-  __atomic_store_n(&pool->stop, 1, __ATOMIC_RELEASE);
-  raiseEvent(&pool->start);
-  for (int32_t i = 1; i < end; ++i)
-    pthread_join(pool->workers[i].thread, NULL);
-  free(pool->workers);
-  free(pool);
-}
-
 llmcrt_pool *llmcrt_pool_create(int32_t count, llmc_threads *threads) {
   const int32_t processors = llmcrt_cpu_count();
   return llmcrt_pool_create_exactly(
@@ -182,7 +203,7 @@ llmcrt_pool *llmcrt_pool_create(int32_t count, llmc_threads *threads) {
 }
 
 llmcrt_pool *llmcrt_pool_create_exactly(int32_t count, llmc_threads *threads) {
-  if (count < 1 || count > LLMCRT_MAX_THREADS || !threads)
+  if (count < 1 || count > LLMCRT_MAX_THREADS || !threads || !llmcrt_watch_forks())
     return NULL;
   void *memory = NULL;
   if (posix_memalign(&memory, CacheLine, sizeof(llmcrt_pool)))
@@ -197,19 +218,9 @@ llmcrt_pool *llmcrt_pool_create_exactly(int32_t count, llmc_threads *threads) {
   pool->workers = memory;
   for (int32_t i = 0; i < count; ++i)
     pool->workers[i] = (Worker){.pool = pool, .index = i, .spin = LeastSpin};
-  /* Signals are the program's business: its own threads take them. */
-  sigset_t all, before;
-  sigfillset(&all);
-  pthread_sigmask(SIG_SETMASK, &all, &before);
-  int32_t next = 1;
-  for (; next < count; ++next) {
-    Worker *worker = &pool->workers[next];
-    if (pthread_create(&worker->thread, NULL, work, worker))
-      break;
-  }
-  pthread_sigmask(SIG_SETMASK, &before, NULL);
-  if (next < count) {
-    endWorkers(pool, next);
+  startWorkers(pool, count);
+  if (pool->count < count) {
+    llmcrt_pool_destroy(pool);
     return NULL;
   }
   *threads = (llmc_threads){count, pool, parallel, barrier};
@@ -217,6 +228,14 @@ llmcrt_pool *llmcrt_pool_create_exactly(int32_t count, llmc_threads *threads) {
 }
 
 void llmcrt_pool_destroy(llmcrt_pool *pool) {
-  if (pool)
-    endWorkers(pool, pool->count);
+  if (!pool)
+    return;
+  if (pool->forks == llmcrt_forks()) {
+    __atomic_store_n(&pool->stop, 1, __ATOMIC_RELEASE);
+    raiseEvent(&pool->start);
+    for (int32_t i = 1; i < pool->count; ++i)
+      pthread_join(pool->workers[i].thread, NULL);
+  }
+  free(pool->workers);
+  free(pool);
 }

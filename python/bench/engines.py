@@ -10,6 +10,7 @@ nor memory of the engines meet. Ends with code 3 when the engine is not installe
 
 import json
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -23,6 +24,23 @@ def parse_test(name):
     kind = "run" if name.startswith("run") else name[:2]
     count, _, depth = name[len(kind) :].partition("@")
     return kind, int(count), int(depth or 0)
+
+
+def describe_end(code, said):
+    """How a process ended and the last lines of what it said on standard error.
+
+    >>> describe_end(-11, "loading\\nmodel\\n")
+    'ended by signal 11 (SIGSEGV); it said:\\n  loading\\n  model'
+    >>> describe_end(2, "")
+    'ended with code 2 and said nothing'
+    """
+    if code < 0:
+        names = {number.value: number.name for number in signal.Signals}
+        how = f"ended by signal {-code} ({names.get(-code, 'unknown')})"
+    else:
+        how = f"ended with code {code}"
+    lines = said.strip().splitlines()[-20:]
+    return how + ("; it said:" + "".join(f"\n  {line}" for line in lines) if lines else " and said nothing")
 
 
 def make_ids(count, vocab):
@@ -122,7 +140,9 @@ class LlamaBench:
     def measure(self, test, seconds):
         kind, count, depth = parse_test(test)
         sizes = ["-p", str(count), "-n", "0"] if kind == "pp" else ["-p", "0", "-n", str(count)]
-        result = subprocess.run(self.command + sizes + ["-d", str(depth)], check=True, capture_output=True)
+        result = subprocess.run(self.command + sizes + ["-d", str(depth)], capture_output=True, text=True, errors="replace")
+        if result.returncode:
+            sys.exit(f"engines: error: llama-bench {describe_end(result.returncode, result.stderr)}")
         return max(json.loads(result.stdout)[0]["samples_ts"])
 
 

@@ -154,9 +154,9 @@ def emit_mlp(graph, shape, layer, x):
     return g.linear(f"{s}/down_proj", y, f"{name}.down_proj")
 
 
-def emit_decoder(shape):
-    """The whole graph, without weights."""
-    g = Graph()
+def emit_decoder(shape, graph=None):
+    """The whole graph, without weights. `graph`: an empty one that spells things its own way."""
+    g = graph or Graph()
     embedding = g.weight("model.embed_tokens.weight")
     mask, rotation = emit_mask(g), emit_rotation(g, shape)
     x = g.op("Gather", "/model/embed_tokens", embedding, "input_ids")

@@ -16,6 +16,7 @@ import os
 import statistics
 import subprocess
 import sys
+import tempfile
 
 import engines
 
@@ -33,7 +34,8 @@ class Peer:
     def __init__(self, name, path, threads, positions):
         self.name, self.path = name, path
         command = [sys.executable, os.path.join(HERE, "engines.py"), name, path, str(threads), str(positions)]
-        self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        self.said = tempfile.TemporaryFile("w+", errors="replace")  # a pipe that nobody reads would fill
+        self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self.said, text=True)
         words = self.process.stdout.readline().split(maxsplit=2)
         self.alive = words[:1] == ["ready"]
         self.version = words[2].strip() if len(words) > 2 else ""
@@ -41,16 +43,28 @@ class Peer:
             self.code = self.process.wait()
 
     def measure(self, test, seconds):
-        self.process.stdin.write(f"{test} {seconds}\n")
-        self.process.stdin.flush()
-        line = self.process.stdout.readline()
+        try:
+            self.process.stdin.write(f"{test} {seconds}\n")
+            self.process.stdin.flush()
+            line = self.process.stdout.readline()
+        except BrokenPipeError:
+            line = ""
         if not line:
-            fail(f"{self.name} ended while it ran {test}")
+            fail(f"{self.name} at {test} of {self.path}: {self.describe_end()}")
         return float(line)
 
+    def describe_end(self):
+        code = self.process.wait()
+        self.said.seek(0)
+        return engines.describe_end(code, self.said.read())
+
     def close(self):
-        self.process.stdin.close()
+        try:
+            self.process.stdin.close()
+        except BrokenPipeError:  # it had ended
+            pass
         self.process.wait()
+        self.said.close()
 
 
 class OtherModel:
@@ -74,6 +88,8 @@ def measure_llmc(options, base, threads, test):
     if options.read_size:
         command.append(f"--read-size={options.read_size}")
     result = subprocess.run(command, capture_output=True, text=True)
+    if result.returncode < 0:
+        fail(f"llmc-bench {engines.describe_end(result.returncode, result.stderr)}")
     if result.returncode:
         sys.stderr.write(result.stderr)
         sys.exit(result.returncode)
@@ -144,7 +160,7 @@ def run_threads(options, threads, tests):
         elif peer.code == engines.NOT_INSTALLED:
             print(f"peers: {name} is not installed for {sys.executable}: left out", file=sys.stderr)
         else:
-            fail(f"{name} cannot run {path}")
+            fail(f"{name} cannot run {path}: {peer.describe_end()}")
     for test in tests:
         for record in measure_test(options, threads, test, peers):
             records.append(record)

@@ -1,4 +1,6 @@
-"""What can go wrong, as two exceptions."""
+"""What can go wrong, as two exceptions, and how a program ended, in words."""
+
+import signal
 
 
 class Error(Exception):
@@ -6,12 +8,26 @@ class Error(Exception):
 
     `code` is the name of the result code in llmc/Runtime/llmc.h without its prefix (BAD_ARGUMENT, BAD_TOKEN,
     CONTEXT_FULL, UNSUPPORTED), or BAD_ARTIFACT for files that are missing or do not fit together or this machine,
-    NO_RUNTIME when libllmcrt.so is not found, NO_MEMORY, NOT_FINITE.
+    NO_RUNTIME when libllmcrt.so is not found, NO_MEMORY, NOT_FINITE, BUSY when another thread is using the Model.
     """
 
     def __init__(self, code, message):
         super().__init__(f"{message} [{code}]")
         self.code = code
+
+
+def describe_exit(code):
+    """How a program ended, by its return code as subprocess gives it.
+
+    >>> describe_exit(-11)
+    'ended by signal 11 (SIGSEGV)'
+    >>> describe_exit(2)
+    'ended with code 2'
+    """
+    if code >= 0:
+        return f"ended with code {code}"
+    names = {number.value: number.name for number in signal.Signals}
+    return f"ended by signal {-code} ({names.get(-code, 'unknown')})"
 
 
 class ToolError(Exception):

@@ -32,6 +32,12 @@ class SequenceState(ctypes.Structure):
                 ("reserved", ctypes.c_int64 * 5)]
 
 
+class TensorState(ctypes.Structure):
+    """llmc_tensor: an input or output of P_run."""
+    _fields_ = [("data", ctypes.c_void_p), ("bytes", ctypes.c_uint64), ("type", ctypes.c_int32), ("rank", ctypes.c_int32),
+                ("shape", ctypes.c_int64 * 8)]
+
+
 class Weights(ctypes.Structure):
     """llmcrt_weights: a mapped .safetensors file."""
     _fields_ = [("data", ctypes.c_void_p), ("bytes", ctypes.c_uint64), ("map", ctypes.c_void_p),
@@ -50,6 +56,10 @@ class PageBuffer:
         anchor = ctypes.c_char.from_buffer(self._pages)
         self.address = ctypes.addressof(anchor)
         del anchor  # a mapping with a live view could not be closed
+
+    def view(self):
+        """The bytes; the memory cannot be closed while somebody holds them, and lives until nobody does."""
+        return memoryview(self._pages)
 
     def close(self):
         self._pages.close()

@@ -7,7 +7,7 @@ import platform
 import shutil
 import subprocess
 
-from .errors import ToolError
+from .errors import ToolError, describe_exit
 
 log = logging.getLogger("llmc")
 
@@ -51,7 +51,7 @@ def run_tool(name, *arguments):
         raise ToolError(name, f"{name} cannot be started: {error}", command) from error
     if done.returncode:
         said = done.stderr.strip() or "it said nothing"
-        raise ToolError(name, f"{name} ended with code {done.returncode}: {said}", command, done.returncode, done.stderr)
+        raise ToolError(name, f"{name} {describe_exit(done.returncode)}: {said}", command, done.returncode, done.stderr)
     for line in done.stderr.splitlines():
         log.info("%s: %s", name, line)
     return done.stdout
@@ -69,10 +69,26 @@ def host_target():
     return f"{machine}-linux-gnu"
 
 
+def quote_option(value):
+    """The value of a pass's option as MLIR reads it: in quotes where it has spaces, quotes or braces.
+
+    >>> print(quote_option("mlp.*"), quote_option("my ids.npy"), quote_option("bob's.npy"))
+    mlp.* 'my ids.npy' "bob's.npy"
+    """
+    value = os.fspath(value) if isinstance(value, os.PathLike) else str(value)
+    if value and not any(character in " \t\n'\"{}" for character in value):
+        return value
+    for quote in "'\"":
+        if quote not in value:
+            return quote + value + quote
+    raise ValueError(f"an option cannot hold both kinds of quotes: {value}")
+
+
 def pass_argument(entry):
     """The command-line argument of one pass.
 
-    An entry is the name of a pass, a pair of name and options (a dict), or the argument itself.
+    An entry is the name of a pass, a pair of name and options (a dict), or the argument itself. Values in a dict get
+    the quotes they need; an argument is taken as it is.
 
     >>> pass_argument("sparsify-2-4")
     '--sparsify-2-4'
@@ -83,7 +99,7 @@ def pass_argument(entry):
     """
     name, options = (entry, {}) if isinstance(entry, str) else entry
     flag = name if name.startswith("-") else f"--{name}"
-    values = {key: str(value).lower() if isinstance(value, bool) else str(value) for key, value in options.items()}
+    values = {key: str(value).lower() if isinstance(value, bool) else quote_option(value) for key, value in options.items()}
     return flag + ("=" if values else "") + " ".join(f"{key}={value}" for key, value in values.items())
 
 
@@ -102,18 +118,28 @@ def import_onnx(model, out, float_activations=False, verify=None):
     return os.fspath(out)
 
 
-def compress(model, passes, calibration=None, out=None):
+def calibrate_argument(path):
+    """--calibrate with the token file at `path`, whatever characters it has."""
+    try:
+        return pass_argument(("calibrate", {"tokens": os.fspath(path)}))
+    except ValueError:
+        return f"--calibrate=tokens={os.fspath(path)}"  # llmc-opt finds quotes for it, or says that there are none
+
+
+def compress(model, passes, calibration=None, out=None, keep_statistics=False):
     """Runs compression passes over a model, in the order given. Returns `out` as a string.
 
     passes: a list, see `pass_argument`: ["awq-quantize", ("rtn-quantize", {"bits": 4, "group": 32})]; may be empty.
     calibration: .npy of ids, int32 or int64 of shape [n] or [rows, n]; calibrates first. None: with the statistics that
-    the model has already, or without. out: .mlirbc or .mlir. Raises ToolError.
+    the model has already, or without. keep_statistics: leave them in the result though a pass used them, for a later
+    call. out: .mlirbc or .mlir. Raises ToolError.
     """
     if out is None:
         raise ValueError("compress: where shall the result go? give out=")
     if isinstance(passes, str):
         raise ValueError("compress: passes is a list of passes, not a text")
-    arguments = [f"--calibrate=tokens={os.fspath(calibration)}"] if calibration is not None else []
+    arguments = [calibrate_argument(calibration)] if calibration is not None else []
+    arguments += ["--keep-statistics"] if keep_statistics else []
     arguments += [pass_argument(entry) for entry in passes]
     run_tool("llmc-opt", *arguments, model, "-o", out)
     return os.fspath(out)

@@ -1,4 +1,4 @@
-// RUN: llmc-opt %s --split-input-file --awq-quantize=group=4 --mlir-print-debuginfo=false 2>/dev/null | FileCheck %s
+// RUN: llmc-opt %s --split-input-file --awq-quantize=group=4 --keep-statistics --mlir-print-debuginfo=false 2>/dev/null | FileCheck %s
 // RUN: llmc-opt %s --split-input-file --awq-quantize=group=4 2>&1 >/dev/null | FileCheck %s --check-prefix=REMARK
 
 // Channel 0 is loud, so it is scaled up and the norm down; the scale was another norm's too, which keeps it.

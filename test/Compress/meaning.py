@@ -1,4 +1,5 @@
 """meaning.py CASE: the numbers a pass leaves in the module against the method written again in NumPy."""
+import re
 import sys
 
 import numpy as np
@@ -205,14 +206,85 @@ def case_lowrank():
             assert error < 0.9 * baseline
 
 
-def decoder_layer(fused, bias):
-    """A layer with grouped heads (4 over 2, of 4 channels), width 16, ffn 24. Returns text and its weights."""
+def degenerate(kind, tokens, channels):
+    """Inputs that leave directions unseen."""
+    x = correlated(tokens, channels)
+    if kind == "dead":
+        x[:] = 0
+    elif kind == "some dead":
+        x[:, ::3] = 0
+    elif kind == "one alive":
+        x[:, 1:] = 0
+    elif kind == "constant":
+        x[:] = x[0]
+    elif kind == "same row scaled":
+        x = x[:1] * np.linspace(-2, 3, tokens, dtype=np.float32)[:, None]
+    elif kind == "few rows":
+        x = x[:5]
+    elif kind == "tiny":
+        x *= np.float32(1e-12)
+    elif kind == "copies":
+        x[:, channels // 2:] = x[:, :channels - channels // 2]
+    return x
+
+
+DEGENERATE = ("dead", "some dead", "one alive", "constant", "same row scaled", "few rows", "tiny", "copies")
+
+
+def case_lowrank_degenerate():
+    """What the input never showed costs nothing on what it did, and the factors stay of the weight's size."""
+    weight = normal(24, 40)
+    for kind in DEGENERATE:
+        inputs = degenerate(kind, 400, 40)
+        text, said = run(one_linear(weight, inputs), "--low-rank-decompose=ratio=0.6")
+        module = Module(text)
+        a, b = (module.values(f"w.lowrank_{factor}.weight").astype(np.float64) for factor in "ab")
+        rank = a.shape[1]
+        assert np.isfinite(a).all() and np.isfinite(b).all(), kind
+        plain = np.linalg.svd(weight.astype(np.float64), full_matrices=False)
+        if kind == "dead":
+            assert 'its input was always 0 while calibrating, so decomposed as it is: "w.weight"' in said, said
+            assert np.abs(a @ b - (plain[0][:, :rank] * plain[1][:rank]) @ plain[2][:rank]).max() < 1e-4
+            continue
+        assert "always 0" not in said
+        assert np.abs(a @ b).max() < 20 * np.abs(weight).max(), (kind, np.abs(a @ b).max())
+        x = inputs.astype(np.float64)
+        wanted = x @ weight.T.astype(np.float64)
+        values = np.linalg.svd(wanted, compute_uv=False)
+        best = (values[rank:] ** 2).sum()
+        error = ((wanted - x @ (a @ b).T) ** 2).sum()
+        assert error <= 1.02 * best + 1e-6 * (values ** 2).sum(), (kind, error, best)
+
+
+def case_degenerate_inputs():
+    """Every method that reads statistics takes such inputs, for one layer or all, and the rest is done as if alone."""
+    for kind in DEGENERATE:
+        def change(inputs):
+            inputs["down"] = degenerate(kind, 300, 24)
+        text, weights = decoder_layer(False, False, change)
+        for flags in (["--awq-quantize=group=8"], ["--sparsify-2-4"], ["--low-rank-decompose=ratio=0.7"],
+                      ["--sparsify-2-4", "--awq-quantize=group=8"], ["--magnitude-prune", "--rtn-quantize=group=8"]):
+            out, _ = run(text, *flags)
+            module = Module(out)
+            assert not re.search(r"\b(nan|inf)\b|0x[7F]F[CF]00000", out.split("dialect_resources")[0]), (kind, flags)
+            for name in ("q", "up", "down"):
+                names = [f"{name}.lowrank_a.weight", f"{name}.lowrank_b.weight"] if "low-rank" in flags[0] else [f"{name}.weight"]
+                for part in names:
+                    assert np.isfinite(module.values(part)).all(), (kind, flags, part)
+            if flags == ["--sparsify-2-4"] and kind == "dead":
+                assert (np.count_nonzero(module.values("down.weight").reshape(16, 6, 4), axis=2) <= 2).all()
+
+
+def decoder_layer(fused, bias, change=lambda inputs: None):
+    """A layer with grouped heads (4 over 2, of 4 channels), width 16, ffn 24. Returns text and its weights. `change` may set
+    what its linears saw."""
     sizes = {"norm1": (16,), "q": (16, 16), "k": (8, 16), "v": (8, 16), "o": (16, 16), "norm2": (16,),
              "gate": (24, 16), "up": (24, 16), "down": (16, 24)}
     weights = {name: normal(*shape) + (2 if len(shape) == 1 else 0) for name, shape in sizes.items()}
     weights["b"] = normal(32)
     inputs = {"norm1": correlated(300, 16), "o": correlated(300, 16), "norm2": correlated(300, 16),
               "down": correlated(300, 24)}
+    change(inputs)
     if fused:
         weights["qkv"] = np.concatenate([weights.pop(n) for n in "qkv"])
         weights["gate_up"] = np.concatenate([weights.pop("gate"), weights.pop("up")])
@@ -297,7 +369,7 @@ def case_awq():
 
 def case_awq_statistics():
     text, weights = decoder_layer(False, bias=False)
-    once = Module(run(text, "--awq-quantize=bits=8 group=8 scale=f32 include=^(q|k|v|o)\\.")[0])
+    once = Module(run(text, "--awq-quantize=bits=8 group=8 scale=f32 include=^(q|k|v|o)\\.", "--keep-statistics")[0])
     # Rescaled statistics belong to the scaled weights: the energy tr(W H W^T) of a layer stays.
     for name in "qkv":
         found = once.text.split(f"%{name}_weight {{llmc.statistics")[1].split("}")[0]

@@ -4,6 +4,7 @@ Needs numpy, onnx and onnxruntime, no build.
 """
 
 import pathlib
+import sys
 
 import numpy as np
 import onnx
@@ -11,12 +12,16 @@ import onnxruntime
 import pytest
 
 FIXTURES = pathlib.Path(__file__).resolve().parent / "fixtures"
+sys.path.insert(0, str(FIXTURES.parents[2] / "python" / "fixtures"))
+import oracles  # noqa: E402
+
 NAMES = sorted(path.parent.name for path in FIXTURES.glob("*/model.onnx"))
 
 
 def session(name):
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1
+    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
     return onnxruntime.InferenceSession(
         FIXTURES / name / "model.onnx", options, providers=["CPUExecutionProvider"]
     )
@@ -25,6 +30,29 @@ def session(name):
 def test_together_at_most_2_mb():
     assert len(NAMES) >= 9
     assert sum(path.stat().st_size for path in FIXTURES.rglob("*") if path.is_file()) <= 2e6
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_parameter_is_its_own(name):
+    """Norms of ones, biases of zeros and equal biases hide faults: a wrong one is then a right one."""
+    model = onnx.load(FIXTURES / name / "model.onnx")
+    assert len(oracles.parameters(model)) >= 15 and oracles.hiding(model) == []
+
+
+def test_perturbation_reaches_what_hides(tmp_path):
+    """Parameters that are alike are found, and their noise is the same each time."""
+    model = onnx.load(FIXTURES / "bert-torchscript" / "model.onnx")
+    norms = [t for t in model.graph.initializer if "LayerNorm" in t.name]
+    for tensor in norms:
+        values = np.full(tensor.dims, tensor.name.endswith("weight"), np.float32)
+        tensor.CopyFrom(onnx.numpy_helper.from_array(values, tensor.name))
+    written = []
+    for path in (tmp_path / "a.onnx", tmp_path / "b.onnx"):
+        onnx.save(model, path)
+        assert set(oracles.perturb(path, seed=1)) == {tensor.name for tensor in norms}
+        assert oracles.hiding(onnx.load(path)) == []
+        written.append(path.read_bytes())
+    assert written[0] == written[1]
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -497,6 +497,26 @@ module attributes {llmc.context = 0 : i64} {}
 
 // -----
 
+// expected-error @+1 {{expects llmc.stop_ids to be ids of a vocabulary, as array<i64: 2>, got array<i64: 2, -1>}}
+module attributes {llmc.stop_ids = array<i64: 2, -1>} {}
+
+// -----
+
+// expected-error @+1 {{expects llmc.stop_ids to be ids of a vocabulary, as array<i64: 2>, got 2 : i64}}
+module attributes {llmc.stop_ids = 2 : i64} {}
+
+// -----
+
+// expected-error @+1 {{cannot have llmc.stop_ids, which belongs on builtin.module}}
+func.func private @stops() attributes {llmc.stop_ids = array<i64: 2>}
+
+// -----
+
+// expected-error @+1 {{expects llmc.context_reason to be a string, got 4 : i64}}
+module attributes {llmc.context_reason = 4 : i64} {}
+
+// -----
+
 // llmc.pick C1.
 func.func @pick_lanes(%four: vector<8xf32>, %index: vector<4xi32>) {
   // expected-error @+1 {{expects as many indices as inputs and a multiple of four, got 'vector<8xf32>' and 'vector<4xi32>'}}

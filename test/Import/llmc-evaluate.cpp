@@ -124,7 +124,7 @@ int main(int argc, char **argv) {
       return 0;
     }
     if (arguments.empty())
-      fail("usage: llmc-evaluate MODEL [--float-activations] --input=NAME=FILE --output=NAME=FILE");
+      fail("usage: llmc-evaluate MODEL [--float-activations] [--exact-half] --input=NAME=FILE --output=NAME=FILE");
     std::unique_ptr<OnnxModel> model = OnnxModel::load(arguments[0]);
     ValueMap inputs;
     std::vector<std::pair<std::string, std::string>> outputs;
@@ -133,6 +133,10 @@ int main(int argc, char **argv) {
       const std::string &argument = arguments[i];
       if (argument == "--float-activations") {
         options.floatActivations = true;
+        continue;
+      }
+      if (argument == "--exact-half") {
+        options.exactHalf = true;
         continue;
       }
       size_t name = argument.find('='), file = argument.find('=', name + 1);

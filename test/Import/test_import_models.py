@@ -33,7 +33,8 @@ def import_text(folder, tmp_path, *flags):
     return text[:text.index("{-#")]
 
 
-MODELS = [m for m in find(FIXTURES) + find(SHARED) if "qwen3-moe" not in m]
+REFUSED = os.path.join(SHARED, "refused")  # test/EndToEnd/test_exports.py says which of these come in
+MODELS = [m for m in find(FIXTURES) + find(SHARED) if "qwen3-moe" not in m and not m.startswith(REFUSED)]
 
 
 @pytest.mark.parametrize("folder", MODELS, ids=[label(m) for m in MODELS])
@@ -114,3 +115,16 @@ def test_experts_are_refused_whole():
     assert done.returncode == 2
     for op in ("TopK", "NonZero", "OneHot", "ScatterElements"):
         assert f"ai.onnx.{op} (opset 18)" in done.stderr
+
+
+FILES = sorted(os.path.join(folder, name) for folder, _, names in os.walk(REFUSED) for name in names if name.endswith(".onnx"))
+
+
+@pytest.mark.skipif(not FILES, reason="the exports that were refused once are not beside the repository")
+@pytest.mark.parametrize("model", FILES, ids=[os.path.relpath(f, REFUSED) for f in FILES])
+def test_an_export_comes_in_or_is_refused_in_words(model, tmp_path):
+    done = subprocess.run([IMPORT, model, "-o", os.path.join(tmp_path, "model.mlirbc")], capture_output=True, text=True)
+    assert done.returncode in (0, 2), done.stderr
+    assert (done.returncode == 0) == (os.path.exists(os.path.join(tmp_path, "model.mlirbc")))
+    if done.returncode:
+        assert "llmc-import: error: " + model in done.stderr and "internal" not in done.stderr

@@ -94,6 +94,25 @@ def test_stream_is_generate_one_by_one(make_toy):
             next(stream)
 
 
+def test_stop_ids(make_toy):
+    base, expected = make_toy()
+    third = expected[2]
+    end = expected.index(third) + 1
+    with llmc.Model(base) as model:
+        assert model.stop_ids == ()
+        assert model.generate(PROMPT, 32, stop_ids=[third]) == expected[:end]
+        assert model.length == 3 + end - 1  # the stop id is given, not fed
+        assert list(model.stream(PROMPT, 32, stop_ids=(49, third))) == expected[:end]
+        missing = next(i for i in range(50) if i not in expected)
+        assert model.generate(PROMPT, 32, stop_ids=[missing]) == expected
+        model.stop_ids = (third,)  # as of an artifact that names it
+        assert model.generate(PROMPT, 32) == list(model.stream(PROMPT, 32)) == expected[:end]
+        assert model.generate(PROMPT, 32, stop_ids=()) == expected
+        with pytest.raises(llmc.Error, match="stop id 50 is outside the vocabulary of 50 ids") as caught:
+            model.generate(PROMPT, 3, stop_ids=[50])
+        assert caught.value.code == "BAD_TOKEN"
+
+
 def test_logits_of_all_positions_across_chunks(make_toy):
     ids = [(7 * i + 3) % 50 for i in range(29)]  # a chunk is 8
     with llmc.Model(make_toy()[0]) as model:
@@ -165,10 +184,6 @@ def test_other_abi(make_toy):
     assert "has ABI 2, this package has 1" in error_of(make_toy("OtherAbi")[0])
 
 
-def test_a_model_without_cache(make_toy):
-    assert "llmc-run" in error_of(make_toy("Run")[0], "UNSUPPORTED")
-
-
 @pytest.mark.parametrize("suffix", [".json", ".safetensors", ".so"])
 def test_missing_file_is_named(make_toy, suffix):
     base, _ = make_toy()
@@ -186,6 +201,8 @@ def test_missing_file_is_named(make_toy, suffix):
     ({"context": 63}, "was not made together"),
     ({"target": {"triple": "riscv64-linux-gnu", "features": []}}, "compiled for 'riscv64-linux-gnu'"),
     ({"target": {}}, "no list of features"),
+    ({"stop_ids": [50]}, "the field 'stop_ids' is no list of ids of the vocabulary"),
+    ({"stop_ids": 3}, "the field 'stop_ids'"),
     ({"weights": {"file": "../toy.safetensors", "bytes": 200}}, "no plain file name"),
     ({"weights": {"file": "toy.safetensors", "bytes": 201}}, "201 bytes of weights, found 200"),
     ({"weights": {"file": "toy.safetensors", "bytes": 200, "hash": "0" * 16}}, "with hash 0000000000000000, found"),
@@ -194,6 +211,18 @@ def test_json_is_checked(make_toy, fields, words):
     base, _ = make_toy()
     change_json(base, **fields)
     assert words in error_of(base)
+
+
+@pytest.mark.parametrize("off", [".json", ".safetensors", ".so"])
+def test_the_file_of_another_compile_is_named(make_toy, off):
+    base, _ = make_toy()
+    if off != ".safetensors":
+        change_json(base, weights={"file": "toy.safetensors", "bytes": 256})
+    if off != ".json":
+        header = b'{"w":{"dtype":"F32","shape":[64],"data_offsets":[0,256]}}'
+        header += b" " * (-(len(header) + 8) % 64)
+        base.with_suffix(".safetensors").write_bytes(len(header).to_bytes(8, "little") + header + bytes(256))
+    assert f"toy{off}: is of another compile than " in error_of(base)
 
 
 def test_unknown_feature_is_named(make_toy):

@@ -127,6 +127,10 @@ def count_attention(folder, cache):
     return {"decode": round((found[1] - found[0]) / (products[1] - products[0]), 4), "prefill": round(found[0] / products[0], 4)}
 
 
+def count_kernel(folder, name):
+    return count(folder, FORMATS[name]) if name in FORMATS else count_attention(folder, CACHES[name])
+
+
 def missing():
     """Why nothing can be counted here, if so."""
     if not shutil.which("valgrind"):
@@ -140,7 +144,7 @@ def missing():
 @pytest.mark.parametrize("name", [*FORMATS, *CACHES])
 def test_kernel_takes_no_more_instructions(name, tmp_path):
     bounds = json.loads(BOUNDS.read_text())[name]
-    counts = count(tmp_path, FORMATS[name]) if name in FORMATS else count_attention(tmp_path, CACHES[name])
+    counts = count_kernel(tmp_path, name)
     for kind, value in counts.items():
         assert value <= bounds[kind] * SLACK, f"{name}, {kind}: {value} instructions for each product, at most {bounds[kind]}"
 
@@ -155,7 +159,6 @@ if __name__ == "__main__":
     stored = {}
     for name in [*FORMATS, *CACHES]:
         with tempfile.TemporaryDirectory() as folder:
-            place = pathlib.Path(folder)
-            stored[name] = count(place, FORMATS[name]) if name in FORMATS else count_attention(place, CACHES[name])
+            stored[name] = count_kernel(pathlib.Path(folder), name)
         print(name, stored[name], flush=True)
     BOUNDS.write_text(json.dumps(stored, indent=1) + "\n")

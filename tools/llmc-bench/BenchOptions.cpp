@@ -76,6 +76,7 @@ Options
   --read-size=MIB       buffer that the read bandwidth is measured with. Default: eight times the
                         last level of cache, from 256 to 1024
   --json                Google Benchmark's JSON, each column a counter; times in seconds
+  --version             of llmc, of the LLVM it was built with, and what it compiles for
   --help                this text
 
 Warnings on stderr say when a figure cannot be trusted: other processes took processor time, the
@@ -107,6 +108,11 @@ public:
       const std::string argument = argv[i];
       if (argument == "--help" || argument == "-h")
         return {};
+      if (argument == "--version") {
+        BenchOptions version;
+        version.command = BenchOptions::Command::Version;
+        return version;
+      }
       if (argument.empty() || argument[0] != '-') {
         words.push_back(argument);
         continue;

@@ -24,7 +24,7 @@ struct ModelTest {
 };
 
 struct BenchOptions {
-  enum class Command { Help, Machine, Kernels, Model };
+  enum class Command { Help, Version, Machine, Kernels, Model };
 
   Command command = Command::Help;
   std::vector<int32_t> threads; ///< at least one

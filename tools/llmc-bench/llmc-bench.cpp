@@ -4,6 +4,8 @@
 //
 #include "Commands.h"
 
+#include "llmc/Pipeline/FileKind.h"
+#include "llmc/Pipeline/Version.h"
 #include "llmc/Runtime/Failure.h"
 
 #include <cstdio>
@@ -18,6 +20,9 @@ static int run(int argc, char **argv) {
   case BenchOptions::Command::Help:
     std::fputs(benchHelp, stdout);
     break;
+  case BenchOptions::Command::Version:
+    std::fputs(versionText("llmc-bench").c_str(), stdout);
+    break;
   case BenchOptions::Command::Machine:
     benchMachine(options);
     break;
@@ -25,6 +30,8 @@ static int run(int argc, char **argv) {
     benchKernels(options);
     break;
   case BenchOptions::Command::Model:
+    if (const std::string why = misplacedBase(options.base); !why.empty())
+      failInput(why);
     if (options.peers.empty())
       benchModel(options);
     else

@@ -7,10 +7,12 @@
 #include "llmc/Pipeline/AtomicOutput.h"
 #include "llmc/Pipeline/CommandLine.h"
 #include "llmc/Pipeline/Compile.h"
+#include "llmc/Pipeline/Diagnostics.h"
+#include "llmc/Pipeline/ModelFile.h"
+#include "llmc/Pipeline/Version.h"
 
 #include "mlir/IR/AsmState.h"
 #include "mlir/Parser/Parser.h"
-#include "mlir/Support/FileUtilities.h"
 #include "llvm/Support/FileSystem.h"
 #include "llvm/Support/Format.h"
 #include "llvm/Support/InitLLVM.h"
@@ -25,10 +27,12 @@ namespace cl = llvm::cl;
 
 static constexpr char kOverview[] =
     "llmc-compile: compile a model to native code\n\n"
-    "  Reads a model (.mlirbc or .mlir) and writes OUTPUT.o, OUTPUT.so, OUTPUT.h, "
-    "OUTPUT.safetensors and OUTPUT.json, each\n"
-    "  whole or not at all. The object imports nothing but memcpy, memmove and memset; the header "
-    "is C99 and C++17.\n"
+    "  Reads a model (.mlirbc or .mlir; '-' is standard input) and writes OUTPUT.o, OUTPUT.so, "
+    "OUTPUT.h,\n"
+    "  OUTPUT.safetensors and OUTPUT.json, all of them or none: where a compilation fails, files of "
+    "these names\n"
+    "  are as they were. The object imports nothing but memcpy, memmove and memset; the header is "
+    "C99 and C++17.\n"
     "  The target is what you name: nothing is taken from this machine unless --cpu=native says "
     "so.\n";
 
@@ -38,7 +42,9 @@ static constexpr char kExamples[] =
     "  llmc-compile --target=aarch64-linux-gnu --cpu=cortex-a76 small.mlirbc -o build/small-arm\n"
     "  llmc-compile --target=x86_64-linux-gnu --cpu=znver4 --explain --dry-run small.mlirbc\n"
     "  llmc-compile --target=x86_64-linux-gnu --cpu=znver4 --until=lower small.mlirbc -o -     # "
-    "to read\n";
+    "to read\n"
+    "  llmc-opt --rtn-quantize model.mlirbc --emit-bytecode | llmc-compile "
+    "--target=x86_64-linux-gnu --cpu=znver4 - -o small\n";
 
 static cl::OptionCategory category("Options of llmc-compile");
 static cl::opt<std::string> input(cl::Positional, cl::desc("<model.mlirbc>"), cl::Required,
@@ -177,9 +183,24 @@ static int dryRunOnly(ModuleOp module, const CompileOptions &options) {
   return kExitOk;
 }
 
+// Why a name cannot be the base of an artifact's files; empty if it can.
+static std::string badBase(StringRef base) {
+  std::string model = input == "-" ? "model" : llvm::sys::path::stem(input).str();
+  StringRef name = llvm::sys::path::filename(base);
+  if (base.ends_with("/") || name == "." || name == "..")
+    return "output '" + base.str() + "' is a folder; name the files in it too: -o " + base.str() +
+           (base.ends_with("/") ? "" : "/") + model;
+  if (base == "-")
+    return "an artifact is five files, so it cannot go to standard output; name it with -o, or "
+           "stop "
+           "early with --until";
+  return "";
+}
+
 int main(int argc, char **argv) {
   llvm::InitLLVM init(argc, argv);
-  hideForeignOptions();
+  cl::HideUnrelatedOptions(category);
+  cl::SetVersionPrinter([](llvm::raw_ostream &os) { os << versionText("llmc-compile"); });
   cl::extrahelp examples(kExamples), codes(kExitCodeHelp);
   cl::ParseCommandLineOptions(argc, argv, kOverview);
   if (output.empty() && until.empty() && !dryRun)
@@ -188,6 +209,9 @@ int main(int argc, char **argv) {
   if (!until.empty() && !stage)
     return fail(kExitUsage,
                 "unknown stage '" + until + "': import, fuse, pack, lower, target, llvm or object");
+  if (until.empty() && !dryRun)
+    if (std::string why = badBase(output); !why.empty())
+      return fail(kExitUsage, why);
   for (const char *suffix : {"", ".o", ".so", ".h", ".safetensors", ".json"})
     if (output != "-" && isSameFile(input, output + suffix))
       return fail(kExitUsage, "output '" + output + suffix + "' is the input");
@@ -198,9 +222,7 @@ int main(int argc, char **argv) {
   mlirContext.printOpOnDiagnostic(false); // An operation may be a whole model.
   auto source = std::make_shared<llvm::SourceMgr>();
   std::string message;
-  // Files that are read, not mapped, must have the alignment that the blobs in bytecode were
-  // written with.
-  auto file = openInputFile(input, llvm::Align(64), &message);
+  auto file = openModel(input, Tool::Compile, message);
   if (!file)
     return fail(kExitBadInput, message);
   // Pages leave once they are packed; else input and output would be in memory together.
@@ -208,6 +230,7 @@ int main(int argc, char **argv) {
     registerMapping(file->getBufferStart(), file->getBufferSize());
   source->AddNewSourceBuffer(std::move(file), llvm::SMLoc());
   SourceMgrDiagnosticHandler handler(*source, &mlirContext);
+  installDiagnostics(&mlirContext, "llmc-compile", /*leaveFilePositions=*/true);
   progress("reading " + llvm::Twine(input));
   OwningOpRef<ModuleOp> module = parseSourceFile<ModuleOp>(source, ParserConfig(&mlirContext));
   if (!module)
@@ -237,9 +260,14 @@ int main(int argc, char **argv) {
     llvm::outs() << (*compilation)->explain();
   }
   StringRef folder = llvm::sys::path::parent_path(output);
-  if (!folder.empty())
+  bool newFolder = !folder.empty() && !llvm::sys::fs::exists(folder);
+  if (newFolder)
     if (std::error_code error = llvm::sys::fs::create_directories(folder))
       return fail(kExitResource, "'" + folder + "' cannot be made: " + error.message());
   progress("compiling to " + llvm::Twine(output));
-  return succeeded(compileArtifact(*module, options, output)) ? kExitOk : kExitBadInput;
+  if (succeeded(compileArtifact(*module, options, output)))
+    return kExitOk;
+  if (newFolder)
+    (void)llvm::sys::fs::remove(folder); // Only if it is empty.
+  return kExitBadInput;
 }

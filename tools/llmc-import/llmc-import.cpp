@@ -5,13 +5,16 @@
 //
 #include "llmc/Import/ONNXImporter.h"
 #include "llmc/InitAll.h"
+#include "llmc/Numerics/Progress.h"
 #include "llmc/Pipeline/AtomicOutput.h"
 #include "llmc/Pipeline/CommandLine.h"
+#include "llmc/Pipeline/Diagnostics.h"
 #include "llmc/Pipeline/DroppingStream.h"
+#include "llmc/Pipeline/FileKind.h"
+#include "llmc/Pipeline/Version.h"
 
 #include "mlir/Bytecode/BytecodeWriter.h"
 #include "llvm/Support/InitLLVM.h"
-#include "llvm/Support/Process.h"
 #include "llvm/Support/raw_ostream.h"
 
 using namespace llmc;
@@ -42,26 +45,29 @@ static constexpr char kExamples[] =
     "  llmc-import --float-activations int4.onnx -o int4.mlir  # MatMulNBits, float activations\n";
 
 static int fail(ExitCode code, const llvm::Twine &message) {
+  clearProgressLine();
   llvm::errs() << "llmc-import: error: " << message << "\n";
   return code;
 }
 
 /// One line on stderr that changes, when a person may be looking.
 static std::function<void(const std::string &)> makeProgress() {
-  if (!llvm::sys::Process::StandardErrIsDisplayed())
+  if (!showsProgress())
     return nullptr;
-  return [](const std::string &what) { llvm::errs() << "\r\x1b[K" << what; };
+  auto line = std::make_shared<ProgressText>();
+  return [line](const std::string &what) { line->show(what); };
 }
 
 int main(int argc, char **argv) {
   llvm::InitLLVM init(argc, argv);
   hideForeignOptions();
+  cl::SetVersionPrinter([](llvm::raw_ostream &os) { os << versionText("llmc-import"); });
   cl::opt<std::string> input(cl::Positional, cl::desc("model.onnx"), cl::Required);
   cl::opt<std::string> output(
       "o", cl::desc("where the model goes (.mlirbc: bytecode, else text; '-': text to stdout)"),
       cl::value_desc("file"));
   cl::opt<bool> check("check", cl::desc("only list what cannot be imported; writes nothing"));
-  cl::opt<bool> verify("verify", cl::desc("compare with the original also above 1 GB of weights"));
+  cl::opt<bool> verify("verify", cl::desc("compare with the original (the default)"));
   cl::opt<bool> noVerify("no-verify", cl::desc("never compare with the original"));
   cl::opt<bool> floatActivations(
       "float-activations",
@@ -78,19 +84,20 @@ int main(int argc, char **argv) {
   if (!check && !toStdout && isSameFile(input, output))
     return fail(kExitUsage, "output '" + output + "' is the input");
 
+  if (std::string why = misplaced(input, kindOfFile(input), Tool::Import); !why.empty())
+    return fail(kExitBadInput, why);
+
   ImportOptions options;
   options.floatActivations = floatActivations;
   options.progress = makeProgress();
-  options.verify = verify     ? ImportOptions::Verify::Always
-                   : noVerify ? ImportOptions::Verify::Never
-                              : ImportOptions::Verify::Small;
+  options.verify = !noVerify;
   DialectRegistry registry;
   registerAllDialects(registry);
   MLIRContext context(registry, MLIRContext::Threading::DISABLED);
   context.printOpOnDiagnostic(false); // An operation may be a whole model.
+  installDiagnostics(&context, "llmc-import", /*leaveFilePositions=*/false);
   ImportResult result = check ? checkOnnx(input, options) : importOnnx(&context, input, options);
-  if (options.progress)
-    llvm::errs() << "\r\x1b[K";
+  clearProgressLine();
   if (result.exitCode != 0)
     return fail(static_cast<ExitCode>(result.exitCode), result.error);
   for (const std::string &remark : result.remarks)

@@ -1,5 +1,7 @@
 // llmc-run: runs a compiled model from the command line. What it does is in lib/Runtime; here the
 // parts are put together and the results printed.
+#include "llmc/Pipeline/FileKind.h"
+#include "llmc/Pipeline/Version.h"
 #include "llmc/Runtime/Failure.h"
 #include "llmc/Runtime/Generate.h"
 #include "llmc/Runtime/Perplexity.h"
@@ -60,14 +62,17 @@ std::string joined(const std::vector<int32_t> &ids) {
 void runPrompt(const RunnerOptions &options, const ThreadPool &threads) {
   const Artifact artifact(options.base, options.weightPages);
   requireRole(artifact, /*step=*/true);
-  const GenerateRequest request = makeRequest(
-      readPrompt(options.prompt), options.generate.value_or(0), options.prefill, artifact.info());
+  GenerateRequest request = makeRequest(readPrompt(options.prompt), options.generate.value_or(0),
+                                        options.prefill, artifact.info());
+  if (options.stopIds)
+    request.stopIds = checkedIds(*options.stopIds, artifact.info().vocab, "--stop-ids");
   const int64_t positions = positionsOf(request), vocab = artifact.info().vocab;
   Session session(artifact, threads, positions);
 
   std::optional<NpyWriter> writer;
   LogitsSink sink;
   if (!options.logits.empty()) {
+    // A text that stops early has fewer rows.
     writer.emplace(options.logits, LLMC_F32, std::vector<int64_t>{positions, vocab});
     sink = [&](const float *logits, int64_t rows) {
       writer->append(logits, static_cast<size_t>(rows * vocab) * sizeof(float));
@@ -81,7 +86,7 @@ void runPrompt(const RunnerOptions &options, const ThreadPool &threads) {
     decode.push_back(result.decodeSeconds);
   }
   if (writer)
-    writer->commit();
+    writer->commit(/*rows=*/result.prefillIds + result.decodedIds);
 
   Json report;
   if (options.json && options.generate)
@@ -206,7 +211,12 @@ int run(int argc, char **argv) {
   const RunnerOptions options = parseRunnerOptions(argc, argv);
   if (options.mode == RunnerOptions::Mode::Help) {
     std::fputs(runnerHelp, stdout);
+  } else if (options.mode == RunnerOptions::Mode::Version) {
+    std::fputs(versionText("llmc-run").c_str(), stdout);
   } else {
+    for (const std::string &base : {options.base, options.baseline})
+      if (const std::string why = base.empty() ? "" : misplacedBase(base); !why.empty())
+        failInput(why);
     const ThreadPool threads(options.threads);
     if (options.mode == RunnerOptions::Mode::Prompt)
       runPrompt(options, threads);

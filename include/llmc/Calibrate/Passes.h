@@ -19,7 +19,7 @@ namespace llmc {
 std::unique_ptr<Pass> createCalibrate(std::shared_ptr<Executor> executor,
                                       CalibrateOptions options = {});
 
-/// Registers `--calibrate`.
+/// Registers `--calibrate` and `--strip-statistics`.
 void registerCalibratePasses(std::shared_ptr<Executor> executor);
 
 } // namespace llmc

@@ -16,17 +16,30 @@ def Calibrate : Pass<"calibrate", "::mlir::ModuleOp"> {
     of the file, so the result does not depend on the number of threads: moments in double precision, the Hessian in
     f32.
 
-    Some 10,000 ids of text like that of the application are enough for most methods. The Hessian of a linear with K
+    Some 10,000 ids of text like that of the application are enough for most methods. Fewer than 4096, or ids that are
+    nearly all the same, give a warning here, and a remark wherever such statistics decide something later. The Hessian of a linear with K
     inputs takes 2 K^2 bytes, and rows that wait 512 K while it is collected; over `max-memory` it is refused with the size it
     needs.
   }];
   let options = [
-    Option<"tokens", "tokens", "std::string", /*default=*/"\"\"", "the token file (.npy); required">,
+    Option<"tokens", "tokens", "std::string", /*default=*/"\"\"", "the token file (.npy); required. A path with spaces, quotes or braces is quoted: tokens='my ids.npy'">,
     Option<"hessian", "hessian", "bool", /*default=*/"true", "also keep the sum of x x^T">,
     Option<"maxMemory", "max-memory", "int64_t", /*default=*/"8192", "most MiB that statistics may take">,
     Option<"threads", "threads", "int64_t", /*default=*/"0", "threads to run on; 0: one for each processor">,
   ];
   let dependentDialects = ["::llmc::LLMCDialect"];
+}
+
+def StripStatistics : Pass<"strip-statistics", "::mlir::ModuleOp"> {
+  let summary = "Drop the statistics of --calibrate";
+  let description = [{
+    Removes `llmc.statistics` from every operation, and with it the numbers from the file that is written. They are larger
+    than the model: the Hessian of a linear with K inputs takes 2 K^2 bytes. What was done with them stays in the module's
+    `llmc.provenance`.
+
+    llmc-opt does this by itself behind the last pass that compresses weights, all of which read statistics, unless a
+    later `--calibrate` collects new ones or `--keep-statistics` is given: for a later run that needs them.
+  }];
 }
 
 #endif // LLMC_CALIBRATE_PASSES_TD

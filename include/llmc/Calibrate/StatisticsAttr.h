@@ -30,6 +30,10 @@ namespace llmc {
 /// Name of the attribute on llmc.linear.
 constexpr llvm::StringLiteral kStatisticsAttr = "llmc.statistics";
 
+/// Ids below which statistics say little about what a linear reads; a fraction of the 10,000 that
+/// the documentation asks for.
+constexpr int64_t kFewIds = 4096;
+
 /// Stores `statistics`; the blobs are named `key`, the entry, and `suffix`.
 DictionaryAttr makeStatisticsAttr(MLIRContext *context, const ChannelStatistics &statistics,
                                   StringRef key, StringRef suffix = {});

@@ -45,12 +45,16 @@ struct PassRun {
 };
 
 /// Runs fn(i) for every i in parallel; then emits the errors at `locations` in order, if any. A
-/// returned string is an error.
+/// returned string is an error. On a terminal the line of progress says which `step` this is.
 LogicalResult runInParallel(ModuleOp module, PassRun run, ArrayRef<WeightUse> selection,
-                            std::function<std::optional<std::string>(size_t)> fn);
+                            std::function<std::optional<std::string>(size_t)> fn,
+                            StringRef step = {});
 
 /// Reads a layer: plain weight and merged statistics.
 Result<Layer> readLayer(const WeightUse &use, size_t index);
+
+/// Adds a note if a method decides by statistics of too few ids.
+void noteFewIds(const Layer &layer, SmallVectorImpl<std::string> &notes);
 
 /// Emits each distinct note once, with the layers it is about.
 void emitNotes(ModuleOp module, PassRun run, ArrayRef<WeightUse> selection,

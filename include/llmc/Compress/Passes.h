@@ -20,6 +20,10 @@ namespace llmc {
 #include "llmc/Compress/Passes.h.inc"
 
 /// Registers all of them by flag.
+/// Whether the pass of this flag reads the statistics of calibration, to decide or to measure:
+/// those that compress weights.
+bool readsStatistics(llvm::StringRef flag);
+
 inline void registerCompressPasses() { registerLLMCCompressPasses(); }
 
 } // namespace llmc

@@ -18,7 +18,9 @@ def LLMC_Dialect : Dialect {
 
     * `llmc.role` on functions: `"step"` (with cache), `"run"` (without) or `"encode"`;
     * `llmc.name` and `llmc.dims` on arguments and results: the ONNX name, and the names of the dimensions;
-    * `llmc.context` on the module: how many positions the model's own tables cover;
+    * `llmc.context` on the module: the number of positions up to which the model is what it says (its tables end there, or
+      its rotation changes), a hard bound of `llmc-compile --context`; `llmc.context_reason` says why;
+    * `llmc.stop_ids` on the module (`array<i64: 2, 3>`): the ids that end a text, which `llmc-run` and `Model.generate` stop at;
     * `llmc.statistics` on `llmc.linear`: what calibration saw at the input;
     * `llmc.provenance` on the module: what each compression pass did to each layer.
   }];

@@ -17,6 +17,7 @@
 
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <unordered_map>
 #include <unordered_set>
@@ -105,6 +106,9 @@ public:
   std::vector<std::string> initializerNames() const;
   /// Bytes of all initializers, as stored.
   uint64_t weightBytes() const { return totalWeightBytes; }
+
+  /// What the file's metadata_props say of a key.
+  std::optional<std::string> metadata(const std::string &key) const;
 
   /// Decodes a tensor of this file; `what` names it in errors.
   OnnxTensor decode(const TensorProto &tensor, const std::string &what) const;

@@ -40,8 +40,20 @@ uint16_t floatToHalf(float value);
 float halfToFloat(uint16_t bits);
 uint16_t floatToBFloat(float value);
 float bfloatToFloat(uint16_t bits);
-/// `value` rounded to `type` (F16, BF16; F32 is unchanged).
+/// `value` rounded to `type` (F16, BF16; F32 is unchanged, and so is all where ExactHalf holds).
 float roundToType(float value, ElementType type);
+/// While one of these lives in a thread (and none that says no within it), values of 16-bit types
+/// keep the precision of f32.
+class ExactHalf {
+public:
+  explicit ExactHalf(bool exact);
+  ~ExactHalf();
+  ExactHalf(const ExactHalf &) = delete;
+  ExactHalf &operator=(const ExactHalf &) = delete;
+
+private:
+  bool before;
+};
 /// `value` wrapped to the width of an integer type, as a C conversion does.
 int64_t wrapToType(int64_t value, ElementType type);
 
@@ -51,6 +63,11 @@ public:
   OnnxTensor() = default;
   /// Zero-filled. Throws ImportError (ResourceLimit) above `maxBytes` of storage.
   OnnxTensor(ElementType type, Shape shape);
+  /// The same, but elements are whatever lay there: the caller writes all of them.
+  static OnnxTensor unset(ElementType type, Shape shape);
+  /// The bytes that a tensor of this shape needs. Throws ImportError (ResourceLimit) above
+  /// `maxBytes`.
+  static int64_t checkedBytes(ElementType type, const Shape &shape);
 
   static OnnxTensor fromInts(std::vector<int64_t> values, Shape shape,
                              ElementType type = ElementType::I64);

@@ -20,7 +20,7 @@ mlir::Value constantLike(mlir::ImplicitLocOpBuilder &b, mlir::Value like, double
 mlir::Value emitExp(mlir::ImplicitLocOpBuilder &b, mlir::Value x);
 
 /// 2^x where x is 0 or less, relative error below 2e-7 (Cody and Waite's reduction, exact here).
-/// Below -125 it is 0; the power of 0 is exactly 1.
+/// Below -126 it is denormal, below -126.5 it is 0; the power of 0 is exactly 1.
 mlir::Value emitExp2NonPositive(mlir::ImplicitLocOpBuilder &b, mlir::Value x);
 
 /// tanh x, relative error below 2.5e-7.

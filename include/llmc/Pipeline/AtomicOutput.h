@@ -8,6 +8,7 @@
 #include <cstddef>
 #include <memory>
 #include <string>
+#include <vector>
 
 namespace llmc {
 
@@ -36,12 +37,27 @@ public:
   bool write(const void *data, size_t bytes, std::string &error);
   /// Makes the file appear. False with `error` set on failure; nothing is left then.
   bool commit(std::string &error);
+  /// Makes several files appear together: none gets its name before all are on disk, and where one
+  /// cannot be put in place, those before it go back to what they were. False with `error` set on
+  /// failure; the former files are there then.
+  static bool commitAll(const std::vector<AtomicOutput *> &outputs, std::string &error);
 
 private:
   AtomicOutput() = default;
+  /// Bytes to the disk.
+  bool synchronize(std::string &error);
+  /// Gives the file its name; with `undoable`, the former file takes the temporary's where the
+  /// system can exchange names.
+  bool place(bool undoable, std::string &error);
+  void undoPlace();
+  /// Removes the former file and closes.
+  bool finish(std::string &error);
+
+  enum class Placed { No, New, Replaced, Exchanged };
   std::string final, temporary;
   int file = -1;
   bool direct = false;
+  Placed placed = Placed::No;
 };
 
 /// True if both paths name one existing file, through links too.

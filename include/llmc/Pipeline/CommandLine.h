@@ -24,7 +24,8 @@ inline constexpr const char kExitCodeHelp[] =
     "  0 done, 1 wrong usage, 2 bad input, 3 out of memory or disk, 4 internal error\n";
 
 /// The shared library of LLVM brings hundreds of options of its own. Called first thing in main,
-/// this moves them to `--help-hidden`.
+/// this moves them to `--help-hidden`, and with them the tool's own that exist by then: those are
+/// shown again, or kept in a category and the others hidden by cl::HideUnrelatedOptions.
 inline void hideForeignOptions() {
   for (auto [name, option] : llvm::cl::getRegisteredOptions())
     if (option->getOptionHiddenFlag() == llvm::cl::NotHidden && name != "help" && name != "version")

@@ -54,9 +54,9 @@ public:
   /// Optimised LLVM IR as text, assembly, or an object; after Target.
   FailureOr<std::string> emit(Stage stage, bool assembly = false);
 
-  /// After Pack: writes the weight file (safetensors) whole or not at all; keeps its size and hash
-  /// for the JSON.
-  LogicalResult writeWeights(const std::string &path);
+  /// After Pack: the weight file (safetensors), complete but for its commit; keeps its size and
+  /// hash for the JSON.
+  FailureOr<std::unique_ptr<AtomicOutput>> writeWeights(const std::string &path);
   /// After Pack: the same into the file of nobody, for emit() to take into the object.
   LogicalResult writeEmbeddedWeights(const std::string &beside);
   /// After Lower: the text of the artifact's JSON, also put into the module for P_info_json.
@@ -91,7 +91,8 @@ private:
       interfaceJson; ///< role, inputs, outputs, layers: read from the entry before it is lowered.
 };
 
-/// The whole way: <output>.safetensors (unless embedded) .o .so .h .json, each whole or not at all.
+/// The whole way: <output>.safetensors (unless embedded) .o .so .h .json, all of them or none: on
+/// failure, at whatever stage, former files of these names are as they were.
 LogicalResult compileArtifact(ModuleOp module, const CompileOptions &options,
                               const std::string &output);
 

@@ -45,9 +45,10 @@ struct ArtifactInfo {
   std::vector<std::string> features;
   bool isStep = false;
   int64_t vocab = 0;
-  int64_t context = 0;   ///< positions that fit in a state
-  int64_t chunk = 0;     ///< positions of one pass of prefill
-  int64_t maxTokens = 0; ///< batch x sequence of P_run; 0: not stated
+  int64_t context = 0;          ///< positions that fit in a state
+  int64_t chunk = 0;            ///< positions of one pass of prefill
+  std::vector<int32_t> stopIds; ///< end a text
+  int64_t maxTokens = 0;        ///< batch x sequence of P_run; 0: not stated
   std::vector<TensorInfo> inputs;
   std::vector<TensorInfo> outputs;
   std::vector<CheckInfo> checks;
@@ -96,8 +97,12 @@ public:
   void waitForWeights() { llmcrt_weights_wait(&mapping); }
 
 private:
-  void openWeights();
-  void openCode(const std::string &jsonText);
+  /// Empty when the weights are those of the JSON, else what they are instead.
+  std::string openWeights();
+  bool hasWeights(const ArtifactInfo &other) const;
+  void openCode(const std::string &jsonText, const std::string &otherWeights);
+  [[noreturn]] void failMixed(const std::string &jsonText, const std::string &ownText,
+                              const std::string &otherWeights) const;
 
   struct MappingClose {
     void operator()(llmcrt_weights *weights) const { llmcrt_weights_close(weights); }
@@ -107,6 +112,8 @@ private:
   };
 
   std::string basePath;
+  std::string weightsPath;
+  uint64_t weightsHash = 0;
   ArtifactInfo description;
   llmcrt_weights mapping = {};
   std::unique_ptr<llmcrt_weights, MappingClose> mappingOwner;

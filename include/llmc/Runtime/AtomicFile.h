@@ -18,6 +18,8 @@ public:
   AtomicFile &operator=(const AtomicFile &) = delete;
 
   void append(const void *data, size_t bytes);
+  /// Writes over the first bytes, which must have been appended.
+  void overwrite(const void *data, size_t bytes);
   void commit();
   const std::string &path() const { return finalPath; }
 

@@ -26,18 +26,23 @@ struct GenerateRequest {
   std::vector<int32_t> prompt; ///< at least one
   int64_t prefill = 0;         ///< the first so many go through prefill, the rest one by one
   int64_t newIds = 0;
+  std::vector<int32_t> stopIds; ///< behind the first of these among the new ones, no more come
 };
 
-/// Ids that are fed to the model: the last generated one is not.
+/// Ids that are fed to the model, if no stop id comes: the last generated one is not.
 int64_t positionsOf(const GenerateRequest &request);
 
-/// `prefill` without a value: the whole prompt. Throws Failure (BadInput) when an id is outside the
-/// vocabulary, `prefill` is longer than the prompt, or the context does not hold all positions.
+/// Ids of "2,3". Throws Failure (Usage) that names `option`.
+std::vector<int64_t> readIds(const std::string &argument, const std::string &option);
+
+/// `prefill` without a value: the whole prompt. It stops at the artifact's stop ids. Throws Failure
+/// (BadInput) when an id is outside the vocabulary, `prefill` is longer than the prompt, or the
+/// context does not hold all positions.
 GenerateRequest makeRequest(const std::vector<int64_t> &prompt, int64_t newIds,
                             std::optional<int64_t> prefill, const ArtifactInfo &info);
 
 struct GenerateResult {
-  std::vector<int32_t> ids; ///< the new ones only
+  std::vector<int32_t> ids; ///< the new ones only, a stop id the last of them
   int64_t prefillIds = 0;
   int64_t decodedIds = 0;
   double prefillSeconds = 0;

@@ -45,9 +45,13 @@ public:
   NpyWriter(std::string path, int32_t type, const std::vector<int64_t> &shape);
   void append(const void *data, size_t bytes);
   void commit();
+  /// The same with as many rows as were appended, which may be fewer than the shape said.
+  void commit(int64_t rows);
 
 private:
   AtomicFile file;
+  int32_t type;
+  std::vector<int64_t> shape;
   uint64_t missing;
 };
 

@@ -13,7 +13,7 @@
 namespace llmc {
 
 struct RunnerOptions {
-  enum class Mode { Help, Prompt, Graph, Perplexity };
+  enum class Mode { Help, Version, Prompt, Graph, Perplexity };
 
   Mode mode = Mode::Help;
   std::string base;
@@ -21,6 +21,8 @@ struct RunnerOptions {
   std::optional<int64_t> generate; ///< new ids
   std::optional<int64_t> prefill;  ///< ids that go through prefill; all when not given
   std::string logits;              ///< file, or empty
+  /// Ids that end a text, instead of those of the artifact.
+  std::optional<std::vector<int64_t>> stopIds;
   std::vector<std::pair<std::string, std::string>> inputs;  ///< name, file
   std::vector<std::pair<std::string, std::string>> outputs; ///< name, file
   std::string perplexity;                                   ///< file

@@ -43,7 +43,8 @@ enum { LLMCRT_MAX_THREADS = 1024 };
  * each other; threads->count is how many, and what a model computes does not depend on it. 1 <=
  * count <= LLMCRT_MAX_THREADS. Returns NULL when an argument is wrong or the system gives no memory
  * or thread. A pool serves one parallel() at a time, from any thread; neither parallel() nor
- * barrier() allocates. */
+ * barrier() allocates. In a child of fork the pool works too: its first parallel() there starts
+ * threads of the child's own (fewer, down to the caller alone, where the system gives fewer). */
 llmcrt_pool *llmcrt_pool_create(int32_t count, llmc_threads *threads);
 
 /* The same with `count` threads on any machine: a model of 24 million weights runs about three
@@ -83,7 +84,8 @@ void llmcrt_weights_close(llmcrt_weights *weights);
  * began, or 1 with *why when there is nothing to gain or to have: weights of a few MB, a system
  * without transparent huge pages, or too little memory. Once for each open. */
 int32_t llmcrt_weights_settle(llmcrt_weights *weights, char *why);
-/* Waits until the weights have settled, or does nothing. */
+/* Waits until the weights have settled, or does nothing. A child of fork has what was moved before
+ * and moves no more. */
 void llmcrt_weights_wait(llmcrt_weights *weights);
 /* Leaves what has not moved yet as it is. llmcrt_weights_close does this too. */
 void llmcrt_weights_stop(llmcrt_weights *weights);

@@ -67,8 +67,8 @@ ExecutionEngine *KernelRunner::compile(func::FuncOp original) {
   copy->push_back(function);
   if (failed(verify(*copy)))
     return nullptr;
-  llvm::Expected<TargetInfo> native = resolveTarget({"", "native", ""});
-  if (!native || failed(lowerToLLVMDialect(*copy, *native)))
+  TargetInfo native = llvm::cantFail(resolveTarget({"", "native", ""}));
+  if (failed(lowerToLLVMDialect(*copy, native)))
     return nullptr;
 
   auto target = llvm::cantFail(llvm::orc::JITTargetMachineBuilder::detectHost());

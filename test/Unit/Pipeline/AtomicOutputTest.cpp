@@ -120,6 +120,54 @@ TEST_F(AtomicOutputTest, WritesStraightToWhatIsNoRegularFile) {
   EXPECT_FALSE(fs::is_regular_file("/dev/null"));
 }
 
+TEST_F(AtomicOutputTest, SeveralAppearTogether) {
+  std::string other = (folder / "model.json").string();
+  std::ofstream(path) << "old";
+  auto first = AtomicOutput::create(path, error);
+  auto second = AtomicOutput::create(other, error);
+  ASSERT_TRUE(first && second) << error;
+  EXPECT_TRUE(first->write("new", 3, error));
+  EXPECT_TRUE(second->write("json", 4, error));
+  ASSERT_TRUE(AtomicOutput::commitAll({first.get(), second.get()}, error)) << error;
+  EXPECT_EQ(read(path), "new");
+  EXPECT_EQ(read(other), "json");
+  EXPECT_EQ(files(), 2u);
+}
+
+TEST_F(AtomicOutputTest, WhereOneCannotBePutInPlaceTheOthersGoBack) {
+  for (size_t bad : {0, 1, 2}) {
+    std::vector<std::string> paths;
+    std::vector<std::unique_ptr<AtomicOutput>> outputs;
+    std::vector<AtomicOutput *> all;
+    for (size_t i = 0; i < 3; ++i) {
+      paths.push_back((folder / ("file" + std::to_string(i))).string());
+      if (i != 1) // One of them is new.
+        std::ofstream(paths[i]) << "old " << i;
+      outputs.push_back(AtomicOutput::create(paths[i], error));
+      ASSERT_TRUE(outputs[i]) << error;
+      EXPECT_TRUE(outputs[i]->write("new", 3, error));
+      all.push_back(outputs[i].get());
+    }
+    fs::remove(paths[bad]);
+    fs::create_directory(paths[bad]);
+    EXPECT_FALSE(AtomicOutput::commitAll(all, error));
+    EXPECT_NE(error.find("file" + std::to_string(bad) + "' cannot be put in place: Is a directory"),
+              std::string::npos)
+        << error;
+    outputs.clear();
+    for (size_t i = 0; i < 3; ++i) {
+      if (i == bad)
+        EXPECT_TRUE(fs::is_directory(paths[i]));
+      else if (i == 1)
+        EXPECT_FALSE(fs::exists(paths[i]));
+      else
+        EXPECT_EQ(read(paths[i]), "old " + std::to_string(i));
+      fs::remove_all(paths[i]);
+    }
+    EXPECT_EQ(files(), 0u);
+  }
+}
+
 TEST_F(AtomicOutputTest, KnowsSameFilesThroughLinks) {
   std::ofstream(path) << "x";
   fs::create_symlink(path, folder / "link");

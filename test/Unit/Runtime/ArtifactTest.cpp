@@ -92,16 +92,46 @@ TEST(Artifact, RefusesAnotherMachineByName) {
 }
 
 TEST(Artifact, RefusesPartsThatDoNotBelongTogether) {
+  const std::string again = "; compile the model again, or bring the files of one compile";
   EXPECT_EQ(refusal([](json &info) { info["layers"].push_back("other"); }),
-            "toy.so: was not made together with toy.json");
+            "toy.so: was not made together with toy.json: they differ in 'layers'" + again);
   EXPECT_EQ(refusal([](json &info) { info["weights"]["bytes"] = 201; }),
-            "toy.safetensors: toy.json states 201 bytes of weights, found 200");
+            "toy.json: is of another compile than toy.so and toy.safetensors: toy.json states 201 "
+            "bytes of weights, found 200" +
+                again);
   EXPECT_NE(refusal([](json &info) {
               info["weights"]["hash"] = "0123456789abcdef";
             }).find("states weights with hash 0123456789abcdef, found "),
             std::string::npos);
   EXPECT_EQ(refusal([](json &info) { info["prefix"] = "other"; }),
             "toy.so: the function 'other_abi' is missing");
+}
+
+TEST(Artifact, NamesTheFileOfAnotherCompile) {
+  // Two files that go together tell which of three is off.
+  const auto changed = [](const std::string &suffix) {
+    const Folder folder;
+    std::string base = writeToy(folder, /*step=*/true);
+    const std::vector<float> more(toyVocab + 14);
+    const std::string data(reinterpret_cast<const char *>(more.data()), 4 * more.size());
+    const std::string weights =
+        safetensors(R"({"weight":{"dtype":"F32","shape":[64],"data_offsets":[0,256]}})", data);
+    if (suffix == "json")
+      writeToy(folder, /*step=*/true, 1, [](json &info) { info["weights"]["bytes"] = 256; });
+    if (suffix == "safetensors")
+      writeBytes(base + ".safetensors", weights);
+    if (suffix == "so") {
+      // Then the JSON and the weights are of the other compile.
+      writeToy(folder, /*step=*/true, 1, [](json &info) { info["weights"]["bytes"] = 256; });
+      writeBytes(base + ".safetensors", weights);
+    }
+    const std::string message = failureOf([&] { Artifact artifact(base); });
+    const size_t end = message.find(": is of another compile than ");
+    return end == std::string::npos ? message : message.substr(base.size(), end - base.size());
+  };
+  EXPECT_EQ(changed("json"), ".json");
+  EXPECT_EQ(changed("safetensors"), ".safetensors");
+  EXPECT_EQ(changed("so"), ".so");
 }
 
 TEST(Artifact, RefusesCodeThatIsNone) {
@@ -138,6 +168,10 @@ TEST(Artifact, RefusesMalformedJson) {
       [](json &info) { info["weights"]["file"] = ".."; },
       [](json &info) { info["weights"]["bytes"] = -1; },
       [](json &info) { info["weights"]["hash"] = "xyz"; },
+      [](json &info) { info["stop_ids"] = 2; },
+      [](json &info) { info["stop_ids"] = {2, 50}; },
+      [](json &info) { info["stop_ids"] = {-1}; },
+      [](json &info) { info["stop_ids"] = {"2"}; },
   };
   for (const auto &change : changes) {
     const std::string message = refusal(change);

@@ -9,6 +9,7 @@
 #include <cmath>
 #include <cstdio>
 #include <cstring>
+#include <filesystem>
 #include <gtest/gtest.h>
 #include <limits>
 #include <random>
@@ -120,6 +121,66 @@ TEST_F(RunnerTest, WritesTheLogitsOfEveryPosition) {
     ASSERT_EQ(array.data.size(), 4 * expected.size());
     EXPECT_EQ(std::memcmp(array.data.data(), expected.data(), array.data.size()), 0) << options;
   }
+}
+
+/// The toy with stop ids: its code carries the same JSON as the file.
+std::string writeStoppingToy(const Folder &folder, const std::vector<int64_t> &ids) {
+  const std::string base =
+      writeToy(folder, /*step=*/true, 1, [&](json &info) { info["stop_ids"] = ids; });
+  std::filesystem::copy_file(TOY_STOPS, base + ".so",
+                             std::filesystem::copy_options::overwrite_existing);
+  return base;
+}
+
+TEST_F(RunnerTest, StopsBehindAStopId) {
+  const std::vector<int64_t> all = expectedIds({1, 42, 7}, 20);
+  const auto upTo = [&](int64_t id) {
+    const auto at = std::find(all.begin(), all.end(), id);
+    return std::vector<int64_t>(all.begin(), at == all.end() ? at : at + 1);
+  };
+  const std::string command = step + " --prompt-ids=1,42,7 --generate=20";
+  int64_t never = 0;
+  while (std::find(all.begin(), all.end(), never) != all.end())
+    ++never;
+  ASSERT_LT(never, toyVocab);
+  const std::string third = std::to_string(all[2]), other = std::to_string(never);
+  ASSERT_LT(upTo(all[2]).size(), all.size());
+  EXPECT_EQ(run(command + " --stop-ids=" + third).out, line(upTo(all[2])));
+  EXPECT_EQ(run(command + " --threads=2 --stop-ids=" + other + "," + third).out,
+            line(upTo(all[2])));
+  EXPECT_EQ(run(command + " --stop-ids=" + other).out, line(all));
+  EXPECT_EQ(run(command + " --stop-ids=none").out, line(all));
+  // The id that stops is not fed, so it has no logits.
+  const std::string out = scratch.file("stopped.npy");
+  EXPECT_EQ(run(command + " --stop-ids=" + third + " --logits=" + out).code, 0);
+  EXPECT_EQ(readNpy(out).shape,
+            (std::vector<int64_t>{3 + int64_t(upTo(all[2]).size()) - 1, toyVocab}));
+  // What the prompt holds does not stop.
+  EXPECT_EQ(run(command + " --stop-ids=" + other + ",42").out, line(upTo(42)));
+
+  EXPECT_EQ(run(command + " --stop-ids=50").code, 2);
+  EXPECT_NE(run(command + " --stop-ids=50").error.find("--stop-ids: id 50 at position 0"),
+            std::string::npos);
+  for (const char *wrong : {" --stop-ids=", " --stop-ids=2;3", " --stop-ids=all"})
+    EXPECT_EQ(run(command + wrong).code, 1) << wrong;
+  EXPECT_EQ(run(step + " --prompt-ids=1 --logits=" + out + " --stop-ids=1").code, 1);
+}
+
+TEST_F(RunnerTest, StopsWhereTheArtifactSays) {
+  const std::vector<int64_t> all = expectedIds({1, 42, 7}, 20);
+  const std::string base = writeStoppingToy(scratch, {toyStop});
+  const auto at = std::find(all.begin(), all.end(), toyStop);
+  ASSERT_LT(at - all.begin(), 19);
+  const std::string command = base + " --prompt-ids=1,42,7 --generate=20";
+  EXPECT_EQ(run(command).out, line({all.begin(), at + 1}));
+  EXPECT_EQ(run(command + " --stop-ids=none").out, line(all));
+  writeToy(scratch, /*step=*/true, 1, [&](json &info) { info["stop_ids"] = {1, 50}; });
+  const Outcome outcome = run(command);
+  EXPECT_EQ(outcome.code, 2);
+  EXPECT_NE(
+      outcome.error.find("an id of 'stop_ids': expected a whole number from 0 to 49, found 50"),
+      std::string::npos)
+      << outcome.error;
 }
 
 TEST_F(RunnerTest, ReportsTimingApartFromTheIds) {

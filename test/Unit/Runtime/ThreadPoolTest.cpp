@@ -5,9 +5,16 @@
 #include <algorithm>
 #include <atomic>
 #include <chrono>
+#include <filesystem>
+#include <functional>
 #include <gtest/gtest.h>
 #include <memory>
 #include <numeric>
+#include <pthread.h>
+#include <sys/resource.h>
+#include <sys/wait.h>
+#include <thread>
+#include <unistd.h>
 #include <vector>
 
 namespace {
@@ -91,6 +98,68 @@ TEST_P(ThreadPoolTest, WakesSleepers) {
   }
 }
 
+/// Exit code of a child that runs `body`; 99 when it hangs for 60 seconds.
+int exitOfChild(const std::function<int()> &body) {
+  const pid_t child = fork();
+  if (child == 0) {
+    alarm(60);
+    _exit(body());
+  }
+  int status = 0;
+  EXPECT_EQ(waitpid(child, &status, 0), child);
+  return WIFEXITED(status) ? WEXITSTATUS(status) : 99;
+}
+
+int32_t threadsOfProcess() {
+  int32_t count = 0;
+  for (const auto &task : std::filesystem::directory_iterator("/proc/self/task"))
+    count += task.exists();
+  return count;
+}
+
+TEST_P(ThreadPoolTest, WorksInChildrenOfFork) {
+  const auto expected = smoothed(nullptr, 5, 20);
+  const auto works = [&] { return smoothed(&threads, 5, 20) == expected; };
+  const int32_t others = threadsOfProcess() - (GetParam() - 1);
+  for (const bool worked : {false, true}) {
+    // Before its first dispatch and behind some: the child begins where the parent never was.
+    if (worked)
+      EXPECT_TRUE(works());
+    EXPECT_EQ(exitOfChild([&] {
+                const int32_t before = threadsOfProcess();
+                if (!works() || !works() || threadsOfProcess() != before + GetParam() - 1)
+                  return 1;
+                // A grandchild too, and a pool can be ended that has no threads here.
+                if (exitOfChild([&] { return works() ? 0 : 1; }))
+                  return 2;
+                if (exitOfChild([&] {
+                      pool.reset();
+                      return 0;
+                    }))
+                  return 3;
+                pool.reset();
+                return threadsOfProcess() == before ? 0 : 4;
+              }),
+              0);
+    EXPECT_TRUE(works());
+  }
+  EXPECT_EQ(threadsOfProcess() - (GetParam() - 1), others);
+}
+
+TEST_P(ThreadPoolTest, WorksInAChildForkedInTheMiddleOfADispatch) {
+  std::atomic<bool> stop{false};
+  const auto expected = smoothed(nullptr, 5, 20);
+  std::thread busy([&] {
+    while (!stop)
+      smoothed(&threads, 1, 20);
+  });
+  for (int i = 0; i < 20; ++i)
+    EXPECT_EQ(exitOfChild([&] { return smoothed(&threads, 5, 20) == expected ? 0 : 1; }), 0);
+  stop = true;
+  busy.join();
+  EXPECT_EQ(smoothed(&threads, 5, 20), expected);
+}
+
 INSTANTIATE_TEST_SUITE_P(Counts, ThreadPoolTest, ::testing::Values(1, 2, 3, 8));
 
 TEST(ThreadPool, RefusesWrongArguments) {
@@ -118,6 +187,34 @@ TEST(ThreadPool, HasAtMostAsManyThreadsAsProcessors) {
   ASSERT_TRUE(pool);
   EXPECT_EQ(threads.count, std::min<int32_t>(llmcrt_cpu_count(), LLMCRT_MAX_THREADS));
   EXPECT_EQ(smoothed(&threads, 5, 10), smoothed(nullptr, 5, 10));
+}
+
+TEST(ThreadPool, WorksAloneInAChildThatGetsNoThreads) {
+  llmc_threads threads;
+  std::unique_ptr<llmcrt_pool, PoolDestroy> pool(llmcrt_pool_create_exactly(4, &threads));
+  ASSERT_TRUE(pool);
+  const auto expected = smoothed(nullptr, 5, 20);
+  EXPECT_EQ(exitOfChild([&] {
+              Smoothing work = {&threads, 20, std::vector<int64_t>(61), std::vector<int64_t>(61)};
+              std::iota(work.now.begin(), work.now.end(), 1);
+              const struct rlimit none = {0, RLIM_INFINITY}; // No address space for a stack.
+              if (setrlimit(RLIMIT_AS, &none))
+                return 1;
+              // Others take the stacks that the parent's threads left.
+              pthread_t other;
+              int32_t before = 1;
+              while (pthread_create(
+                         &other, nullptr, [](void *) -> void * { return pause(), nullptr; },
+                         nullptr) == 0)
+                ++before;
+              for (int call = 0; call < 5; ++call)
+                threads.parallel(threads.context, smooth, &work);
+              const struct rlimit all = {RLIM_INFINITY, RLIM_INFINITY};
+              if (setrlimit(RLIMIT_AS, &all) || work.now != expected)
+                return 2;
+              return threadsOfProcess() == before ? 0 : 3;
+            }),
+            0);
 }
 
 } // namespace

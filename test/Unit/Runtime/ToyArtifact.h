@@ -44,6 +44,7 @@ std::string writeToy(const Folder &folder, bool step, float scale = 1,
 std::vector<float> toyLogits(const std::vector<int64_t> &ids, float scale = 1);
 
 constexpr int64_t toyVocab = 50;
+constexpr int64_t toyStop = 24; ///< what TOY_STOPS names
 
 /// Runs `body` and returns the message of the Failure it throws, "" when it throws none.
 std::string failureOf(const std::function<void()> &body, ExitCode expected = ExitCode::BadInput);

@@ -8,6 +8,8 @@
 #include <cstring>
 #include <fstream>
 #include <gtest/gtest.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 using namespace llmc::test;
 
@@ -168,6 +170,34 @@ TEST(WeightFile, SettlesWhileItIsRead) {
   llmcrt_weights_stop(&weights);
   EXPECT_EQ(std::memcmp(weights.data, data.data(), data.size()), 0);
   llmcrt_weights_close(&weights);
+}
+
+TEST(WeightFile, SettlesInTheParentOfAFork) {
+  const Folder folder;
+  std::string data(64 << 20, 'x');
+  llmcrt_weights weights;
+  char why[LLMCRT_ERROR] = "";
+  for (int i = 0; i < 5; ++i) {
+    ASSERT_TRUE(openBytes(folder, data, weights));
+    if (llmcrt_weights_settle(&weights, why)) {
+      llmcrt_weights_close(&weights);
+      GTEST_SKIP() << why;
+    }
+    const pid_t child = fork();
+    if (child == 0) {
+      alarm(60); // A child that waits for its parent's mover waits for good.
+      const bool same = std::memcmp(weights.data, data.data(), data.size()) == 0;
+      llmcrt_weights_wait(&weights);
+      llmcrt_weights_close(&weights);
+      _exit(same && !weights.data ? 0 : 1);
+    }
+    int status = 0;
+    EXPECT_EQ(waitpid(child, &status, 0), child);
+    EXPECT_EQ(status, 0);
+    llmcrt_weights_wait(&weights);
+    EXPECT_EQ(std::memcmp(weights.data, data.data(), data.size()), 0);
+    llmcrt_weights_close(&weights);
+  }
 }
 
 TEST(WeightFile, SettlesOnlyWhereThatHelps) {

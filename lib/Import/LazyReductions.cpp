@@ -1,0 +1,240 @@
+//===- LazyReductions.cpp - Sums along axes, by element -------------------===//
+//
+// An element of a reduction, a running sum or a matrix product reads many others, in the order in
+// which the reference evaluator adds them; lazyCached keeps what was computed.
+//
+//===----------------------------------------------------------------------===//
+
+#include "LazyNode.h"
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+
+using namespace llmc::onnx;
+
+static int64_t rankOf(const LazyPtr &x) { return static_cast<int64_t>(x->shape.size()); }
+
+static double plus(double a, double x) { return a + x; }
+static double plusSquare(double a, double x) { return a + x * x; }
+static double plusAbsolute(double a, double x) { return a + std::fabs(x); }
+static double plusExp(double a, double x) { return a + std::exp(x); }
+static double times(double a, double x) { return a * x; }
+static double smaller(double a, double x) { return std::isnan(x) || x < a ? x : a; }
+static double larger(double a, double x) { return std::isnan(x) || x > a ? x : a; }
+static double same(double a, double) { return a; }
+static double average(double a, double n) { return a / n; }
+static double root(double a, double) { return std::sqrt(a); }
+static double logOf(double a, double) { return std::log(a); }
+
+template <double (*Step)(double, double), double (*Finish)(double, double)>
+static void reduce(LazyCall &call, double start) {
+  const LazyPtr &x = call.input(0);
+  std::vector<int64_t> axes;
+  call.intsFrom(1, "axes", axes);
+  bool keep = call.attributes.getInt("keepdims", 1) != 0;
+  bool nothing = axes.empty() && call.attributes.getInt("noop_with_empty_axes", 0) != 0;
+  std::vector<bool> gone(rankOf(x), axes.empty() && !nothing);
+  for (int64_t axis : axes)
+    gone[normalizeAxis(axis, rankOf(x))] = true;
+  std::vector<int64_t> strides = rowMajorStrides(x->shape), keptStrides, goneStrides;
+  Shape shape, kept, reduced;
+  for (int64_t d = 0; d < rankOf(x); ++d) {
+    (gone[d] ? reduced : kept).push_back(x->shape[d]);
+    (gone[d] ? goneStrides : keptStrides).push_back(strides[d]);
+    if (!gone[d] || keep)
+      shape.push_back(gone[d] ? 1 : x->shape[d]);
+  }
+  IndexMap toStart(kept, keptStrides), toElement(reduced, goneStrides);
+  int64_t count = elementCount(reduced);
+  const LazyNode *source = x.get();
+  ElementType type = x->type;
+  auto element = [=](int64_t i) {
+    int64_t first = toStart(i);
+    double value = start;
+    for (int64_t n = 0; n < count; ++n)
+      value = Step(value, source->at(first + toElement(n)));
+    return Finish(value, static_cast<double>(count));
+  };
+  if (isFloat(type))
+    call.set(0, lazyFloat(
+                    type, shape, {x}, [=](int64_t i) { return roundedTo(element(i), type); },
+                    count));
+  else
+    call.set(0, lazyInteger(
+                    type, shape, {x}, [=](int64_t i) { return truncated(element(i)); }, count));
+}
+
+static constexpr double infinity = std::numeric_limits<double>::infinity();
+
+static void reduceMean(LazyCall &call) { reduce<plus, average>(call, 0); }
+static void reduceSum(LazyCall &call) { reduce<plus, same>(call, 0); }
+static void reduceProd(LazyCall &call) { reduce<times, same>(call, 1); }
+static void reduceL1(LazyCall &call) { reduce<plusAbsolute, same>(call, 0); }
+static void reduceL2(LazyCall &call) { reduce<plusSquare, root>(call, 0); }
+static void reduceSumSquare(LazyCall &call) { reduce<plusSquare, same>(call, 0); }
+static void reduceLogSum(LazyCall &call) { reduce<plus, logOf>(call, 0); }
+static void reduceLogSumExp(LazyCall &call) { reduce<plusExp, logOf>(call, 0); }
+
+/// The extreme of no integers is a matter for the reference.
+static void requireElements(LazyCall &call) {
+  if (call.input(0)->isInteger() && call.input(0)->size == 0)
+    fail("the extreme of no integers");
+}
+static void reduceMax(LazyCall &call) {
+  requireElements(call);
+  reduce<larger, same>(call, -infinity);
+}
+static void reduceMin(LazyCall &call) {
+  requireElements(call);
+  reduce<smaller, same>(call, infinity);
+}
+
+namespace {
+/// Running sums along one axis. A line is summed as far as it was asked for and kept; a few lines
+/// are held at a time.
+class RunningSum final : public LazyNode {
+public:
+  RunningSum(const LazyPtr &x, int64_t axis, bool exclusive, bool reverse)
+      : LazyNode(x->type, x->shape, {x}), source(x.get()), length(x->shape[axis]),
+        exclusive(exclusive), reverse(reverse), integer(isInteger()) {
+    inner = 1;
+    for (size_t d = axis + 1; d < shape.size(); ++d)
+      inner *= shape[d];
+    byInner = FastDivider(inner, size);
+    byLength = FastDivider(length, size);
+    cost = 2 * x->cost;
+  }
+  double at(int64_t i) const override {
+    Sum sum = sumAt(i);
+    return integer ? asDouble(wrappedTo(int64_t(sum.whole), type)) : roundedTo(sum.real, type);
+  }
+  int64_t intAt(int64_t i) const override {
+    Sum sum = sumAt(i);
+    return integer ? wrappedTo(int64_t(sum.whole), type) : truncated(roundedTo(sum.real, type));
+  }
+
+private:
+  union Sum {
+    double real;
+    uint64_t whole;
+  };
+  struct Line {
+    int64_t first = -1; // index of its first element
+    std::vector<Sum> sums;
+  };
+  Sum sumAt(int64_t i) const {
+    int64_t k = i, t = byInner.split(k), outer = byLength.split(t);
+    int64_t first = outer * length * inner + k;
+    if (reverse)
+      t = length - 1 - t;
+    if (exclusive && t == 0)
+      return Sum{0};
+    t -= exclusive;
+    Line &line = lines[static_cast<uint64_t>(outer * inner + k) % std::size(lines)];
+    if (line.first != first) {
+      line.first = first;
+      line.sums.clear();
+    }
+    if (static_cast<int64_t>(line.sums.size()) <= t)
+      countLazySteps((t + 1 - static_cast<int64_t>(line.sums.size())) * source->cost);
+    while (static_cast<int64_t>(line.sums.size()) <= t) {
+      int64_t next = static_cast<int64_t>(line.sums.size());
+      int64_t from = first + (reverse ? length - 1 - next : next) * inner;
+      Sum sum = line.sums.empty() ? Sum{0} : line.sums.back();
+      if (integer)
+        sum.whole += static_cast<uint64_t>(source->intAt(from));
+      else
+        sum.real += source->at(from);
+      line.sums.push_back(sum);
+    }
+    return line.sums[t];
+  }
+
+  const LazyNode *source;
+  int64_t length, inner;
+  bool exclusive, reverse, integer;
+  FastDivider byInner, byLength;
+  mutable Line lines[8];
+};
+} // namespace
+
+static void cumSum(LazyCall &call) {
+  const LazyPtr &x = call.input(0);
+  std::vector<int64_t> axis = call.ints(1);
+  if (axis.size() != 1)
+    fail("expected a scalar axis");
+  call.set(0, std::make_shared<RunningSum>(x, normalizeAxis(axis[0], rankOf(x)),
+                                           call.attributes.getInt("exclusive", 0) != 0,
+                                           call.attributes.getInt("reverse", 0) != 0));
+}
+
+static void matMulOp(LazyCall &call) {
+  const LazyPtr &left = call.input(0), &right = call.input(1);
+  if (rankOf(left) == 0 || rankOf(right) == 0)
+    fail("operands of MatMul need at least one dimension");
+  if (left->type != right->type)
+    fail("operand types ", elementTypeName(left->type), " and ", elementTypeName(right->type),
+         " differ");
+  Shape sa = left->shape, sb = right->shape;
+  bool vectorA = sa.size() == 1, vectorB = sb.size() == 1;
+  if (vectorA)
+    sa.insert(sa.begin(), 1);
+  if (vectorB)
+    sb.push_back(1);
+  int64_t m = sa[sa.size() - 2], k = sa.back(), n = sb.back();
+  if (sb[sb.size() - 2] != k)
+    fail("inner dimensions of ", shapeString(left->shape), " and ", shapeString(right->shape),
+         " differ");
+  Shape batchA(sa.begin(), sa.end() - 2), batchB(sb.begin(), sb.end() - 2);
+  Shape shape = broadcastShapes(batchA, batchB), batch = shape;
+  if (!vectorA)
+    shape.push_back(m);
+  if (!vectorB)
+    shape.push_back(n);
+  int64_t total = elementCount(shape);
+  IndexMap ia = IndexMap::broadcast(batchA, batch), ib = IndexMap::broadcast(batchB, batch);
+  FastDivider byColumns(n, total), byRows(m, total);
+  const LazyNode *a = left.get(), *b = right.get();
+  ElementType type = left->type;
+  auto places = [=](int64_t column) {
+    int64_t row = byColumns.split(column), matrix = byRows.split(row);
+    return std::make_pair(ia(matrix) * m * k + row * k, ib(matrix) * k * n + column);
+  };
+  if (!isFloat(type))
+    return call.set(0, lazyInteger(
+                           type, shape, {left, right},
+                           [=](int64_t i) {
+                             auto [x, y] = places(i);
+                             uint64_t sum = 0;
+                             for (int64_t p = 0; p < k; ++p)
+                               sum += uint64_t(a->intAt(x + p)) * uint64_t(b->intAt(y + p * n));
+                             return wrappedTo(int64_t(sum), type);
+                           },
+                           k));
+  call.set(0, lazyFloat(
+                  type, shape, {left, right},
+                  [=](int64_t i) {
+                    auto [x, y] = places(i);
+                    double sum = 0;
+                    for (int64_t p = 0; p < k; ++p)
+                      sum += a->at(x + p) * b->at(y + p * n);
+                    return roundedTo(sum, type);
+                  },
+                  k));
+}
+
+void llmc::onnx::registerLazyReductions(LazyTable &table) {
+  table["ReduceMean"] = reduceMean;
+  table["ReduceSum"] = reduceSum;
+  table["ReduceProd"] = reduceProd;
+  table["ReduceMax"] = reduceMax;
+  table["ReduceMin"] = reduceMin;
+  table["ReduceL1"] = reduceL1;
+  table["ReduceL2"] = reduceL2;
+  table["ReduceSumSquare"] = reduceSumSquare;
+  table["ReduceLogSum"] = reduceLogSum;
+  table["ReduceLogSumExp"] = reduceLogSumExp;
+  table["CumSum"] = cumSum;
+  table["MatMul"] = matMulOp;
+}
