@@ -1,7 +1,7 @@
 //===- EvaluatorMatMul.cpp - Matrix products ------------------------------===//
 //
-// MatMul, Gemm and MatMulInteger. Row sums are kept in f64; loops run along rows of the right
-// operand.
+// MatMul, FusedMatMul, Gemm and MatMulInteger. Row sums are kept in f64; loops run along rows of
+// the right operand.
 //
 //===----------------------------------------------------------------------===//
 
@@ -204,6 +204,33 @@ static void matMulOp(OpCall &call) {
   dropWeight(call, call.input(1));
 }
 
+/// alpha * A * B; the first dimension of an operand may stand for the one before its rows, and its
+/// last two may be exchanged.
+static void fusedMatMul(OpCall &call) {
+  auto operand = [&](size_t i, const char *moved, const char *swapped) {
+    OnnxTensor x = call.input(i);
+    int64_t rank = x.rank();
+    std::vector<int64_t> perm;
+    if (call.attributes.getInt(moved, 0) != 0 && rank > 2) {
+      for (int64_t d = 1; d + 1 < rank; ++d)
+        perm.push_back(d);
+      perm.push_back(0);
+      perm.push_back(rank - 1);
+    } else {
+      for (int64_t d = 0; d < rank; ++d)
+        perm.push_back(d);
+    }
+    if (call.attributes.getInt(swapped, 0) != 0 && rank > 1)
+      std::swap(perm[rank - 2], perm[rank - 1]);
+    return transpose(x, perm);
+  };
+  OnnxTensor y = matMul(operand(0, "transBatchA", "transA"), operand(1, "transBatchB", "transB"));
+  double alpha = call.attributes.getFloat("alpha", 1);
+  for (int64_t i = 0; alpha != 1 && i < y.size(); ++i)
+    y.set(i, alpha * y.at(i));
+  call.set(0, y);
+}
+
 static void gemm(OpCall &call) {
   OnnxTensor a = call.input(0), b = call.input(1);
   if (a.rank() != 2 || b.rank() != 2)
@@ -246,5 +273,6 @@ static void matMulInteger(OpCall &call) {
 void llmc::onnx::registerMatMul(OpTable &table) {
   table[{"", "MatMul"}] = matMulOp;
   table[{"", "Gemm"}] = gemm;
+  table[{"com.microsoft", "FusedMatMul"}] = fusedMatMul;
   table[{"", "MatMulInteger"}] = matMulInteger;
 }

@@ -6,6 +6,7 @@
 
 #include "llmc/Import/ONNXImporter.h"
 #include "EmitModule.h"
+#include "FoldVectors.h"
 #include "ImportCheck.h"
 #include "Raiser.h"
 #include "StopIds.h"
@@ -82,6 +83,7 @@ static RaisedGraph loadAndRaise(const std::string &path, const ImportOptions &op
   RaisedGraph graph = raise(*model, options.floatActivations, problems);
   if (!problems.empty())
     fail(describeProblems(path, problems));
+  foldVectors(graph);
   return graph;
 }
 
@@ -97,6 +99,7 @@ ImportResult llmc::importOnnx(MLIRContext *context, const std::string &path,
   return guarded(path, [&](ImportResult &result) {
     std::unique_ptr<OnnxModel> model;
     RaisedGraph graph = loadAndRaise(path, options, model);
+    result.remarks = graph.remarks;
     report(options, "building the module");
     std::vector<mlir::Value> values;
     result.module = emitModule(context, graph, *model, values);

@@ -100,6 +100,8 @@ int main(int argc, char **argv) {
   clearProgressLine();
   if (result.exitCode != 0)
     return fail(static_cast<ExitCode>(result.exitCode), result.error);
+  for (const std::string &remark : result.remarks)
+    llvm::errs() << "llmc-import: remark: " << remark << "\n";
   if (check) {
     llvm::outs() << input << ": everything can be imported\n";
     return kExitOk;

@@ -33,6 +33,8 @@ struct ImportResult {
   int exitCode = 0;
   /// Complete message without a final newline; empty on success.
   std::string error;
+  /// What was left out, a line each.
+  std::vector<std::string> remarks;
   /// Null unless exitCode is 0 and a module was asked for.
   OwningOpRef<ModuleOp> module;
 };
