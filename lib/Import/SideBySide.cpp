@@ -300,18 +300,18 @@ void SideBySide::comparePresent(const std::string &past, const OnnxTensor &prese
                ", ", now.length, " tokens)");
 }
 
-static int grainOf(ElementType type) {
+static int roundingClass(ElementType type) {
   return type == ElementType::BF16 ? 2 : type == ElementType::F16 ? 1 : 0;
 }
 
 void SideBySide::visit(const NodeProto &node, const std::string &name, OnnxTensor &tensor) {
-  int own = grainOf(tensor.type()), grain = own;
+  int own = roundingClass(tensor.type()), grain = own;
   for (const std::string &input : node.input()) {
     auto known = grains.find(input);
     if (known != grains.end())
       grain = std::max(grain, known->second);
     else if (model.isInitializer(input) && !weightNames.count(input))
-      grain = std::max(grain, grainOf(model.initializer(input).type()));
+      grain = std::max(grain, roundingClass(model.initializer(input).type()));
   }
   auto found = watched.find(name);
   if (found == watched.end()) {
@@ -485,12 +485,12 @@ bool SideBySide::runAttention(int number, const CheckStep &step) {
                 [&](const NodeProto &maker, const std::string &name, OnnxTensor &tensor) {
                   if (watched.count(name) && name != node.output)
                     return;
-                  grain = grainOf(tensor.type());
+                  grain = roundingClass(tensor.type());
                   for (const std::string &input : maker.input()) {
                     auto known = grains.find(input);
                     grain = std::max(grain, known == grains.end() ? 0 : known->second);
                     if (model.isInitializer(input) && !weightNames.count(input))
-                      grain = std::max(grain, grainOf(model.initializer(input).type()));
+                      grain = std::max(grain, roundingClass(model.initializer(input).type()));
                   }
                   grains[name] = grain;
                   if (name == node.output)
@@ -522,7 +522,7 @@ bool SideBySide::runEmbedding(int number, const CheckStep &step, const std::stri
   const ReferenceModel::Tensor &got = reference.compute(values[number]);
   const OnnxTensor &expected = made.at(node.output);
   double apart = difference(expected, got.data, got.width, [](int64_t) { return false; });
-  if (!(apart <= toleranceOf(node, grainOf(expected.type()))))
+  if (!(apart <= toleranceOf(node, roundingClass(expected.type()))))
     differ(node, apart);
   kept.clear();
   return true;
