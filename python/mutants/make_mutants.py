@@ -91,9 +91,9 @@ def make(count, seed=1, shared=True, far=True):
 
 def tool(name, *arguments):
     try:
-        result = subprocess.run([BUILD / "bin" / name, *map(str, arguments)], capture_output=True, text=True, errors="replace", timeout=300)
+        result = subprocess.run([BUILD / "bin" / name, *map(str, arguments)], capture_output=True, text=True, errors="replace", timeout=600)
     except subprocess.TimeoutExpired:
-        return 124, f"{name} took more than 300 seconds"
+        return 124, f"{name} took more than 600 seconds"
     return result.returncode, " ".join(result.stderr.split())
 
 
