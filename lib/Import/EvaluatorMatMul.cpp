@@ -224,7 +224,8 @@ static void fusedMatMul(OpCall &call) {
       std::swap(perm[rank - 2], perm[rank - 1]);
     return transpose(x, perm);
   };
-  OnnxTensor y = matMul(operand(0, "transBatchA", "transA"), operand(1, "transBatchB", "transB"));
+  OnnxTensor y = matMul(operand(0, "transBatchA", "transA"), operand(1, "transBatchB", "transB"),
+                        sampledFor(call), call.node.output(0));
   double alpha = call.attributes.getFloat("alpha", 1);
   for (int64_t i = 0; alpha != 1 && i < y.size(); ++i)
     y.set(i, alpha * y.at(i));

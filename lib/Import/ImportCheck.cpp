@@ -33,6 +33,8 @@ public:
       if (input.name == graph.idsInput && input.dims.size() == 2) {
         fixedBatch = std::max<int64_t>(input.dims[0].value, 0);
         fixedLength = std::max<int64_t>(input.dims[1].value, 0);
+      } else if (onnx::Raiser::isPast(input)) {
+        fixedPast = std::max(fixedPast, input.dims[2].value);
       }
     for (const RaisedNode &node : graph.nodes)
       padded |= node.kind == RaisedKind::Attention && node.usesPadding;
@@ -44,15 +46,15 @@ public:
   std::vector<CheckStep> farSteps(const RaisedNode &attention) const;
   /// As few steps as cover `count` positions from 0 on; with a table of ids as many rows.
   CheckStep tableStep(int64_t count) const;
-  bool isFixed() const { return fixedLength > 0; }
+  bool isFixed() const { return fixedLength > 0 || fixedPast > 0; }
   bool canStep() const { return hasPast; }
 
-  int64_t fixedBatch = 0, fixedLength = 0;
 
 private:
   void add(std::vector<CheckStep> &steps, CheckStep step) const;
 
   const onnx::RaisedGraph &graph;
+  int64_t fixedBatch = 0, fixedPast = 0, fixedLength = 0;
   bool hasPast = false, padded = false;
 };
 } // namespace
@@ -89,6 +91,10 @@ std::vector<CheckStep> Plan::wholeSteps() const {
     }
     return steps;
   }
+  if (fixedPast) {
+    add(steps, {2, fixedPast, 3, {}});
+    return steps;
+  }
   for (int64_t batch : {2, 3}) {
     int64_t first = batch == 2 ? 6 : 4;
     add(steps, {batch, 0, first, {}});
@@ -109,7 +115,7 @@ std::vector<CheckStep> Plan::wholeSteps() const {
 
 std::vector<CheckStep> Plan::farSteps(const RaisedNode &attention) const {
   std::vector<CheckStep> steps;
-  if (fixedLength && !hasPast)
+  if (fixedPast || (fixedLength && !hasPast))
     return steps;
   // Total lengths at which something ends or changes.
   std::set<int64_t> edges(graph.checkLengths.begin(), graph.checkLengths.end());
@@ -143,10 +149,11 @@ std::vector<CheckStep> Plan::farSteps(const RaisedNode &attention) const {
 
 CheckStep Plan::tableStep(int64_t count) const {
   CheckStep step;
-  step.batch = std::max<int64_t>(fixedBatch, 1);
+  step.past = fixedPast;
   step.length = fixedLength ? fixedLength : count;
   if (graph.context > 0 && !fixedLength)
-    step.length = std::min(step.length, graph.context);
+    step.length = std::min(step.length, graph.context - step.past);
+  step.batch = fixedBatch ? fixedBatch : std::max<int64_t>(count / std::max<int64_t>(step.length, 1), 1);
   return step;
 }
 
@@ -170,15 +177,19 @@ static void checkTable(SideBySide &sides, const Plan &plan, const onnx::RaisedGr
   int64_t rows = graph.weights[node.weight].rows;
   if (node.kind == RaisedKind::PositionEmbedding) {
     CheckStep step = plan.tableStep(std::max<int64_t>(rows - std::max<int64_t>(node.integer, 0), 1));
+    if (!plan.isFixed())
+      step.batch = 1;
     sides.runEmbedding(number, step, "", {});
     if (graph.context > 4 && plan.canStep() && !plan.isFixed())
       sides.runEmbedding(number, {1, graph.context - 3, 3, {}}, "", {});
     return;
   }
-  constexpr int64_t kRows = 1024;
+  constexpr int64_t kRows = 1024, kMostRuns = 256;
   CheckStep step = plan.tableStep(std::min(rows, kRows));
-  int64_t each = step.batch * step.length;
-  for (int64_t first = 0; first < rows; first += each) {
+  int64_t each = step.batch * step.length, runs = (rows + each - 1) / each;
+  int64_t most = std::min(runs, kMostRuns); // A graph for one id at a time: some of them.
+  for (int64_t run = 0; run < most; ++run) {
+    int64_t first = run * runs / most * each;
     std::vector<int64_t> ids(each);
     for (int64_t i = 0; i < each; ++i)
       ids[i] = std::min(first + i, rows - 1);

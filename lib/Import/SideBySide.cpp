@@ -300,18 +300,18 @@ void SideBySide::comparePresent(const std::string &past, const OnnxTensor &prese
                ", ", now.length, " tokens)");
 }
 
-static int grainOf(ElementType type) {
+static int roundingClass(ElementType type) {
   return type == ElementType::BF16 ? 2 : type == ElementType::F16 ? 1 : 0;
 }
 
 void SideBySide::visit(const NodeProto &node, const std::string &name, OnnxTensor &tensor) {
-  int own = grainOf(tensor.type()), grain = own;
+  int own = roundingClass(tensor.type()), grain = own;
   for (const std::string &input : node.input()) {
     auto known = grains.find(input);
     if (known != grains.end())
       grain = std::max(grain, known->second);
     else if (model.isInitializer(input) && !weightNames.count(input))
-      grain = std::max(grain, grainOf(model.initializer(input).type()));
+      grain = std::max(grain, roundingClass(model.initializer(input).type()));
   }
   auto found = watched.find(name);
   if (found == watched.end()) {
@@ -353,6 +353,14 @@ void SideBySide::run(const CheckStep &step, double products) {
   for (const auto &entry : graph.presents)
     wanted.push_back(entry.second);
   reference.begin(std::move(next));
+  if (step.past > 0 && kept.empty()) {
+    // A graph of a fixed past has no step before.
+    reference.clearCaches();
+    for (const auto &owner : pasts)
+      if (owner.second.isKey && !fillCache(owner.second.attention, step, inputs))
+        onnx::fail(model.path(), ": node '", graph.nodes[owner.second.attention].location,
+                   "' has keys of earlier positions without values");
+  }
   grains.clear();
   onnx::Evaluator evaluator(model, options);
   ValueMap made =
@@ -422,6 +430,32 @@ bool SideBySide::feed(int number, const CheckStep &step, const RaisedNode &atten
   return true;
 }
 
+/// Arbitrary keys and values of the positions before a step, on both sides. After begin.
+bool SideBySide::fillCache(int number, const CheckStep &step, ValueMap &inputs) {
+  const RaisedNode &node = graph.nodes[number];
+  auto op = values[number] ? values[number].getDefiningOp<AttentionOp>() : AttentionOp();
+  if (!op || !op.getCache())
+    return false;
+  for (bool isKey : {true, false}) {
+    auto input = inputs.find(isKey ? node.pastKey : node.pastValue);
+    if (input == inputs.end())
+      return false;
+    OnnxTensor &past = input->second;
+    int64_t heads = past.shape()[1], size = past.shape()[3];
+    auto &rows = isKey ? reference.cacheOf(op).keys : reference.cacheOf(op).values;
+    rows.assign(step.batch, std::vector<double>(step.past * heads * size));
+    for (int64_t b = 0; b < step.batch; ++b)
+      for (int64_t t = 0; t < step.past; ++t)
+        for (int64_t h = 0; h < heads; ++h)
+          for (int64_t d = 0; d < size; ++d) {
+            double value = (isKey ? 1 : boost(node, t)) * arbitrary();
+            past.set(((b * heads + h) * step.past + t) * size + d, value);
+            rows[b][(t * heads + h) * size + d] = value;
+          }
+  }
+  return true;
+}
+
 bool SideBySide::runAttention(int number, const CheckStep &step) {
   const RaisedNode &node = graph.nodes[number];
   auto op = values[number] ? values[number].getDefiningOp<AttentionOp>() : AttentionOp();
@@ -441,25 +475,8 @@ bool SideBySide::runAttention(int number, const CheckStep &step) {
   reference.clearCaches();
   for (auto &entry : given)
     reference.replace(entry.first, std::move(entry.second));
-  for (bool isKey : {true, false}) {
-    const std::string &name = isKey ? node.pastKey : node.pastValue;
-    if (step.past == 0)
-      break;
-    if (name.empty() || !op.getCache())
-      return false;
-    OnnxTensor &past = inputs.at(name);
-    int64_t heads = past.shape()[1], size = past.shape()[3];
-    auto &rows = isKey ? reference.cacheOf(op).keys : reference.cacheOf(op).values;
-    rows.assign(step.batch, std::vector<double>(step.past * heads * size));
-    for (int64_t b = 0; b < step.batch; ++b)
-      for (int64_t t = 0; t < step.past; ++t)
-        for (int64_t h = 0; h < heads; ++h)
-          for (int64_t d = 0; d < size; ++d) {
-            double value = (isKey ? 1 : boost(node, t)) * arbitrary();
-            past.set(((b * heads + h) * step.past + t) * size + d, value);
-            rows[b][(t * heads + h) * size + d] = value;
-          }
-  }
+  if (step.past > 0 && !fillCache(number, step, inputs))
+    return false;
   grains.clear();
   int grain = 0;
   onnx::Evaluator evaluator(model, options);
@@ -468,12 +485,12 @@ bool SideBySide::runAttention(int number, const CheckStep &step) {
                 [&](const NodeProto &maker, const std::string &name, OnnxTensor &tensor) {
                   if (watched.count(name) && name != node.output)
                     return;
-                  grain = grainOf(tensor.type());
+                  grain = roundingClass(tensor.type());
                   for (const std::string &input : maker.input()) {
                     auto known = grains.find(input);
                     grain = std::max(grain, known == grains.end() ? 0 : known->second);
                     if (model.isInitializer(input) && !weightNames.count(input))
-                      grain = std::max(grain, grainOf(model.initializer(input).type()));
+                      grain = std::max(grain, roundingClass(model.initializer(input).type()));
                   }
                   grains[name] = grain;
                   if (name == node.output)
@@ -505,7 +522,7 @@ bool SideBySide::runEmbedding(int number, const CheckStep &step, const std::stri
   const ReferenceModel::Tensor &got = reference.compute(values[number]);
   const OnnxTensor &expected = made.at(node.output);
   double apart = difference(expected, got.data, got.width, [](int64_t) { return false; });
-  if (!(apart <= toleranceOf(node, grainOf(expected.type()))))
+  if (!(apart <= toleranceOf(node, roundingClass(expected.type()))))
     differ(node, apart);
   kept.clear();
   return true;

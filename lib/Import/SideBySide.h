@@ -28,7 +28,8 @@ public:
   SideBySide(ModuleOp module, const onnx::RaisedGraph &graph, const std::vector<Value> &values,
              const onnx::OnnxModel &model, bool floatActivations);
 
-  /// The whole model, behind the step before it (past > 0) or at the beginning. Computes at most
+  /// The whole model, behind the step before it (past > 0; behind arbitrary keys and values where
+  /// there was none) or at the beginning. Computes at most
   /// about `products` multiply-adds of linears on each side. Throws onnx::ImportError that names the
   /// node where they part.
   void run(const CheckStep &step, double products);
@@ -68,6 +69,7 @@ private:
   bool feed(int number, const CheckStep &step, const onnx::RaisedNode &attention,
             onnx::ValueMap &inputs, std::vector<std::pair<Value, ReferenceModel::Tensor>> &given,
             bool isValue);
+  bool fillCache(int number, const CheckStep &step, onnx::ValueMap &inputs);
   double arbitrary();
   double boost(const onnx::RaisedNode &attention, int64_t position) const;
 

@@ -32,8 +32,11 @@ static constexpr char kOverview[] =
     "  and com.microsoft 1, in the styles of torch.onnx, optimum and ONNX Runtime GenAI. Model "
     "files may\n"
     "  be untrusted: everything is checked before it is used.\n\n"
-    "  The result is compared with the original on a few tokens; where they differ, the node is "
-    "named.\n"
+    "  The result is compared with the original, node by node, at the lengths that matter: prefill, "
+    "cached\n"
+    "  steps, batches, padding, both sides of every window and the end of the context. Of large models "
+    "all of\n"
+    "  the structure is run, with some columns of each linear. Where they differ, the node is named.\n"
     "  What cannot be imported is listed whole.\n";
 
 static constexpr char kExamples[] =

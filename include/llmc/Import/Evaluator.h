@@ -27,7 +27,6 @@ namespace llmc::onnx {
 
 using ValueMap = std::unordered_map<std::string, OnnxTensor>;
 
-<<<<<<< HEAD
 /// Products with constants of which only some rows and columns are computed; the rest stays 0. What
 /// is computed follows from sizes and name alone.
 struct SampledProducts {
@@ -42,22 +41,16 @@ struct SampledProducts {
                                                        const std::string &output) const;
 };
 
-/// How com.microsoft.MatMulNBits treats its activations, and which products are computed.
-=======
-/// Where a graph is computed more exactly than its operators say.
->>>>>>> main
+/// Where a graph is computed more exactly than its operators say, and which products are computed.
 struct EvaluatorOptions {
   /// Ignore accuracy_level of com.microsoft.MatMulNBits: activations stay float. Otherwise
   /// accuracy_level 4 rounds them to int8 per block.
   bool floatActivations = false;
-<<<<<<< HEAD
   /// Null: all products are computed whole.
   const SampledProducts *sampled = nullptr;
-=======
   /// Results of 16-bit float types keep the precision of f32, and casts to these types leave values
   /// as they are. What is stored keeps its values: weights, and casts of initializers and constants.
   bool exactHalf = false;
->>>>>>> main
 };
 
 class Evaluator {
