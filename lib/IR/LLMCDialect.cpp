@@ -65,5 +65,8 @@ LogicalResult LLMCDialect::verifyOperationAttribute(Operation *op, NamedAttribut
       return op->emitOpError("expects llmc.context to be a positive integer, got ")
              << attribute.getValue();
   }
+  if (name == "llmc.any_machine" &&
+      (!isa<UnitAttr>(attribute.getValue()) || !isa<FunctionOpInterface>(op)))
+    return op->emitOpError("cannot have this llmc.any_machine, which is a unit on a function");
   return success();
 }

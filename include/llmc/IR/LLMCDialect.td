@@ -20,7 +20,9 @@ def LLMC_Dialect : Dialect {
     * `llmc.name` and `llmc.dims` on arguments and results: the ONNX name, and the names of the dimensions;
     * `llmc.context` on the module: how many positions the model's own tables cover;
     * `llmc.statistics` on `llmc.linear`: what calibration saw at the input;
-    * `llmc.provenance` on the module: what each compression pass did to each layer.
+    * `llmc.provenance` on the module: what each compression pass did to each layer;
+    * `llmc.any_machine` on functions of the C interface: compiled for every processor of the architecture, as they run
+      before it is known what the machine has. Without a body: the check of the processor, which the target writes.
   }];
   let useDefaultAttributePrinterParser = 1;
   let useDefaultTypePrinterParser = 1;
