@@ -167,9 +167,9 @@ TEST(LazyEvaluator, DeepGraphsDoNotOverflowTheStack) {
   graph.output("shape");
   graph.output("x" + std::to_string(depth));
   std::unique_ptr<OnnxModel> model = graph.load();
-  LazyTensor x = lazyRange(ElementType::F32, {4097}, [](int64_t i) { return double(i); });
+  LazyTensor x = lazyRange(ElementType::F32, {16}, [](int64_t i) { return double(i); });
   LazyEvaluator lazy(*model, {{"x0", x}}, {{"ids", {ElementType::F32, {3}}}});
-  EXPECT_EQ(lazy.value("x" + std::to_string(depth)).at(4096), 4096);
+  EXPECT_EQ(lazy.value("x" + std::to_string(depth)).at(13), 13);
   EXPECT_EQ(lazy.value("shape").intAt(0), 3);
 }
 
