@@ -111,8 +111,9 @@ void llmc::onnx::classifyInputs(const OnnxModel &model, std::vector<DeclaredValu
   }
   // Of several that take rows of tables, the one with the largest is the text; few rows are types.
   // Between them stand positions, which no use tells from a second text.
-  std::stable_sort(tables.begin(), tables.end(),
-                   [](const auto &a, const auto &b) { return a.first > b.first; });
+  std::sort(tables.begin(), tables.end(), [](const auto &a, const auto &b) {
+    return a.first != b.first ? a.first > b.first : a.second < b.second;
+  });
   for (size_t i = hasIds ? 0 : 1; i < tables.size(); ++i)
     if (tables[i].first > 16)
       fail("graph input '", tables[i].second->name, "' takes rows of a table of ", tables[i].first,

@@ -105,7 +105,10 @@ const GraphProto *Inliner::branchOf(const NodeProto &node) const {
       std::any_of(graph.input().begin(), graph.input().end(),
                   [&](const ValueInfoProto &input) { return input.name() == node.input(0); });
   int withYes = isInput ? cachesRead(*yes) : 0, withNo = isInput ? cachesRead(*no) : 0;
-  return withYes == withNo ? nullptr : withYes > withNo ? yes : no;
+  // Where both read it, the name says that true is the branch for a cache.
+  if (withYes == withNo)
+    return withYes > 0 && node.input(0).find("use_cache") != std::string::npos ? yes : nullptr;
+  return withYes > withNo ? yes : no;
 }
 
 void Inliner::rename(NodeProto &node,

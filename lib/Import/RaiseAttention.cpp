@@ -343,6 +343,8 @@ Value Raiser::attention(const View &query, const View &key, const View &value,
   node.keyRope = k.rope;
   node.pastKey = k.past;
   node.pastValue = v.past;
+  node.keyFactor = k.multiplier / k.pastFactor;
+  node.valueFactor = v.multiplier / v.pastFactor;
   if (causal) {
     node.mask.hidesFuture = true;
     if (window > 0) {

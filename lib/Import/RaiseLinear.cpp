@@ -11,15 +11,28 @@
 
 using namespace llmc::onnx;
 
-int Raiser::weightIndex(RaisedWeight weight) {
-  auto known = weightKeys.find(weight.key);
+static bool sameVector(const RaisedWeight &a, const RaisedWeight &b) {
+  bool same = a.columns == 0 && b.columns == 0 && a.rows == b.rows;
+  for (int64_t i = 0; i < a.rows && same; ++i)
+    same = a.values.at(i) == b.values.at(i);
+  return same;
+}
+
+/// `how` tells apart what names of a file cannot: a matrix taken flipped, a name that was made up.
+int Raiser::weightIndex(RaisedWeight weight, char how) {
+  std::string identity = how + weight.key;
+  auto known = weightKeys.find(identity);
+  // Vectors that are computed on the way may share a name with another.
+  while (known != weightKeys.end() && weight.columns == 0 &&
+         !sameVector(graph.weights[known->second], weight))
+    known = weightKeys.find(identity += '\n');
   if (known != weightKeys.end()) {
     const RaisedWeight &old = graph.weights[known->second];
     if (old.rows != weight.rows || old.columns != weight.columns || old.bits != weight.bits)
       notUnderstood("weight '" + weight.key + "' is used in two ways");
     return known->second;
   }
-  weightKeys[weight.key] = static_cast<int>(graph.weights.size());
+  weightKeys[identity] = static_cast<int>(graph.weights.size());
   graph.weights.push_back(std::move(weight));
   return static_cast<int>(graph.weights.size()) - 1;
 }
@@ -40,13 +53,14 @@ int Raiser::denseWeight(const Value &value, bool transposed) {
   RaisedWeight weight;
   weight.key = value.origin.empty() ? "value of " + describeNode(*current) : value.origin;
   // The same initializer may be used both ways round; then it is two weights.
-  if (value.transposed != transposed)
+  bool flipped = value.transposed != transposed;
+  if (flipped)
     weight.key += " transposed";
   weight.values = value.tensor.isDouble() ? castTo(value.tensor, ElementType::F32) : value.tensor;
   weight.transposed = transposed;
   weight.rows = value.tensor.shape()[transposed ? 1 : 0];
   weight.columns = value.tensor.shape()[transposed ? 0 : 1];
-  return weightIndex(std::move(weight));
+  return weightIndex(std::move(weight), flipped ? 'T' : value.origin.empty() ? 'M' : 'N');
 }
 
 Value Raiser::linear(const View &input, const Shape &shape, int weight, int bias, int64_t block) {

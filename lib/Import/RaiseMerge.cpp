@@ -81,6 +81,8 @@ static void mergeNode(RaisedNode &into, const RaisedNode &from, bool withMasks) 
   if (into.pastKey.empty()) {
     into.pastKey = from.pastKey;
     into.pastValue = from.pastValue;
+    into.keyFactor = from.keyFactor;
+    into.valueFactor = from.valueFactor;
   }
   if (withMasks)
     mergeMask(into.mask, from.mask);

@@ -104,6 +104,8 @@ struct RaisedNode {
   double scale = 0, softcap = 0;
   RaisedRope queryRope, keyRope;
   std::string pastKey, pastValue;
+  /// The file's cache holds this times what the module's holds: a factor may lie on either side.
+  double keyFactor = 1, valueFactor = 1;
   std::vector<MaskSource> maskValues;
   bool causal = false, usesPadding = false;
   bool hidesByItself = false; ///< The operator is causal, whatever its mask shows.

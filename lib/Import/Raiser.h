@@ -209,7 +209,7 @@ private:
   bool embedding(const NodeProto &node, const Values &in);
   int denseWeight(const Value &value, bool transposed);
   int vectorWeight(const Value &value);
-  int weightIndex(RaisedWeight weight);
+  int weightIndex(RaisedWeight weight, char how = 'N');
   Value linear(const View &input, const Shape &shape, int weight, int bias, int64_t block);
 
   // RaiseAttention.cpp.

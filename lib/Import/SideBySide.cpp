@@ -285,12 +285,13 @@ void SideBySide::comparePresent(const std::string &past, const OnnxTensor &prese
     return;
   ReferenceModel::Cache &cache = reference.cacheOf(op);
   auto &rows = owner->second.isKey ? cache.keys : cache.values;
+  double factor = owner->second.isKey ? node.keyFactor : node.valueFactor;
   std::vector<double> got;
   for (int64_t b = 0; b < now.batch; ++b)
     for (int64_t h = 0; h < heads; ++h)
       for (int64_t t = 0; t < total; ++t)
         for (int64_t d = 0; d < size; ++d)
-          got.push_back(rows[b][(t * heads + h) * size + d]);
+          got.push_back(factor * rows[b][(t * heads + h) * size + d]);
   auto grain = grains.find(graph.presents.at(past));
   double tolerance = toleranceOf(node, grain == grains.end() ? 0 : grain->second);
   double apart = difference(present, got, size, [](int64_t) { return false; });
@@ -443,13 +444,14 @@ bool SideBySide::fillCache(int number, const CheckStep &step, ValueMap &inputs) 
     OnnxTensor &past = input->second;
     int64_t heads = past.shape()[1], size = past.shape()[3];
     auto &rows = isKey ? reference.cacheOf(op).keys : reference.cacheOf(op).values;
+    double factor = isKey ? node.keyFactor : node.valueFactor;
     rows.assign(step.batch, std::vector<double>(step.past * heads * size));
     for (int64_t b = 0; b < step.batch; ++b)
       for (int64_t t = 0; t < step.past; ++t)
         for (int64_t h = 0; h < heads; ++h)
           for (int64_t d = 0; d < size; ++d) {
             double value = (isKey ? 1 : boost(node, t)) * arbitrary();
-            past.set(((b * heads + h) * step.past + t) * size + d, value);
+            past.set(((b * heads + h) * step.past + t) * size + d, factor * value);
             rows[b][(t * heads + h) * size + d] = value;
           }
   }

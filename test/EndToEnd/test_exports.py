@@ -1,11 +1,15 @@
 """Exports of real tools and small cases, imported with the check on, compiled and run: ONNX Runtime's values, its
 optimizer off, at several lengths, prefilled and step by step."""
 import json
+import os
+import pathlib
+import subprocess
+import sys
 
 import numpy as np
 import pytest
 
-from whole_way import MODELS, run_tool
+from whole_way import BUILD, MODELS, run_tool
 
 pytest.importorskip("onnxruntime")
 from original import Original  # noqa: E402
@@ -19,11 +23,12 @@ EXPORTS = [
     "variants/qwen2-ts-ortext", "optimum/gpt2-merged/decoder_model_merged.onnx", "optimum/qwen2-fixed",
 ]
 SMALL = [
-    "bias-gelu", "bias-scalar-and-sub", "decoder-hidden-output", "external-prepacked-key", "f16-gelu-erf", "f16-plain",
-    "f16-rope", "f64-model", "fused-matmul", "gemm-alpha-beta", "hub-cache-links", "mask-bool", "mask-default-name",
-    "mask-max-min", "opset-imported-twice", "scaled-embedding-positions", "scaled-embedding-rmsnorm-op",
-    "scaled-values", "static-positions", "type-vector-tied-head", "unused-cache-position",
+    "bias-gelu", "bias-scalar-and-sub", "decoder-hidden-output", "f16-gelu-erf", "f16-plain", "f16-rope", "f64-model",
+    "fused-matmul", "gemm-alpha-beta", "mask-bool", "mask-default-name", "mask-max-min", "name-transposed",
+    "opset-imported-twice", "scaled-embedding-positions", "scaled-embedding-rmsnorm-op", "scaled-values",
+    "static-positions", "step-only-graph", "type-vector-tied-head", "unused-cache-position",
 ]
+SCRIPTS = ["external-prepacked-key", "hub-cache-links"]
 
 
 def apart(got, want):
@@ -104,3 +109,13 @@ def test_case(way, name):
     run_tool("llmc-run", base, *arguments, f"--output={info['outputs'][0]['name']}={way.folder}/out.npy")
     kept = np.load(folder / "mask.npy").astype(bool)
     assert apart(np.load(way.folder / "out.npy")[kept], want[kept]) <= case["tolerance"]
+
+
+@pytest.mark.parametrize("name", SCRIPTS)
+def test_script(name):
+    script = CASES / name / "run.sh"
+    if not script.exists():
+        pytest.skip(f"../shared/cases/{name} is not here")
+    tools = os.pathsep.join([str(BUILD / "bin"), str(pathlib.Path(sys.executable).parent), os.environ["PATH"]])
+    result = subprocess.run(["sh", script], env={**os.environ, "PATH": tools}, capture_output=True, text=True)
+    assert result.returncode == 0, result.stderr
