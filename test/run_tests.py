@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
 """Runs everything: GoogleTest executables, lit, pytest; ends with one line of sums.
 
-usage: run_tests.py BUILD [--only TEXT]     TEXT: only tests with it in their path (lit, pytest) or executable's name
+usage: run_tests.py BUILD [--only TEXT]     TEXT: only tests in whose path (lit, pytest) or executable's name this
+regular expression is found
 
 Each suite writes JUnit XML into BUILD/test-results, which is what the sums are made of. A suite that ends badly without
 having said so in its file counts as one failure. Exit code 1 if anything failed or nothing ran. All processors work: each
@@ -10,6 +11,7 @@ executable runs in shards, lit and pytest (by files) have their own workers.
 import argparse
 import glob
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -74,7 +76,7 @@ def main():
     suites, processors = [], len(os.sched_getaffinity(0))
     for path in sorted(glob.glob(os.path.join(build, "bin", "LLMC*Tests"))):
         name = os.path.basename(path)
-        if args.only in name:
+        if re.search(args.only, name):
             runs = []
             for shard in range(processors):
                 report = os.path.join(results, f"{name}-{shard}.xml")
@@ -87,7 +89,7 @@ def main():
     command += ["--filter", args.only, "--allow-empty-runs"] if args.only else []
     suites.append(("lit", [(command, report, env)]))
     files = [path for path in sorted(glob.glob(os.path.join(SOURCE, "test", "**", "test_*.py"), recursive=True))
-             if args.only in os.path.relpath(path, SOURCE)]
+             if re.search(args.only, os.path.relpath(path, SOURCE))]
     if files:
         report = os.path.join(results, "pytest.xml")
         command = [python, "-m", "pytest", "-q", "-rs", "-p", "no:cacheprovider", "--rootdir", SOURCE,

@@ -21,13 +21,13 @@ using mlir::Value;
 namespace {
 class Emitter {
 public:
-  Emitter(MLIRContext *context, RaisedGraph &graph, const OnnxModel &model)
-      : builder(context), graph(graph), model(model) {}
+  Emitter(MLIRContext *context, RaisedGraph &graph, const OnnxModel &model,
+          std::vector<Value> &values)
+      : builder(context), graph(graph), model(model), values(values) {}
   OwningOpRef<ModuleOp> run();
 
 private:
   void planSelections();
-  void foldAddends();
   void tieHead();
   void makeFunction(ModuleOp module);
   void emitNode(int number);
@@ -49,7 +49,7 @@ private:
   OpBuilder builder;
   RaisedGraph &graph;
   const OnnxModel &model;
-  std::vector<Value> values;
+  std::vector<Value> &values;
   std::vector<EmittedWeight> emitted;
   std::vector<Value> weights;
   Value mask;
@@ -110,27 +110,6 @@ void Emitter::planSelections() {
   }
 }
 
-/// A vector added to every row of an embedding goes into its table.
-void Emitter::foldAddends() {
-  for (RaisedNode &node : graph.nodes) {
-    if (node.kind != RaisedKind::AddVector)
-      continue;
-    RaisedNode &source = graph.nodes[node.inputs[0]];
-    bool table =
-        source.kind == RaisedKind::Embedding || source.kind == RaisedKind::PositionEmbedding;
-    bool others =
-        std::count_if(graph.nodes.begin(), graph.nodes.end(), [&](const RaisedNode &user) {
-          return std::count(user.inputs.begin(), user.inputs.end(), node.inputs[0]) != 0;
-        }) > 1;
-    if (!table || others || uses(source.weight) != 1 || graph.weights[source.weight].bits ||
-        emitted[source.weight].addend)
-      fail("node '", node.location, "': a constant vector is added to something other than an ",
-           "embedding, which is not supported");
-    emitted[source.weight].addend = &graph.weights[node.weight];
-    source.output.clear();
-  }
-}
-
 /// Exporters that fold transpositions write a tied head as a second, transposed matrix; it is the
 /// same weight.
 void Emitter::tieHead() {
@@ -143,7 +122,7 @@ void Emitter::tieHead() {
         continue;
       const RaisedWeight &matrix = graph.weights[linear.weight];
       if (matrix.bits || matrix.rows != table.rows || matrix.columns != table.columns ||
-          !emitted[linear.weight].order.empty() || emitted[node.weight].addend)
+          !emitted[linear.weight].order.empty())
         continue;
       bool same = true;
       for (int64_t r = 0; r < table.rows && same; ++r)
@@ -239,8 +218,6 @@ void Emitter::emitNode(int number) {
   }
   case RaisedKind::RMSNorm:
   case RaisedKind::LayerNorm: {
-    if (node.weight < 0)
-      fail("node '", node.location, "': a normalisation without a scale is not supported");
     Value scale = weight(node.weight), bias = node.bias >= 0 ? weight(node.bias) : Value();
     if (node.kind == RaisedKind::RMSNorm)
       result =
@@ -270,7 +247,8 @@ void Emitter::emitNode(int number) {
     result = ScaleOp::create(builder, loc, type, in(0), builder.getF64FloatAttr(node.number));
     break;
   case RaisedKind::AddVector:
-    result = in(0); // The vector went into the table.
+  case RaisedKind::MultiplyVector:
+    result = in(0); // The vector went into a weight.
     break;
   }
   if (pieces[number].empty())
@@ -326,14 +304,13 @@ void Emitter::makeFunction(ModuleOp module) {
 }
 
 OwningOpRef<ModuleOp> Emitter::run() {
-  values.resize(graph.nodes.size());
+  values.assign(graph.nodes.size(), Value());
   weights.resize(graph.weights.size());
   for (const RaisedWeight &raised : graph.weights) {
     EmittedWeight plain;
     plain.weight = &raised;
     emitted.push_back(plain);
   }
-  foldAddends();
   planSelections();
   tieHead();
   StringRef file = StringRef(model.path());
@@ -354,8 +331,8 @@ OwningOpRef<ModuleOp> Emitter::run() {
   return module;
 }
 
-OwningOpRef<ModuleOp> llmc::emitModule(MLIRContext *context, RaisedGraph graph,
-                                       const OnnxModel &model) {
+OwningOpRef<ModuleOp> llmc::emitModule(MLIRContext *context, RaisedGraph &graph,
+                                       const OnnxModel &model, std::vector<Value> &values) {
   context->loadDialect<LLMCDialect, arith::ArithDialect, func::FuncDialect>();
-  return Emitter(context, graph, model).run();
+  return Emitter(context, graph, model, values).run();
 }

@@ -10,9 +10,11 @@
 
 namespace llmc {
 
-/// Builds the module; throws onnx::ImportError for weights that are not finite.
-OwningOpRef<ModuleOp> emitModule(MLIRContext *context, onnx::RaisedGraph graph,
-                                 const onnx::OnnxModel &model);
+/// Builds the module; throws onnx::ImportError for weights that are not finite. Nodes whose result
+/// is another one in the module than in the original (a vector folded into a table, rows put in
+/// order) lose their `output`. `values` is what each node became, null for those that vanished.
+OwningOpRef<ModuleOp> emitModule(MLIRContext *context, onnx::RaisedGraph &graph,
+                                 const onnx::OnnxModel &model, std::vector<Value> &values);
 
 } // namespace llmc
 

@@ -63,8 +63,6 @@ std::vector<float> llmc::denseValues(const EmittedWeight &emitted) {
       int64_t from = sourceRow(emitted, r);
       refuseValue(value, weight, weight.transposed ? c : from, weight.transposed ? from : c);
     }
-    if (emitted.addend)
-      value += emitted.addend->values.at(c);
     values[r * columns + c] = static_cast<float>(value);
   });
   return values;
@@ -163,7 +161,7 @@ Value llmc::emitWeight(OpBuilder &builder, Location loc, const EmittedWeight &em
     return emitPacked(builder, loc, emitted);
   llvm::scope_exit drop([&] { dropSource(weight.values); });
   const OnnxTensor::Source &source = weight.values.source();
-  if (weight.columns && !emitted.addend && source.data && source.type != onnx::ElementType::F32)
+  if (weight.columns && source.data && source.type != onnx::ElementType::F32)
     return emitNarrow(builder, loc, emitted);
   SmallVector<int64_t> shape = {weight.rows};
   if (weight.columns)

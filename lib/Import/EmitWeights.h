@@ -12,7 +12,6 @@ namespace llmc {
 struct EmittedWeight {
   const onnx::RaisedWeight *weight = nullptr;
   std::vector<int64_t> order; ///< Rows of the file, in emitted order; empty for all.
-  const onnx::RaisedWeight *addend = nullptr; ///< A vector that is added to every row.
 };
 
 /// The values as a row-major [rows, columns] matrix or a vector. Throws onnx::ImportError where one

@@ -221,9 +221,11 @@ Evaluator::runSubgraph(const GraphProto &graph,
   return results;
 }
 
-ValueMap Evaluator::run(const ValueMap &inputs, const std::vector<std::string> &wanted) const {
+ValueMap Evaluator::run(const ValueMap &inputs, const std::vector<std::string> &wanted,
+                        const std::vector<std::string> &watched, const Visitor &visit) const {
   const std::vector<const NodeProto *> &nodes = model.nodes();
   std::unordered_set<std::string> needed(wanted.begin(), wanted.end());
+  needed.insert(watched.begin(), watched.end());
   std::vector<bool> active(nodes.size(), false);
   std::unordered_map<std::string, size_t> lastUse;
   for (size_t i = nodes.size(); i-- > 0;) {
@@ -259,8 +261,13 @@ ValueMap Evaluator::run(const ValueMap &inputs, const std::vector<std::string> &
     }
     std::vector<OnnxTensor> results = runNode(node, operands, find);
     for (int k = 0; k < node.output_size() && k < static_cast<int>(results.size()); ++k)
-      if (!node.output(k).empty())
-        values[node.output(k)] = std::move(results[k]);
+      if (!node.output(k).empty()) {
+        if (visit)
+          visit(node, node.output(k), results[k]);
+        // What nothing reads is not kept.
+        if (!visit || lastUse.count(node.output(k)) || keep.count(node.output(k)))
+          values[node.output(k)] = std::move(results[k]);
+      }
     for (const std::string &name : valuesRead(node)) {
       auto last = lastUse.find(name);
       if (last != lastUse.end() && last->second == i && !keep.count(name))

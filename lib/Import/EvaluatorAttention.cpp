@@ -6,6 +6,8 @@
 //===----------------------------------------------------------------------===//
 
 #include "EvaluatorOps.h"
+#include "llmc/Numerics/Parallel.h"
+#include "llmc/Numerics/StoredProduct.h"
 
 #include <cmath>
 #include <limits>
@@ -53,47 +55,43 @@ OnnxTensor AttentionCore::run(const OnnxTensor &q, const OnnxTensor &k, const On
   OnnxTensor out(q.type(), {batch, heads, seq, width});
   if (keep >= 0)
     scores = OnnxTensor(q.type(), {batch, heads, seq, total});
-  std::vector<double> row(total), kd = toDoubles(k), vd = toDoubles(v);
-  for (int64_t b = 0; b < batch; ++b)
-    for (int64_t h = 0; h < heads; ++h)
-      for (int64_t i = 0; i < seq; ++i) {
-        int64_t base = ((b * heads + h) * seq + i), kv = b * groups + h / (heads / groups);
-        double top = minusInfinity, topBias = minusInfinity, sum = 0;
-        for (int64_t t = 0; t < total; ++t) {
-          double dot = 0;
-          for (int64_t d = 0; d < size; ++d)
-            dot += q.at(base * size + d) * kd[(kv * total + t) * size + d];
-          double score = dot * scale;
-          if (keep == 0)
-            scores.set(base * total + t, score);
-          if (softcap > 0)
-            score = softcap * std::tanh(score / softcap);
-          if (keep == 1)
-            scores.set(base * total + t, score);
-          double extra = bias ? bias(b, h, i, t) : 0;
-          topBias = std::fmax(topBias, extra);
-          row[t] = score + extra;
-          if (keep == 2)
-            scores.set(base * total + t, row[t]);
-          top = std::fmax(top, row[t]);
-        }
-        bool masked = topBias == minusInfinity;
-        for (int64_t t = 0; t < total; ++t)
-          sum += row[t] = masked ? 0 : std::exp(row[t] - top);
-        for (int64_t t = 0; t < total; ++t) {
-          row[t] = masked ? 0 : row[t] / sum;
-          if (keep == 3)
-            scores.set(base * total + t, row[t]);
-        }
-        for (int64_t e = 0; e < width; ++e) {
-          double value = 0;
-          for (int64_t t = 0; t < total; ++t)
-            if (row[t] != 0)
-              value += row[t] * vd[(kv * total + t) * width + e];
-          out.set(base * width + e, value);
-        }
-      }
-  return out;
+  std::vector<double> qd = toDoubles(q), kd = toDoubles(k), vd = toDoubles(v);
+  std::vector<double> results(out.size());
+  bool wide = batch * heads * seq * total * size > (1 << 18) && keep < 0;
+  int threads = wide ? productThreads() : 1;
+  llmc::parallelFor(batch * heads * seq, threads, [&](int64_t base) {
+    int64_t b = base / (heads * seq), h = base / seq % heads, i = base % seq;
+    int64_t kv = b * groups + h / (heads / groups);
+    std::vector<double> row(total), mixed(width, 0.0);
+    double top = minusInfinity, topBias = minusInfinity, sum = 0;
+    for (int64_t t = 0; t < total; ++t) {
+      double score = scale * llmc::dotProduct(&qd[base * size], &kd[(kv * total + t) * size], size);
+      if (keep == 0)
+        scores.set(base * total + t, score);
+      if (softcap > 0)
+        score = softcap * std::tanh(score / softcap);
+      if (keep == 1)
+        scores.set(base * total + t, score);
+      double extra = bias ? bias(b, h, i, t) : 0;
+      topBias = std::fmax(topBias, extra);
+      row[t] = score + extra;
+      if (keep == 2)
+        scores.set(base * total + t, row[t]);
+      top = std::fmax(top, row[t]);
+    }
+    bool masked = topBias == minusInfinity;
+    for (int64_t t = 0; t < total; ++t)
+      sum += row[t] = masked ? 0 : std::exp(row[t] - top);
+    for (int64_t t = 0; t < total; ++t) {
+      row[t] = masked ? 0 : row[t] / sum;
+      if (keep == 3)
+        scores.set(base * total + t, row[t]);
+      if (row[t] != 0)
+        llmc::addScaled(mixed.data(), row[t], &vd[(kv * total + t) * width], width);
+    }
+    std::copy(mixed.begin(), mixed.end(), results.begin() + base * width);
+  });
+  return fromDoubles(results, out.shape(), out.type());
 }
 
 static void attention(OpCall &call) {

@@ -172,9 +172,20 @@ OnnxTensor fromDoubles(const std::vector<double> &values, Shape shape, ElementTy
 
 /// c[M,N] = a[M,K] * b[K,N], accumulated in f64; `b` may be read transposed ([N,K]).
 void multiplyMatrices(const float *a, const float *b, float *c, int64_t m, int64_t n, int64_t k,
-                      bool transposedB);
+                      bool transposedB, int threads);
+/// As many threads as a product may use.
+int productThreads();
 
-OnnxTensor matMul(const OnnxTensor &a, const OnnxTensor &b);
+/// What of the result of a call is computed: everything but where the options say otherwise.
+const SampledProducts *sampledFor(const OpCall &call);
+std::vector<int64_t> pickedRows(const SampledProducts *sampled, int64_t count);
+std::vector<std::pair<int64_t, int64_t>> pickedColumns(const SampledProducts *sampled,
+                                                       int64_t count, const std::string &name);
+
+/// `sampled`, if not null, says in which part a product with a constant is computed; `name` is that
+/// of its result.
+OnnxTensor matMul(const OnnxTensor &a, const OnnxTensor &b, const SampledProducts *sampled,
+                  const std::string &name);
 OnnxTensor castTo(const OnnxTensor &x, ElementType type);
 OnnxTensor transpose(const OnnxTensor &x, const std::vector<int64_t> &perm);
 OnnxTensor concat(const std::vector<const OnnxTensor *> &parts, int64_t axis);

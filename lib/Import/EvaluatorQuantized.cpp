@@ -8,10 +8,14 @@
 
 #include "EvaluatorOps.h"
 
+#include "llmc/Numerics/Parallel.h"
+#include "llmc/Numerics/StoredProduct.h"
+
 #include <algorithm>
 #include <cmath>
 
 using namespace llmc::onnx;
+using llmc::StoredMatrix;
 
 /// The scale (or zero point) element of each element of x: per tensor, per axis, or per block of
 /// the axis.
@@ -113,8 +117,9 @@ static void dynamicQuantizeLinear(OpCall &call) {
 
 /// Code `i` of a row of packed codes, lowest bits first.
 static int64_t packedCode(const OnnxTensor &data, int64_t rowBegin, int64_t i, int64_t bits) {
-  int64_t perByte = 8 / bits;
-  return data.ints()[rowBegin + i / perByte] >> (i % perByte * bits) & ((1 << bits) - 1);
+  int64_t perByte = 8 / bits, at = rowBegin + i / perByte;
+  int64_t byte = data.bytes() ? data.bytes()[at] : data.ints()[at];
+  return byte >> (i % perByte * bits) & ((1 << bits) - 1);
 }
 
 static void roundActivations(std::vector<float> &row, int64_t block) {
@@ -151,30 +156,49 @@ static void matMulNBits(OpCall &call) {
   if (a.rank() < 1 || a.shape().back() != k || (bias && bias->size() != n))
     fail("activations ", shapeString(a.shape()), " do not fit K ", k);
 
-  OnnxTensor weight(ElementType::F32, {n, k});
-  for (int64_t j = 0; j < n; ++j)
+  auto unpack = [&](int64_t j, float *to) {
     for (int64_t i = 0; i < k; ++i) {
       int64_t g = i / block;
       double zero = !zeros        ? double(1 << (bits - 1))
                     : packedZeros ? double(packedCode(*zeros, j * zeroBytes, g, bits))
                                   : zeros->at(j * blocks + g);
-      weight.mutableFloats()[j * k + i] = static_cast<float>(
-          (packedCode(codes, j * rowBytes, i, bits) - zero) * scales.at(j * blocks + g));
+      to[i] = static_cast<float>((packedCode(codes, j * rowBytes, i, bits) - zero) *
+                                 scales.at(j * blocks + g));
     }
+  };
   bool rounded = call.attributes.getInt("accuracy_level", 0) == 4 && !call.options.floatActivations;
   Shape shape = a.shape();
   shape.back() = n;
   OnnxTensor y(a.type(), shape);
-  std::vector<float> row(k), out(n);
-  for (int64_t r = 0; r < a.size() / k; ++r) {
+  const SampledProducts *sampled = sampledFor(call);
+  std::vector<int64_t> rows = pickedRows(sampled, a.size() / k);
+  int64_t count = static_cast<int64_t>(rows.size());
+  std::vector<double> activations(count * k);
+  std::vector<float> row(k);
+  for (int64_t r = 0; r < count; ++r) {
     for (int64_t i = 0; i < k; ++i)
-      row[i] = static_cast<float>(a.at(r * k + i));
+      row[i] = static_cast<float>(a.at(rows[r] * k + i));
     if (rounded)
       roundActivations(row, block);
-    multiplyMatrices(row.data(), weight.floats(), out.data(), 1, n, k, true);
-    for (int64_t j = 0; j < n; ++j)
-      y.set(r * n + j, out[j] + (bias ? bias->at(j) : 0));
+    std::copy(row.begin(), row.end(), activations.begin() + r * k);
   }
+  // Some rows of the weight at a time: unpacked it may be many times as large as the file.
+  constexpr int64_t kPiece = 256;
+  std::vector<float> weight(std::min(n, kPiece) * k);
+  std::vector<double> sums(count * kPiece);
+  for (auto [first, last] : pickedColumns(sampled, n, call.node.output(0)))
+    for (int64_t begin = first; begin < last; begin += kPiece) {
+      int64_t width = std::min(kPiece, last - begin);
+      llmc::parallelFor(width, productThreads(),
+                  [&](int64_t j) { unpack(begin + j, weight.data() + j * k); });
+      StoredMatrix matrix{weight.data(), StoredMatrix::Format::F32, false, width, k};
+      multiplyStored(activations.data(), count, matrix, 0, width, sums.data(), width,
+                     productThreads());
+      for (int64_t r = 0; r < count; ++r)
+        for (int64_t j = 0; j < width; ++j)
+          y.set(rows[r] * n + begin + j,
+                sums[r * width + j] + (bias ? bias->at(begin + j) : 0));
+    }
   call.set(0, y);
 }
 

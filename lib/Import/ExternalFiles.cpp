@@ -1,6 +1,7 @@
 //===- ExternalFiles.cpp - External tensor data, beneath one folder -------===//
 //
-// A model may name only regular files below its own folder. The kernel enforces it with openat2;
+// A model may name only regular files below its own folder, or, where the model is itself a link,
+// links into the one folder that this leads to. The kernel enforces it with openat2;
 // where that system call is missing or filtered, the path is walked one component at a time without
 // following links.
 //
@@ -11,6 +12,7 @@
 #include "llmc/Numerics/MappedPages.h"
 
 #include <cerrno>
+#include <cstdlib>
 #include <cstring>
 #include <fcntl.h>
 #include <linux/openat2.h>
@@ -72,6 +74,29 @@ static int openBeneath(int folder, const std::string &location) {
   return fd;
 }
 
+static std::string resolved(const std::string &path) {
+  char *real = ::realpath(path.c_str(), nullptr);
+  std::string result = real ? real : "";
+  std::free(real);
+  return result;
+}
+
+/// Both the model and its data are links into one folder: the file there, opened without following
+/// links again. -1 with errno ELOOP where it is not so.
+static int openBesideModel(const std::string &modelPath, const std::string &link) {
+  struct stat status;
+  std::string model = resolved(modelPath), data = resolved(link);
+  bool isLink = ::lstat(modelPath.c_str(), &status) == 0 && S_ISLNK(status.st_mode);
+  size_t slash = data.rfind('/');
+  if (!isLink || model.empty() || data.empty() ||
+      model.substr(0, model.rfind('/')) != data.substr(0, slash)) {
+    errno = ELOOP;
+    return -1;
+  }
+  Descriptor root(::open(data.substr(0, slash + 1).c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  return root.fd < 0 ? -1 : openBeneath(root.fd, data.substr(slash + 1));
+}
+
 ExternalFiles::Mapping::~Mapping() {
   if (!data)
     return;
@@ -100,7 +125,10 @@ std::shared_ptr<const ExternalFiles::Mapping> ExternalFiles::open(const std::str
   Descriptor root(::open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
   if (root.fd < 0)
     fail("cannot open folder '", folder, "': ", std::strerror(errno));
-  Descriptor file(openBeneath(root.fd, location));
+  int opened = openBeneath(root.fd, location);
+  if (opened < 0 && errno == ELOOP)
+    opened = openBesideModel(modelPath, folder + "/" + location);
+  Descriptor file(opened);
   if (file.fd < 0) {
     if (errno == ELOOP || errno == EXDEV)
       fail(what, ": external data location '", location,

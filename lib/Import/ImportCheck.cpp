@@ -1,153 +1,252 @@
 //===- ImportCheck.cpp - Original and import, side by side ----------------===//
 //
-// A few tokens through both: a prefill, then single tokens behind it. Where the outputs differ, the
-// values of every node are compared to name the first that does.
+// Which steps are looked at: the whole model on a few tokens (prefill, cached steps, batches,
+// padding), every row of its tables, and one attention of each kind at both sides of its window, of
+// every length where something changes, and of the end of the context.
 //
 //===----------------------------------------------------------------------===//
 
 #include "ImportCheck.h"
 #include "Raiser.h"
-#include "ReferenceModel.h"
-#include "llmc/Import/ImportError.h"
+#include "SideBySide.h"
 
-#include <cmath>
+#include <set>
+#include <sstream>
 
 using namespace llmc;
-using onnx::OnnxTensor;
+using mlir::Value;
+using onnx::RaisedKind;
 using onnx::RaisedNode;
-using onnx::Sizes;
-using onnx::ValueMap;
+
+/// Multiply-adds of linears on each side: every weight takes part in the first run up to some ten
+/// billion parameters' worth of rows; later runs look at structure, which a part of each shows too.
+static constexpr double kFirstProducts = 16e9, kLaterProducts = 1e9;
+/// Elements of one tensor of scores, and of a cache, that a look far out may make.
+static constexpr int64_t kMostScores = int64_t(1) << 25, kMostCache = int64_t(1) << 23;
 
 namespace {
-/// The original, fed step by step through its own cache where it has one.
-class Original {
+class Plan {
 public:
-  Original(const onnx::OnnxModel &model, const onnx::RaisedGraph &graph, bool floatActivations)
-      : model(model), graph(graph), evaluator(model, {floatActivations}) {}
-
-  /// Evaluates `wanted` for ids [batch, length] behind what came before.
-  ValueMap run(const std::vector<int64_t> &ids, const Sizes &sizes,
-               std::vector<std::string> wanted) {
-    ValueMap inputs = onnx::Raiser::knownInputs(model, sizes);
-    for (const onnx::DeclaredValue &input : model.inputs()) {
-      if (onnx::Raiser::isPast(input)) {
-        auto kept = past.find(input.name);
-        inputs.emplace(input.name,
-                       kept != past.end()
-                           ? kept->second
-                           : OnnxTensor(input.type, onnx::Raiser::pastShape(input, sizes)));
-      } else if (!inputs.count(input.name)) {
-        OnnxTensor tensor(input.type, {sizes.batch, sizes.length});
-        for (int64_t i = 0; i < tensor.size() && input.name == graph.idsInput; ++i)
-          tensor.mutableInts()[i] = ids[i];
-        inputs.emplace(input.name, std::move(tensor));
+  Plan(const onnx::RaisedGraph &graph, const onnx::OnnxModel &model) : graph(graph) {
+    hasPast = onnx::Raiser::hasPast(model) && graph.hasCache;
+    for (const onnx::DeclaredValue &input : model.inputs())
+      if (input.name == graph.idsInput && input.dims.size() == 2) {
+        fixedBatch = std::max<int64_t>(input.dims[0].value, 0);
+        fixedLength = std::max<int64_t>(input.dims[1].value, 0);
+      } else if (onnx::Raiser::isPast(input)) {
+        fixedPast = std::max(fixedPast, input.dims[2].value);
       }
-    }
-    for (const auto &entry : graph.presents)
-      wanted.push_back(entry.second);
-    ValueMap values = evaluator.run(inputs, wanted);
-    for (const auto &entry : graph.presents)
-      past[entry.first] = values.at(entry.second);
-    return values;
+    for (const RaisedNode &node : graph.nodes)
+      padded |= node.kind == RaisedKind::Attention && node.usesPadding;
   }
 
+  /// The whole model.
+  std::vector<CheckStep> wholeSteps() const;
+  /// One attention, far out.
+  std::vector<CheckStep> farSteps(const RaisedNode &attention) const;
+  /// As few steps as cover `count` positions from 0 on; with a table of ids as many rows.
+  CheckStep tableStep(int64_t count) const;
+  bool isFixed() const { return fixedLength > 0 || fixedPast > 0; }
+  bool canStep() const { return hasPast; }
+
+
 private:
-  const onnx::OnnxModel &model;
+  void add(std::vector<CheckStep> &steps, CheckStep step) const;
+
   const onnx::RaisedGraph &graph;
-  onnx::Evaluator evaluator;
-  ValueMap past;
+  int64_t fixedBatch = 0, fixedPast = 0, fixedLength = 0;
+  bool hasPast = false, padded = false;
 };
 } // namespace
 
-/// The largest difference relative to the largest value; infinite where sizes or NaNs differ.
-/// Padded rows of the last batch entry do not count.
-static double difference(const OnnxTensor &expected, const ReferenceModel::Tensor &got,
-                         const Sizes &sizes) {
-  if (expected.size() != static_cast<int64_t>(got.data.size()))
-    return INFINITY;
-  int64_t last = expected.size() - sizes.padding * got.width;
-  double largest = 0, worst = 0;
-  for (int64_t i = 0; i < last; ++i) {
-    double e = expected.at(i);
-    largest = std::max(largest, std::fabs(e));
-    double apart = std::fabs(e - got.data[i]);
-    worst = std::isnan(apart) ? INFINITY : std::max(worst, apart);
+/// Adds a step as the model can take it.
+void Plan::add(std::vector<CheckStep> &steps, CheckStep step) const {
+  if (fixedBatch)
+    step.batch = fixedBatch;
+  if (fixedLength)
+    step.length = fixedLength;
+  if (graph.context > 0 && step.past + step.length > graph.context) {
+    if (fixedLength || step.past >= graph.context)
+      return;
+    step.length = graph.context - step.past;
   }
-  return largest > 0 ? worst / largest : worst;
+  step.padding.resize(padded ? step.batch : 0);
+  for (auto &[begin, end] : step.padding) {
+    begin = std::min(begin, step.length);
+    end = std::min(end, step.length);
+    if (end - begin >= step.length)
+      end = begin;
+  }
+  steps.push_back(std::move(step));
+}
+
+std::vector<CheckStep> Plan::wholeSteps() const {
+  std::vector<CheckStep> steps;
+  // Other rows of a batch than the first, and at the end of its rows, at their beginning and between.
+  if (!graph.hasCache) {
+    add(steps, {2, 0, 7, {{7, 7}, {5, 7}}});
+    if (!fixedBatch && !fixedLength) {
+      add(steps, {3, 0, 6, {{0, 2}, {3, 6}, {2, 4}}});
+      add(steps, {1, 0, 1, {}});
+    }
+    return steps;
+  }
+  if (fixedPast) {
+    add(steps, {2, fixedPast, 3, {}});
+    return steps;
+  }
+  for (int64_t batch : {2, 3}) {
+    int64_t first = batch == 2 ? 6 : 4;
+    add(steps, {batch, 0, first, {}});
+    if (hasPast) {
+      int64_t past = steps.back().length;
+      for (int64_t length : {1, 2, 1}) {
+        size_t before = steps.size();
+        add(steps, {batch, past, length, {}});
+        if (steps.size() > before)
+          past += steps.back().length;
+      }
+    }
+    if (fixedBatch)
+      break;
+  }
+  return steps;
+}
+
+std::vector<CheckStep> Plan::farSteps(const RaisedNode &attention) const {
+  std::vector<CheckStep> steps;
+  if (fixedPast || (fixedLength && !hasPast))
+    return steps;
+  // Total lengths at which something ends or changes.
+  std::set<int64_t> edges(graph.checkLengths.begin(), graph.checkLengths.end());
+  if (attention.window > 0)
+    edges.insert(attention.window);
+  if (graph.context > 0)
+    edges.insert(graph.context);
+  int64_t heads = std::max<int64_t>(attention.heads, 1);
+  int64_t cacheRow = 1;
+  for (int input : {attention.inputs[1], attention.inputs[2]})
+    cacheRow = std::max(cacheRow, graph.nodes[input].width);
+  for (int64_t edge : edges) {
+    if (hasPast) {
+      if ((edge + 4) * cacheRow > kMostCache)
+        continue;
+      // One position at a time, and several across the edge at once.
+      for (int64_t past : {edge - 2, edge - 1, edge, edge + 1})
+        if (past >= 0)
+          add(steps, {1, past, 1, {}});
+      add(steps, {1, std::max<int64_t>(edge - 2, 0), 5, {}});
+    } else {
+      // Both sides of an edge that may lie in the middle of what is seen.
+      int64_t length = attention.causal ? edge + 3 : 2 * edge + 3;
+      for (int64_t each : {edge - 1, edge, length})
+        if (each > 0 && heads * each * each <= kMostScores)
+          add(steps, {1, 0, each, {}});
+    }
+  }
+  return steps;
+}
+
+CheckStep Plan::tableStep(int64_t count) const {
+  CheckStep step;
+  step.past = fixedPast;
+  step.length = fixedLength ? fixedLength : count;
+  if (graph.context > 0 && !fixedLength)
+    step.length = std::min(step.length, graph.context - step.past);
+  step.batch = fixedBatch ? fixedBatch : std::max<int64_t>(count / std::max<int64_t>(step.length, 1), 1);
+  return step;
+}
+
+/// What two attentions must have in common to be looked at once.
+static std::string kindOf(const RaisedNode &node) {
+  std::ostringstream text;
+  text << node.heads << ' ' << node.kvHeads << ' ' << node.scale << ' ' << node.softcap << ' '
+       << node.window << ' ' << node.causal << node.usesPadding << node.pastKey.empty();
+  for (const onnx::RaisedRope *rope : {&node.queryRope, &node.keyRope}) {
+    text << ' ' << rope->present << rope->interleaved << ' ' << rope->pairs << ' ' << rope->factor;
+    for (double frequency : rope->frequencies)
+      text << ' ' << frequency;
+  }
+  return text.str();
+}
+
+/// Every row of an embedding, in steps the model can take.
+static void checkTable(SideBySide &sides, const Plan &plan, const onnx::RaisedGraph &graph,
+                       int number, int table) {
+  const RaisedNode &node = graph.nodes[table];
+  int64_t rows = graph.weights[node.weight].rows;
+  if (node.kind == RaisedKind::PositionEmbedding) {
+    CheckStep step = plan.tableStep(std::max<int64_t>(rows - std::max<int64_t>(node.integer, 0), 1));
+    if (!plan.isFixed())
+      step.batch = 1;
+    sides.runEmbedding(number, step, "", {});
+    if (graph.context > 4 && plan.canStep() && !plan.isFixed())
+      sides.runEmbedding(number, {1, graph.context - 3, 3, {}}, "", {});
+    return;
+  }
+  constexpr int64_t kRows = 1024, kMostRuns = 256;
+  CheckStep step = plan.tableStep(std::min(rows, kRows));
+  int64_t each = step.batch * step.length, runs = (rows + each - 1) / each;
+  int64_t most = std::min(runs, kMostRuns); // A graph for one id at a time: some of them.
+  for (int64_t run = 0; run < most; ++run) {
+    int64_t first = run * runs / most * each;
+    std::vector<int64_t> ids(each);
+    for (int64_t i = 0; i < each; ++i)
+      ids[i] = std::min(first + i, rows - 1);
+    if (!sides.runEmbedding(number, step, graph.nodes[node.inputs[0]].text, ids))
+      return;
+  }
 }
 
 void llmc::checkImport(ModuleOp module, const onnx::RaisedGraph &graph,
-                       const onnx::OnnxModel &model, bool floatActivations) {
-  ReferenceModel reference(module);
-  Original original(model, graph, floatActivations);
-  int64_t vocabulary = 2;
-  bool quantized = false;
-  for (const RaisedNode &node : graph.nodes) {
-    if (node.kind == onnx::RaisedKind::Embedding && node.inputs[0] >= 0 &&
-        graph.nodes[node.inputs[0]].text == graph.idsInput)
-      vocabulary = graph.weights[node.weight].rows;
-    quantized |= node.kind == onnx::RaisedKind::Linear && node.integer > 0;
+                       const std::vector<Value> &values, const onnx::OnnxModel &model,
+                       bool floatActivations,
+                       const std::function<void(const std::string &)> &progress) {
+  SideBySide sides(module, graph, values, model, floatActivations);
+  Plan plan(graph, model);
+  std::vector<std::pair<int, CheckStep>> far; // Attention and where to look at it.
+  std::map<std::string, std::vector<int>> kinds;
+  std::vector<std::pair<int, int>> tables; // The node to compare, and that of the table.
+  for (size_t i = 0; i < graph.nodes.size(); ++i) {
+    const RaisedNode &node = graph.nodes[i];
+    int number = static_cast<int>(i);
+    auto isTable = [&](int which) {
+      RaisedKind kind = graph.nodes[which].kind;
+      return kind == RaisedKind::Embedding || kind == RaisedKind::PositionEmbedding;
+    };
+    if (node.kind == RaisedKind::Attention)
+      kinds[kindOf(node)].push_back(number);
+    if (isTable(number))
+      tables.push_back({number, number});
+    if (node.kind == RaisedKind::AddVector && isTable(node.inputs[0]))
+      tables.push_back({number, node.inputs[0]});
   }
-  // Where activations are rounded, a last bit decides between two codes.
-  double tolerance = quantized ? 3e-2 : 1e-4;
-
-  bool hasPast = onnx::Raiser::hasPast(model);
-  std::vector<Sizes> steps;
-  if (graph.hasCache && hasPast)
-    steps = {{1, 0, 6, 0}, {1, 6, 1, 0}, {1, 7, 2, 0}};
-  else if (graph.hasCache)
-    steps = {{1, 0, 6, 0}};
-  else
-    steps = {{2, 0, 7, graph.maskInput.empty() ? 0 : 2}};
-  for (const onnx::DeclaredValue &input : model.inputs())
-    if (input.name == graph.idsInput) {
-      if (input.dims[0].value > 0)
-        for (Sizes &sizes : steps)
-          sizes.batch = input.dims[0].value;
-      if (input.dims[1].value > 0)
-        steps = {{steps[0].batch, 0, input.dims[1].value, 0}};
-    }
-
-  uint64_t seed = 0;
-  for (const Sizes &sizes : steps) {
-    std::vector<int64_t> ids(sizes.batch * sizes.length), mask(sizes.batch * sizes.length, 1),
-        zeros(sizes.batch * sizes.length, 0);
-    for (int64_t &id : ids) {
-      seed = seed * 6364136223846793005u + 1442695040888963407u;
-      id = static_cast<int64_t>((seed >> 33) % static_cast<uint64_t>(vocabulary));
-    }
-    std::fill(mask.end() - sizes.padding, mask.end(), 0);
-    std::map<std::string, std::vector<int64_t>> inputs;
-    for (const onnx::DeclaredValue &input : model.inputs())
-      if (!onnx::Raiser::isPast(input))
-        inputs[input.name] = input.name == graph.idsInput    ? ids
-                             : input.name == graph.maskInput ? mask
-                                                             : zeros;
-    std::vector<ReferenceModel::Tensor> got = reference.run(inputs, sizes.batch, sizes.length);
-    std::vector<std::string> wanted;
-    for (const onnx::RaisedOutput &output : graph.outputs)
-      wanted.push_back(output.name);
-    for (const RaisedNode &node : graph.nodes)
-      if (!node.output.empty() && node.kind != onnx::RaisedKind::Input)
-        wanted.push_back(node.output);
-    ValueMap values = original.run(ids, sizes, wanted);
-    double worst = 0;
-    for (size_t i = 0; i < got.size(); ++i)
-      worst = std::max(worst, difference(values.at(graph.outputs[i].name), got[i], sizes));
-    if (worst <= tolerance)
-      continue;
-    for (const RaisedNode &node : graph.nodes) {
-      auto made = reference.byLocation().find(node.location);
-      if (node.output.empty() || made == reference.byLocation().end())
-        continue;
-      double apart = difference(values.at(node.output), made->second, sizes);
-      if (apart > tolerance)
-        onnx::fail(model.path(), ": original and import part at node '", node.location, "' by ",
-                   apart, " of the largest value (past ", sizes.past, ", ", sizes.length,
-                   " tokens)");
-    }
-    onnx::fail(model.path(), ": original and import part in output '", graph.outputs[0].name,
-               "' by ", worst, " of the largest value (past ", sizes.past, ", ", sizes.length,
-               " tokens)");
+  for (const auto &entry : kinds)
+    for (int number : std::set<int>{entry.second.front(), entry.second.back()})
+      for (CheckStep &step : plan.farSteps(graph.nodes[number]))
+        far.push_back({number, std::move(step)});
+  std::vector<CheckStep> whole = plan.wholeSteps();
+  size_t steps = whole.size() + far.size() + tables.size(), done = 0;
+  auto say = [&](const std::string &what) {
+    if (progress)
+      progress("comparing the module with the original: " + what + " (" + std::to_string(++done) +
+               " of " + std::to_string(steps) + ")");
+  };
+  double products = kFirstProducts;
+  for (const CheckStep &step : whole) {
+    bool part = static_cast<double>(step.batch * step.length) * sides.productsPerRow() > products;
+    say(std::to_string(step.length) + " tokens behind " + std::to_string(step.past) +
+        (part ? ", some columns of each linear" : ""));
+    sides.run(step, products);
+    products = kLaterProducts;
+  }
+  for (auto [number, table] : tables) {
+    say("table of '" + graph.nodes[table].location + "'");
+    checkTable(sides, plan, graph, number, table);
+  }
+  for (auto &[number, step] : far) {
+    say("attention '" + graph.nodes[number].location + "', " + std::to_string(step.length) +
+        " tokens behind " + std::to_string(step.past));
+    sides.runAttention(number, step);
   }
 }

@@ -36,11 +36,11 @@ static LazyPtr binary(const LazyPtr &a, const LazyPtr &b, FloatFn floatFn, IntFn
   Operand x(a, shape), y(b, shape);
   ElementType type = a->type;
   if (a->isInteger())
-    return lazyInteger(type, shape, {a, b}, [=](int64_t i) {
+    return lazyByElement(lazyInteger(type, shape, {a, b}, [=](int64_t i) {
       return wrappedTo(intFn(x.intAt(i), y.intAt(i)), type);
-    });
-  return lazyFloat(type, shape, {a, b},
-                   [=](int64_t i) { return roundedTo(floatFn(x.at(i), y.at(i)), type); });
+    }));
+  return lazyByElement(lazyFloat(
+      type, shape, {a, b}, [=](int64_t i) { return roundedTo(floatFn(x.at(i), y.at(i)), type); }));
 }
 
 static int64_t wrappingAdd(int64_t x, int64_t y) { return int64_t(uint64_t(x) + uint64_t(y)); }
@@ -108,12 +108,12 @@ static void power(LazyCall &call) {
   Operand x(a, shape), y(b, shape);
   ElementType type = a->type;
   if (a->isInteger())
-    return call.set(0, lazyInteger(type, shape, {a, b}, [=](int64_t i) {
+    return call.set(0, lazyByElement(lazyInteger(type, shape, {a, b}, [=](int64_t i) {
                       return wrappedTo(truncated(std::pow(x.at(i), y.at(i))), type);
-                    }));
-  call.set(0, lazyFloat(type, shape, {a, b}, [=](int64_t i) {
+                    })));
+  call.set(0, lazyByElement(lazyFloat(type, shape, {a, b}, [=](int64_t i) {
              return roundedTo(std::pow(x.at(i), y.at(i)), type);
-           }));
+           })));
 }
 
 template <typename FloatFn, typename IntFn>
@@ -148,8 +148,8 @@ template <typename F> static LazyPtr mapped(const LazyPtr &x, F f) {
     fail("expected a float tensor, got ", elementTypeName(x->type));
   const LazyNode *source = x.get();
   ElementType type = x->type;
-  return lazyFloat(type, x->shape, {x},
-                   [=](int64_t i) { return roundedTo(f(source->at(i)), type); });
+  return lazyByElement(
+      lazyFloat(type, x->shape, {x}, [=](int64_t i) { return roundedTo(f(source->at(i)), type); }));
 }
 
 static void meanOp(LazyCall &call) {
@@ -167,8 +167,9 @@ template <double (*F)(double), int64_t (*G)(int64_t)> static void unaryAnyType(L
     return call.set(0, mapped(x, [](double value) { return F(value); }));
   const LazyNode *source = x.get();
   ElementType type = x->type;
-  call.set(0, lazyInteger(type, x->shape, {x},
-                          [=](int64_t i) { return wrappedTo(G(source->intAt(i)), type); }));
+  call.set(0, lazyByElement(lazyInteger(type, x->shape, {x}, [=](int64_t i) {
+             return wrappedTo(G(source->intAt(i)), type);
+           })));
 }
 
 static double negate(double x) { return -x; }
@@ -197,21 +198,21 @@ static void clip(LazyCall &call) {
       inputs.push_back(bound);
   const LazyNode *source = x.get(), *from = low.get(), *to = high.get();
   if (x->isInteger())
-    return call.set(0, lazyInteger(x->type, x->shape, inputs, [=](int64_t i) {
+    return call.set(0, lazyByElement(lazyInteger(x->type, x->shape, inputs, [=](int64_t i) {
                       int64_t value = source->intAt(i);
                       if (from)
                         value = std::max(value, from->intAt(0));
                       return to ? std::min(value, to->intAt(0)) : value;
-                    }));
+                    })));
   ElementType type = x->type;
-  call.set(0, lazyFloat(type, x->shape, inputs, [=](int64_t i) {
+  call.set(0, lazyByElement(lazyFloat(type, x->shape, inputs, [=](int64_t i) {
              double value = source->at(i);
              if (from)
                value = maximum(value, from->at(0));
              if (to)
                value = minimum(value, to->at(0));
              return roundedTo(value, type);
-           }));
+           })));
 }
 
 LazyPtr llmc::onnx::lazyCast(const LazyPtr &x, ElementType type) {
@@ -219,13 +220,13 @@ LazyPtr llmc::onnx::lazyCast(const LazyPtr &x, ElementType type) {
     return x;
   const LazyNode *source = x.get();
   if (isFloat(type))
-    return lazyFloat(type, x->shape, {x},
-                     [=](int64_t i) { return roundedTo(source->at(i), type); });
+    return lazyByElement(
+        lazyFloat(type, x->shape, {x}, [=](int64_t i) { return roundedTo(source->at(i), type); }));
   if (!x->isInteger() && type == ElementType::Bool)
-    return lazyInteger(type, x->shape, {x},
-                       [=](int64_t i) { return int64_t(source->at(i) != 0); });
-  return lazyInteger(type, x->shape, {x},
-                     [=](int64_t i) { return wrappedTo(source->intAt(i), type); });
+    return lazyByElement(
+        lazyInteger(type, x->shape, {x}, [=](int64_t i) { return int64_t(source->at(i) != 0); }));
+  return lazyByElement(lazyInteger(type, x->shape, {x},
+                                   [=](int64_t i) { return wrappedTo(source->intAt(i), type); }));
 }
 
 static void cast(LazyCall &call) {
@@ -234,9 +235,7 @@ static void cast(LazyCall &call) {
     fail("cast to unsupported element type ", call.attributes.requireInt("to"));
   call.set(0, lazyCast(call.input(0), type));
 }
-static void castLike(LazyCall &call) {
-  call.set(0, lazyCast(call.input(0), call.input(1)->type));
-}
+static void castLike(LazyCall &call) { call.set(0, lazyCast(call.input(0), call.input(1)->type)); }
 
 static void identity(LazyCall &call) { call.set(0, call.input(0)); }
 
@@ -258,11 +257,12 @@ static void compare(LazyCall &call, FloatFn floatFn, IntFn intFn) {
   // Unsigned 64-bit values keep their order when the top bit is flipped.
   int64_t flip = a->type == ElementType::U64 ? INT64_MIN : 0;
   if (a->isInteger())
-    return call.set(0, lazyInteger(ElementType::Bool, shape, {a, b}, [=](int64_t i) {
+    return call.set(0, lazyByElement(lazyInteger(ElementType::Bool, shape, {a, b}, [=](int64_t i) {
                       return int64_t(intFn(x.intAt(i) ^ flip, y.intAt(i) ^ flip));
-                    }));
-  call.set(0, lazyInteger(ElementType::Bool, shape, {a, b},
-                          [=](int64_t i) { return int64_t(floatFn(x.at(i), y.at(i))); }));
+                    })));
+  call.set(0, lazyByElement(lazyInteger(ElementType::Bool, shape, {a, b}, [=](int64_t i) {
+             return int64_t(floatFn(x.at(i), y.at(i)));
+           })));
 }
 
 static void equal(LazyCall &call) {
@@ -304,8 +304,8 @@ static void xorOp(LazyCall &call) {
 template <typename F> static void classify(LazyCall &call, F f) {
   const LazyPtr &x = call.input(0);
   const LazyNode *source = x.get();
-  call.set(0, lazyInteger(ElementType::Bool, x->shape, {x},
-                          [=](int64_t i) { return int64_t(f(source->at(i))); }));
+  call.set(0, lazyByElement(lazyInteger(ElementType::Bool, x->shape, {x},
+                                        [=](int64_t i) { return int64_t(f(source->at(i))); })));
 }
 static void notOp(LazyCall &call) {
   classify(call, [](double x) { return x == 0; });
@@ -324,10 +324,10 @@ static void where(LazyCall &call) {
   requireSameType(a, b);
   Shape shape = broadcastShapes(broadcastShapes(condition->shape, a->shape), b->shape);
   Operand chosen(condition, shape), x(a, shape), y(b, shape);
-  call.set(0, lazyPick(a->type, shape, {condition, a, b}, [=](int64_t i) {
+  call.set(0, lazyByElement(lazyPick(a->type, shape, {condition, a, b}, [=](int64_t i) {
              const Operand &from = chosen.intAt(i) ? x : y;
              return std::make_pair(from.node, from.map(i));
-           }));
+           })));
 }
 
 void llmc::onnx::registerLazyElementwise(LazyTable &table) {

@@ -37,7 +37,9 @@ const LazyTable &lazyTable() {
     LazyTable t;
     registerLazyElementwise(t);
     registerLazyShape(t);
+    registerLazyFill(t);
     registerLazyIndexing(t);
+    registerLazyScatter(t);
     registerLazyReductions(t);
     return t;
   }();
@@ -159,8 +161,7 @@ struct LazyEvaluator::Impl {
           inner->producers.emplace(output, &made);
     for (const TensorProto &tensor : branch->g().initializer())
       inner->entries.emplace(
-          tensor.name(),
-          made(lazyHeld(model.decode(tensor, "tensor '" + tensor.name() + "'"))));
+          tensor.name(), made(lazyHeld(model.decode(tensor, "tensor '" + tensor.name() + "'"))));
     return (scope.branches[&node] = std::move(inner)).get();
   }
 
@@ -171,7 +172,8 @@ struct LazyEvaluator::Impl {
     bool asksShape = isStandard(node) && (node.op_type() == "Shape" || node.op_type() == "Size");
     LazyPtr ignored;
     for (const std::string &name : node.input())
-      if (!name.empty() && !find(scope, name) && !(asksShape && shapeOfData(name, ignored, nullptr)))
+      if (!name.empty() && !find(scope, name) &&
+          !(asksShape && shapeOfData(name, ignored, nullptr)))
         stack.emplace_back(&scope, name);
     if (stack.size() != before || !isStandard(node) || node.op_type() != "If")
       return;
@@ -201,6 +203,10 @@ struct LazyEvaluator::Impl {
     std::vector<OnnxTensor> tensors(inputs.size());
     std::vector<const OnnxTensor *> operands;
     for (size_t i = 0; i < inputs.size(); ++i) {
+      if (inputs[i] && inputs[i]->size > lazyWholeSize && !inputs[i]->held())
+        failLimit(describeNode(node), ": the operator is not followed by elements, and input ", i,
+                  " of shape ", shapeString(inputs[i]->shape), " has more than ", lazyWholeSize,
+                  " elements");
       if (inputs[i])
         tensors[i] = lazyMaterialize(*inputs[i], lazyWholeSize);
       operands.push_back(inputs[i] ? &tensors[i] : nullptr);
@@ -337,8 +343,8 @@ LazyEvaluator::LazyEvaluator(
   for (auto &entry : inputs)
     impl->top.entries.emplace(entry.first, Impl::made(entry.second.get()));
   for (auto &entry : shapes) {
-    auto reason = std::make_shared<std::string>("it depends on the contents of '" + entry.first +
-                                                "'");
+    auto reason =
+        std::make_shared<std::string>("it depends on the contents of '" + entry.first + "'");
     impl->top.entries.emplace(
         entry.first, Impl::made(lazyUnknown(entry.second.first, entry.second.second, reason)));
   }
@@ -348,8 +354,7 @@ LazyEvaluator::~LazyEvaluator() = default;
 
 const LazyTensor &LazyEvaluator::value(const std::string &name) {
   Scope *scope = &impl->top;
-  if (!impl->find(*scope, name) && !impl->model.producer(name) &&
-      !impl->model.isInitializer(name))
+  if (!impl->find(*scope, name) && !impl->model.producer(name) && !impl->model.isInitializer(name))
     if (Scope *branch = Impl::branchWith(*scope, name))
       scope = branch;
   impl->resolve(*scope, name);

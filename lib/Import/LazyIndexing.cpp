@@ -1,7 +1,6 @@
-//===- LazyIndexing.cpp - Gather, scatter and OneHot, by element ----------===//
+//===- LazyIndexing.cpp - Gather and OneHot, by element -------------------===//
 //
-// Reads at computed places need only the index of the element asked for. Writes are looked up by
-// where they went.
+// Reads at computed places need only the index of the element asked for.
 //
 //===----------------------------------------------------------------------===//
 
@@ -9,7 +8,6 @@
 
 #include <algorithm>
 #include <cmath>
-#include <unordered_map>
 
 using namespace llmc::onnx;
 
@@ -19,7 +17,7 @@ static int64_t product(const Shape &shape, int64_t begin, int64_t end) {
   return elementCount(Shape(shape.begin() + begin, shape.begin() + end));
 }
 
-static int64_t checkIndex(const NodeProto &node, int64_t index, int64_t length) {
+int64_t llmc::onnx::lazyIndex(const NodeProto &node, int64_t index, int64_t length) {
   if (index < -length || index >= length)
     fail(describeNode(node), ": index ", index, " is outside a dimension of ", length);
   return index < 0 ? index + length : index;
@@ -44,7 +42,7 @@ static void gather(LazyCall &call) {
   const NodeProto *node = &call.node;
   call.set(0, lazyPick(x->type, shape, {x, indices}, [=](int64_t i) {
              int64_t position = byInner.split(i), outer = byCount.split(position);
-             int64_t index = checkIndex(*node, at->intAt(position), length);
+             int64_t index = lazyIndex(*node, at->intAt(position), length);
              return std::make_pair(data, (outer * length + index) * inner + i);
            }));
 }
@@ -57,7 +55,7 @@ static IndexMap besideAxis(const Shape &indices, const Shape &shape, int64_t axi
   return IndexMap(indices, strides);
 }
 
-static void requireFit(const LazyPtr &indices, const LazyPtr &x, int64_t axis) {
+void llmc::onnx::lazyRequireFit(const LazyPtr &indices, const LazyPtr &x, int64_t axis) {
   requireIntegers(indices);
   if (rankOf(indices) != rankOf(x))
     fail("indices have ", rankOf(indices), " dimensions, expected ", rankOf(x));
@@ -70,18 +68,17 @@ static void requireFit(const LazyPtr &indices, const LazyPtr &x, int64_t axis) {
 static void gatherElements(LazyCall &call) {
   const LazyPtr &x = call.input(0), &indices = call.input(1);
   int64_t axis = normalizeAxis(call.attributes.getInt("axis", 0), rankOf(x));
-  requireFit(indices, x, axis);
+  lazyRequireFit(indices, x, axis);
   int64_t length = x->shape[axis], stride = rowMajorStrides(x->shape)[axis];
   IndexMap map = besideAxis(indices->shape, x->shape, axis);
   const LazyNode *data = x.get(), *at = indices.get();
   const NodeProto *node = &call.node;
   call.set(0, lazyPick(x->type, indices->shape, {x, indices}, [=](int64_t i) {
-             return std::make_pair(data,
-                                   map(i) + checkIndex(*node, at->intAt(i), length) * stride);
+             return std::make_pair(data, map(i) + lazyIndex(*node, at->intAt(i), length) * stride);
            }));
 }
 
-static int64_t tupleDepth(const LazyPtr &x, const LazyPtr &indices, int64_t batch) {
+int64_t llmc::onnx::lazyTupleDepth(const LazyPtr &x, const LazyPtr &indices, int64_t batch) {
   requireIntegers(indices);
   if (rankOf(indices) < 1 || batch < 0 || batch >= std::min(rankOf(indices), rankOf(x)) ||
       batch + indices->shape.back() > rankOf(x))
@@ -95,13 +92,14 @@ static int64_t tupleDepth(const LazyPtr &x, const LazyPtr &indices, int64_t batc
 
 static void gatherND(LazyCall &call) {
   const LazyPtr &x = call.input(0), &indices = call.input(1);
-  int64_t batch = call.attributes.getInt("batch_dims", 0), depth = tupleDepth(x, indices, batch);
+  int64_t batch = call.attributes.getInt("batch_dims", 0),
+          depth = lazyTupleDepth(x, indices, batch);
   int64_t inner = product(x->shape, batch + depth, rankOf(x));
   Shape shape(indices->shape.begin(), indices->shape.end() - 1);
   shape.insert(shape.end(), x->shape.begin() + batch + depth, x->shape.end());
   int64_t total = elementCount(shape);
-  FastDivider byInner(inner, total), byBatch(product(indices->shape, batch, rankOf(indices) - 1),
-                                             total);
+  FastDivider byInner(inner, total),
+      byBatch(product(indices->shape, batch, rankOf(indices) - 1), total);
   int64_t perBatch = product(x->shape, batch, rankOf(x));
   std::vector<int64_t> strides = rowMajorStrides(x->shape),
                        lengths(x->shape.begin() + batch, x->shape.begin() + batch + depth);
@@ -112,118 +110,9 @@ static void gatherND(LazyCall &call) {
              int64_t tuple = byInner.split(i), within = tuple;
              int64_t from = byBatch.split(within) * perBatch + i;
              for (int64_t k = 0; k < depth; ++k)
-               from += checkIndex(*node, at->intAt(tuple * depth + k), lengths[k]) * strides[k];
+               from += lazyIndex(*node, at->intAt(tuple * depth + k), lengths[k]) * strides[k];
              return std::make_pair(data, from);
            }));
-}
-
-namespace {
-/// What was written where: places are numbered, and each has its writes in order.
-class Writes {
-public:
-  void add(int64_t place, int64_t update) {
-    auto added = last.emplace(place, update);
-    if (added.second)
-      return;
-    before.emplace(update, added.first->second);
-    added.first->second = update;
-  }
-  /// The last write to a place, or -1.
-  int64_t find(int64_t place) const {
-    auto found = last.find(place);
-    return found == last.end() ? -1 : found->second;
-  }
-  /// The write to the same place before `update`, or -1.
-  int64_t previous(int64_t update) const {
-    auto found = before.find(update);
-    return found == before.end() ? -1 : found->second;
-  }
-
-private:
-  std::unordered_map<int64_t, int64_t> last, before;
-};
-} // namespace
-
-static double combine(const std::string &reduction, double old, double update) {
-  if (reduction == "add")
-    return old + update;
-  if (reduction == "mul")
-    return old * update;
-  return reduction == "min" ? std::min(old, update) : std::max(old, update);
-}
-
-/// `x` with updates of `inner` elements written at places of `inner` elements.
-static LazyPtr scattered(const LazyPtr &x, const LazyPtr &updates, int64_t inner,
-                         std::shared_ptr<const Writes> writes, const std::string &reduction) {
-  FastDivider byInner(inner, x->size);
-  const LazyNode *data = x.get(), *from = updates.get();
-  if (reduction == "none")
-    return lazyPick(x->type, x->shape, {x, updates}, [=](int64_t i) {
-      int64_t k = i, update = writes->find(byInner.split(k));
-      return update < 0 ? std::make_pair(data, i) : std::make_pair(from, update * inner + k);
-    });
-  if (reduction != "add" && reduction != "mul" && reduction != "min" && reduction != "max")
-    fail("unknown reduction '", reduction, "'");
-  ElementType type = x->type;
-  auto element = [=](int64_t i) {
-    int64_t k = i, update = writes->find(byInner.split(k));
-    std::vector<int64_t> order;
-    for (; update >= 0; update = writes->previous(update))
-      order.push_back(update);
-    double value = data->at(i);
-    for (size_t n = order.size(); n-- > 0;) {
-      value = combine(reduction, value, from->at(order[n] * inner + k));
-      value = isFloat(type) ? roundedTo(value, type) : double(truncated(value));
-    }
-    return value;
-  };
-  if (isFloat(type))
-    return lazyFloat(type, x->shape, {x, updates}, element);
-  return lazyInteger(type, x->shape, {x, updates},
-                     [=](int64_t i) { return truncated(element(i)); });
-}
-
-static void requireKnown(const LazyPtr &indices) {
-  if (indices->unknown)
-    fail("where it writes: ", *indices->unknown);
-}
-
-static void scatterElements(LazyCall &call) {
-  const LazyPtr &x = call.input(0), &indices = call.input(1), &updates = call.input(2);
-  int64_t axis = normalizeAxis(call.attributes.getInt("axis", 0), rankOf(x));
-  requireFit(indices, x, axis);
-  if (indices->shape != updates->shape || updates->type != x->type)
-    fail("indices and updates do not match the data");
-  requireKnown(indices);
-  int64_t length = x->shape[axis], stride = rowMajorStrides(x->shape)[axis];
-  IndexMap map = besideAxis(indices->shape, x->shape, axis);
-  OnnxTensor places = lazyMaterialize(*indices, lazyWholeSize);
-  auto writes = std::make_shared<Writes>();
-  for (int64_t i = 0; i < places.size(); ++i)
-    writes->add(map(i) + checkIndex(call.node, places.ints()[i], length) * stride, i);
-  call.set(0, scattered(x, updates, 1, writes, call.attributes.getString("reduction", "none")));
-}
-
-static void scatterND(LazyCall &call) {
-  const LazyPtr &x = call.input(0), &indices = call.input(1), &updates = call.input(2);
-  int64_t depth = tupleDepth(x, indices, 0), inner = product(x->shape, depth, rankOf(x));
-  int64_t tuples = product(indices->shape, 0, rankOf(indices) - 1), expected;
-  if (__builtin_mul_overflow(tuples, inner, &expected) || updates->size != expected ||
-      updates->type != x->type)
-    fail("updates of shape ", shapeString(updates->shape), " do not match ", tuples, " slices of ",
-         inner, " elements");
-  requireKnown(indices);
-  OnnxTensor places = lazyMaterialize(*indices, lazyWholeSize);
-  std::vector<int64_t> strides =
-      rowMajorStrides(Shape(x->shape.begin(), x->shape.begin() + depth));
-  auto writes = std::make_shared<Writes>();
-  for (int64_t t = 0; t < tuples; ++t) {
-    int64_t place = 0;
-    for (int64_t k = 0; k < depth; ++k)
-      place += checkIndex(call.node, places.ints()[t * depth + k], x->shape[k]) * strides[k];
-    writes->add(place, t);
-  }
-  call.set(0, scattered(x, updates, inner, writes, call.attributes.getString("reduction", "none")));
 }
 
 static void oneHot(LazyCall &call) {
@@ -250,7 +139,5 @@ void llmc::onnx::registerLazyIndexing(LazyTable &table) {
   table["Gather"] = gather;
   table["GatherElements"] = gatherElements;
   table["GatherND"] = gatherND;
-  table["ScatterElements"] = scatterElements;
-  table["ScatterND"] = scatterND;
   table["OneHot"] = oneHot;
 }

@@ -31,6 +31,8 @@ LazyNode::LazyNode(ElementType type, Shape shape, std::vector<LazyPtr> reading, 
     if (input->unknown && !unknown)
       unknown = input->unknown;
   }
+  for (int64_t dim : this->shape)
+    varies.push_back(dim != 1);
   cost = 1 + sum * std::clamp<int64_t>(reads, 1, INT32_MAX);
 }
 
@@ -98,7 +100,9 @@ public:
       : LazyNode(source->type, source->shape, {source}), node(source.get()), slotBits(slotBits),
         exact(node->size <= int64_t(1) << slotBits), integer(isInteger()) {
     cost = 1;
+    varies = node->varies;
   }
+  const LazyNode *behindCache() const override { return node; }
   double at(int64_t i) const override {
     const Slot &slot = find(i);
     return integer ? asDouble(slot.whole) : slot.real;
@@ -156,6 +160,18 @@ private:
   std::function<double(int64_t)> element;
 };
 } // namespace
+
+LazyPtr llmc::onnx::lazyByElement(std::shared_ptr<LazyNode> node) {
+  node->varies.assign(node->shape.size(), false);
+  for (const LazyPtr &input : node->inputs) {
+    if (input->size == 1)
+      continue;
+    size_t lead = node->shape.size() - input->shape.size();
+    for (size_t d = 0; d < input->shape.size(); ++d)
+      node->varies[lead + d] = node->varies[lead + d] || input->varies[d];
+  }
+  return node;
+}
 
 LazyPtr llmc::onnx::lazyHeld(OnnxTensor tensor) {
   return std::make_shared<HeldNode>(std::move(tensor));
@@ -225,7 +241,8 @@ int64_t LazyTensor::intAt(int64_t i) const {
 
 OnnxTensor LazyTensor::whole() const { return lazyMaterialize(*node, int64_t(1) << 24); }
 
-FastDivider::FastDivider(int64_t divisor, int64_t greatest) : divisor(std::max<int64_t>(divisor, 1)) {
+FastDivider::FastDivider(int64_t divisor, int64_t greatest)
+    : divisor(std::max<int64_t>(divisor, 1)) {
   // With m = floor(2^64 / d) + 1, i * m / 2^64 exceeds i / d by less than i / 2^64, so its floor is
   // the quotient while i * d < 2^64.
   int64_t bound;

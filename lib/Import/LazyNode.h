@@ -46,6 +46,10 @@ public:
   virtual int64_t intAt(int64_t i) const = 0;
   /// All elements, where they are held.
   virtual const OnnxTensor *held() const { return nullptr; }
+  /// The node itself, from before a cache.
+  virtual const LazyNode *behindCache() const { return this; }
+  /// The dimension along which the inputs lie one after the other; -1 for other operators.
+  virtual int64_t joinedAlong() const { return -1; }
 
   bool isInteger() const { return !isFloat(type); }
   double asDouble(int64_t value) const {
@@ -62,6 +66,8 @@ public:
   int64_t cost = 1;
   /// Operators between an element and the leaves.
   int depth = 0;
+  /// Dimensions along which elements may differ; made exact where an operator knows.
+  std::vector<bool> varies;
   /// Why the contents are not known; null when they are.
   std::shared_ptr<const std::string> unknown;
 };
@@ -111,21 +117,25 @@ private:
 
 /// f(i) gives elements already rounded to `type`.
 template <typename F>
-LazyPtr lazyFloat(ElementType type, Shape shape, std::vector<LazyPtr> inputs, F f,
-                  int64_t reads = 1) {
+std::shared_ptr<LazyNode> lazyFloat(ElementType type, Shape shape, std::vector<LazyPtr> inputs, F f,
+                                    int64_t reads = 1) {
   return std::make_shared<LazyFloat<F>>(type, std::move(shape), std::move(inputs), reads,
                                         std::move(f));
 }
 template <typename F>
-LazyPtr lazyInteger(ElementType type, Shape shape, std::vector<LazyPtr> inputs, F f,
-                    int64_t reads = 1) {
+std::shared_ptr<LazyNode> lazyInteger(ElementType type, Shape shape, std::vector<LazyPtr> inputs,
+                                      F f, int64_t reads = 1) {
   return std::make_shared<LazyInteger<F>>(type, std::move(shape), std::move(inputs), reads,
                                           std::move(f));
 }
 template <typename F>
-LazyPtr lazyPick(ElementType type, Shape shape, std::vector<LazyPtr> inputs, F f) {
+std::shared_ptr<LazyNode> lazyPick(ElementType type, Shape shape, std::vector<LazyPtr> inputs,
+                                   F f) {
   return std::make_shared<LazyPick<F>>(type, std::move(shape), std::move(inputs), 1, std::move(f));
 }
+
+/// For a node whose inputs are broadcast to its shape: it varies where one of them does.
+LazyPtr lazyByElement(std::shared_ptr<LazyNode> node);
 
 LazyPtr lazyHeld(OnnxTensor tensor);
 LazyPtr lazyUnknown(ElementType type, Shape shape, std::shared_ptr<const std::string> reason);
@@ -205,18 +215,26 @@ struct LazyCall {
   bool intsFrom(size_t i, const char *attribute, std::vector<int64_t> &values) const;
 };
 
+/// `index` counted from the front; throws an error that names the node.
+int64_t lazyIndex(const NodeProto &node, int64_t index, int64_t length);
+/// Refuses indices that do not fit, and returns the length of their tuples.
+int64_t lazyTupleDepth(const LazyPtr &x, const LazyPtr &indices, int64_t batch);
+void lazyRequireFit(const LazyPtr &indices, const LazyPtr &x, int64_t axis);
+
 using LazyFunction = void (*)(LazyCall &);
 /// Operators of the default domain.
 using LazyTable = std::map<std::string, LazyFunction>;
 void registerLazyElementwise(LazyTable &table);
 void registerLazyShape(LazyTable &table);
+void registerLazyFill(LazyTable &table);
 void registerLazyIndexing(LazyTable &table);
+void registerLazyScatter(LazyTable &table);
 void registerLazyReductions(LazyTable &table);
 
 /// `source` under another shape of as many elements.
 LazyPtr lazyReshaped(const LazyPtr &source, Shape shape);
-/// Elements of `source` in another order.
-LazyPtr lazyView(const LazyPtr &source, Shape shape, IndexMap map);
+/// Elements of `source` in another order; `varies` by dimension of the result.
+LazyPtr lazyView(const LazyPtr &source, Shape shape, IndexMap map, std::vector<bool> varies);
 LazyPtr lazyCast(const LazyPtr &source, ElementType type);
 
 } // namespace llmc::onnx

@@ -57,12 +57,12 @@ static void reduce(LazyCall &call, double start) {
     return Finish(value, static_cast<double>(count));
   };
   if (isFloat(type))
-    call.set(0, lazyFloat(
-                    type, shape, {x}, [=](int64_t i) { return roundedTo(element(i), type); },
-                    count));
+    call.set(
+        0,
+        lazyFloat(type, shape, {x}, [=](int64_t i) { return roundedTo(element(i), type); }, count));
   else
-    call.set(0, lazyInteger(
-                    type, shape, {x}, [=](int64_t i) { return truncated(element(i)); }, count));
+    call.set(
+        0, lazyInteger(type, shape, {x}, [=](int64_t i) { return truncated(element(i)); }, count));
 }
 
 static constexpr double infinity = std::numeric_limits<double>::infinity();
@@ -169,8 +169,7 @@ static void cumSum(LazyCall &call) {
                                            call.attributes.getInt("reverse", 0) != 0));
 }
 
-static void matMulOp(LazyCall &call) {
-  const LazyPtr &left = call.input(0), &right = call.input(1);
+static LazyPtr product(const LazyPtr &left, const LazyPtr &right) {
   if (rankOf(left) == 0 || rankOf(right) == 0)
     fail("operands of MatMul need at least one dimension");
   if (left->type != right->type)
@@ -202,26 +201,60 @@ static void matMulOp(LazyCall &call) {
     return std::make_pair(ia(matrix) * m * k + row * k, ib(matrix) * k * n + column);
   };
   if (!isFloat(type))
-    return call.set(0, lazyInteger(
-                           type, shape, {left, right},
-                           [=](int64_t i) {
-                             auto [x, y] = places(i);
-                             uint64_t sum = 0;
-                             for (int64_t p = 0; p < k; ++p)
-                               sum += uint64_t(a->intAt(x + p)) * uint64_t(b->intAt(y + p * n));
-                             return wrappedTo(int64_t(sum), type);
-                           },
-                           k));
-  call.set(0, lazyFloat(
-                  type, shape, {left, right},
-                  [=](int64_t i) {
-                    auto [x, y] = places(i);
-                    double sum = 0;
-                    for (int64_t p = 0; p < k; ++p)
-                      sum += a->at(x + p) * b->at(y + p * n);
-                    return roundedTo(sum, type);
-                  },
-                  k));
+    return lazyInteger(
+        type, shape, {left, right},
+        [=](int64_t i) {
+          auto [x, y] = places(i);
+          uint64_t sum = 0;
+          for (int64_t p = 0; p < k; ++p)
+            sum += uint64_t(a->intAt(x + p)) * uint64_t(b->intAt(y + p * n));
+          return wrappedTo(int64_t(sum), type);
+        },
+        k);
+  return lazyFloat(
+      type, shape, {left, right},
+      [=](int64_t i) {
+        auto [x, y] = places(i);
+        double sum = 0;
+        for (int64_t p = 0; p < k; ++p)
+          sum += a->at(x + p) * b->at(y + p * n);
+        return roundedTo(sum, type);
+      },
+      k);
+}
+
+static void matMulOp(LazyCall &call) { call.set(0, product(call.input(0), call.input(1))); }
+
+static LazyPtr swapped(const LazyPtr &x) {
+  Shape shape = {x->shape[1], x->shape[0]};
+  IndexMap map(shape, {1, x->shape[1]});
+  return lazyView(x, std::move(shape), std::move(map), {x->varies[1], x->varies[0]});
+}
+
+static void gemm(LazyCall &call) {
+  LazyPtr a = call.input(0), b = call.input(1), c = call.optional(2);
+  if (rankOf(a) != 2 || rankOf(b) != 2)
+    fail("expected matrices, got ", shapeString(a->shape), " and ", shapeString(b->shape));
+  if (call.attributes.getInt("transA", 0) != 0)
+    a = swapped(a);
+  if (call.attributes.getInt("transB", 0) != 0)
+    b = swapped(b);
+  double alpha = call.attributes.getFloat("alpha", 1), beta = call.attributes.getFloat("beta", 1);
+  LazyPtr y = lazyCached(product(a, b));
+  if (c && broadcastShapes(c->shape, y->shape) != y->shape)
+    fail("addend of shape ", shapeString(c->shape), " does not fit ", shapeString(y->shape));
+  if (y->isInteger())
+    fail("expected floats, got ", elementTypeName(y->type));
+  std::vector<LazyPtr> inputs = {y};
+  if (c)
+    inputs.push_back(c);
+  IndexMap map = IndexMap::broadcast(c ? c->shape : Shape(), y->shape);
+  const LazyNode *from = y.get(), *addend = c.get();
+  ElementType type = y->type;
+  call.set(0, lazyFloat(type, y->shape, inputs, [=](int64_t i) {
+             double added = addend ? beta * addend->at(map(i)) : 0;
+             return roundedTo(alpha * from->at(i) + added, type);
+           }));
 }
 
 void llmc::onnx::registerLazyReductions(LazyTable &table) {
@@ -237,4 +270,5 @@ void llmc::onnx::registerLazyReductions(LazyTable &table) {
   table["ReduceLogSumExp"] = reduceLogSumExp;
   table["CumSum"] = cumSum;
   table["MatMul"] = matMulOp;
+  table["Gemm"] = gemm;
 }

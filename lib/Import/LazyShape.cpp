@@ -1,4 +1,4 @@
-//===- LazyShape.cpp - Views, joins and made values, by element -----------===//
+//===- LazyShape.cpp - Views and joins, by element ------------------------===//
 //
 // Operators that move or describe elements: shapes as EvaluatorShape.cpp computes them, elements by
 // index arithmetic.
@@ -8,7 +8,6 @@
 #include "LazyNode.h"
 
 #include <algorithm>
-#include <cmath>
 #include <limits>
 #include <numeric>
 
@@ -16,12 +15,43 @@ using namespace llmc::onnx;
 
 static int64_t rankOf(const LazyPtr &x) { return static_cast<int64_t>(x->shape.size()); }
 
-LazyPtr llmc::onnx::lazyView(const LazyPtr &source, Shape shape, IndexMap map) {
+LazyPtr llmc::onnx::lazyView(const LazyPtr &source, Shape shape, IndexMap map,
+                             std::vector<bool> varies) {
   const LazyNode *node = source.get();
   if (map.isIdentity() && shape == source->shape)
     return source;
-  return lazyPick(source->type, std::move(shape), {source},
-                  [node, map](int64_t i) { return std::make_pair(node, map(i)); });
+  auto view = lazyPick(source->type, std::move(shape), {source},
+                       [node, map](int64_t i) { return std::make_pair(node, map(i)); });
+  view->varies = std::move(varies);
+  return view;
+}
+
+/// Where a value varies under another shape: dimensions are matched in groups of equal products,
+/// of which those of one dimension each keep what is known.
+static std::vector<bool> variesReshaped(const LazyNode &source, const Shape &shape) {
+  std::vector<bool> varies(shape.size(), false);
+  if (source.size == 0)
+    return varies;
+  size_t from = 0, to = 0;
+  while (from < source.shape.size() || to < shape.size()) {
+    int64_t inner = 1, outer = 1;
+    bool any = false;
+    size_t first = to;
+    do {
+      if (inner <= outer && from < source.shape.size()) {
+        any = any || source.varies[from];
+        inner *= source.shape[from++];
+      } else if (to < shape.size()) {
+        outer *= shape[to++];
+      } else {
+        any = any || source.varies[from];
+        inner *= source.shape[from++];
+      }
+    } while (inner != outer);
+    for (size_t d = first; d < to; ++d)
+      varies[d] = any && shape[d] != 1;
+  }
+  return varies;
 }
 
 LazyPtr llmc::onnx::lazyReshaped(const LazyPtr &source, Shape shape) {
@@ -32,8 +62,11 @@ LazyPtr llmc::onnx::lazyReshaped(const LazyPtr &source, Shape shape) {
   if (const OnnxTensor *tensor = source->held())
     return lazyHeld(tensor->reshaped(std::move(shape)));
   const LazyNode *node = source.get();
-  return lazyPick(source->type, std::move(shape), {source},
-                  [node](int64_t i) { return std::make_pair(node, i); });
+  std::vector<bool> varies = variesReshaped(*source, shape);
+  auto view = lazyPick(source->type, std::move(shape), {source},
+                       [node](int64_t i) { return std::make_pair(node, i); });
+  view->varies = std::move(varies);
+  return view;
 }
 
 static void transposeOp(LazyCall &call) {
@@ -47,7 +80,7 @@ static void transposeOp(LazyCall &call) {
     fail("permutation of ", perm.size(), " axes for ", rank, " dimensions");
   Shape shape(rank);
   std::vector<int64_t> strides = rowMajorStrides(x->shape), walk(rank);
-  std::vector<bool> seen(rank, false);
+  std::vector<bool> seen(rank, false), varies;
   for (int64_t d = 0; d < rank; ++d) {
     int64_t from = normalizeAxis(perm[d], rank);
     if (seen[from])
@@ -55,9 +88,10 @@ static void transposeOp(LazyCall &call) {
     seen[from] = true;
     shape[d] = x->shape[from];
     walk[d] = strides[from];
+    varies.push_back(x->varies[from]);
   }
   IndexMap map(shape, walk);
-  call.set(0, lazyView(x, std::move(shape), std::move(map)));
+  call.set(0, lazyView(x, std::move(shape), std::move(map), std::move(varies)));
 }
 
 /// Shape arithmetic is small, and asked for in any case.
@@ -159,8 +193,10 @@ static void expand(LazyCall &call) {
   const LazyPtr &x = call.input(0);
   Shape shape = broadcastShapes(x->shape, call.ints(1));
   elementCount(shape); // refuses shapes that are too large
+  std::vector<bool> varies(shape.size() - x->shape.size(), false);
+  varies.insert(varies.end(), x->varies.begin(), x->varies.end());
   IndexMap map = IndexMap::broadcast(x->shape, shape);
-  call.set(0, lazyView(x, shape, map));
+  call.set(0, lazyView(x, shape, map, std::move(varies)));
 }
 
 static void tile(LazyCall &call) {
@@ -177,8 +213,58 @@ static void tile(LazyCall &call) {
     split.insert(split.end(), {repeats[d], x->shape[d]});
     walk.insert(walk.end(), {0, strides[d]});
   }
-  call.set(0, lazyView(x, shape, IndexMap(split, walk)));
+  call.set(0, lazyView(x, shape, IndexMap(split, walk), x->varies));
 }
+
+namespace {
+/// Inputs one after the other along an axis.
+class Joined final : public LazyNode {
+public:
+  Joined(ElementType type, Shape shape, std::vector<LazyPtr> joined, int64_t axis, int64_t inner)
+      : LazyNode(type, std::move(shape), std::move(joined)), axis(axis) {
+    int64_t run = 0;
+    for (const LazyPtr &input : inputs) {
+      int64_t length = input->shape[axis] * inner;
+      if (length)
+        parts.push_back({input.get(), run, run + length});
+      run += length;
+    }
+    byRun = FastDivider(run, size);
+    for (size_t d = 0; d < varies.size(); ++d)
+      varies[d] = static_cast<int64_t>(d) == axis ||
+                  std::any_of(inputs.begin(), inputs.end(),
+                              [&](const LazyPtr &input) { return input->varies[d]; });
+  }
+  double at(int64_t i) const override {
+    const Part &part = find(i);
+    return part.node->at(i);
+  }
+  int64_t intAt(int64_t i) const override {
+    const Part &part = find(i);
+    return part.node->intAt(i);
+  }
+  int64_t joinedAlong() const override { return axis; }
+
+private:
+  struct Part {
+    const LazyNode *node;
+    int64_t begin, end; // within one run along the axis
+  };
+  /// The part that element i lies in; i becomes the index there.
+  const Part &find(int64_t &i) const {
+    int64_t outer = byRun.split(i);
+    const Part *part = parts.data();
+    while (i >= part->end)
+      ++part;
+    i += outer * (part->end - part->begin) - part->begin;
+    return *part;
+  }
+
+  int64_t axis;
+  std::vector<Part> parts;
+  FastDivider byRun;
+};
+} // namespace
 
 static void concatOp(LazyCall &call) {
   const LazyPtr &first = call.input(0);
@@ -196,29 +282,10 @@ static void concatOp(LazyCall &call) {
     if (__builtin_add_overflow(shape[axis], part->shape[axis], &shape[axis]))
       fail("concatenated dimension overflows");
   }
-  int64_t inner = 1, count = elementCount(shape);
+  int64_t inner = 1;
   for (int64_t d = axis + 1; d < rankOf(first); ++d)
     inner *= shape[d];
-  struct Part {
-    const LazyNode *node;
-    int64_t begin, end; // within one run along the axis
-  };
-  std::vector<Part> parts;
-  int64_t run = 0;
-  for (const LazyPtr &input : call.inputs) {
-    int64_t length = input->shape[axis] * inner;
-    if (length)
-      parts.push_back({input.get(), run, run + length});
-    run += length;
-  }
-  FastDivider byRun(run, count);
-  call.set(0, lazyPick(first->type, shape, call.inputs, [=](int64_t i) {
-             int64_t o = byRun.split(i);
-             const Part *part = parts.data();
-             while (i >= part->end)
-               ++part;
-             return std::make_pair(part->node, o * (part->end - part->begin) + i - part->begin);
-           }));
+  call.set(0, std::make_shared<Joined>(first->type, shape, call.inputs, axis, inner));
 }
 
 static LazyPtr slice(const LazyPtr &x, const std::vector<int64_t> &starts, const Shape &shape,
@@ -229,7 +296,7 @@ static LazyPtr slice(const LazyPtr &x, const std::vector<int64_t> &starts, const
     start += starts[d] * strides[d];
     strides[d] = static_cast<int64_t>(uint64_t(strides[d]) * uint64_t(steps[d]));
   }
-  return lazyView(x, shape, IndexMap(shape, strides, start));
+  return lazyView(x, shape, IndexMap(shape, strides, start), x->varies);
 }
 
 static void split(LazyCall &call) {
@@ -293,132 +360,6 @@ static void sliceOp(LazyCall &call) {
   call.set(0, slice(x, starts, shape, steps));
 }
 
-static void constantOfShape(LazyCall &call) {
-  OnnxTensor value = OnnxTensor::fromFloats({0.0f}, {1});
-  if (const AttributeProto *attribute = call.attributes.find("value"))
-    value = call.model.decode(attribute->t(), "attribute 'value'");
-  if (value.size() != 1)
-    fail("expected one value, got ", value.size());
-  LazyPtr one = lazyHeld(value);
-  const LazyNode *node = one.get();
-  call.set(0, lazyPick(value.type(), call.ints(0), {one},
-                       [node](int64_t) { return std::make_pair(node, int64_t(0)); }));
-}
-
-static void eyeLike(LazyCall &call) {
-  const LazyPtr &x = call.input(0);
-  if (rankOf(x) != 2)
-    fail("expected a matrix, got ", shapeString(x->shape));
-  ElementType type = x->type;
-  if (call.attributes.has("dtype") &&
-      !fromOnnxType(static_cast<int>(call.attributes.requireInt("dtype")), type))
-    fail("unsupported element type ", call.attributes.requireInt("dtype"));
-  int64_t k = call.attributes.getInt("k", 0), columns = x->shape[1];
-  auto isOne = [=](int64_t i) { return int64_t(i % columns - i / columns == k); };
-  if (isFloat(type))
-    call.set(0, lazyFloat(type, x->shape, {}, [=](int64_t i) { return double(isOne(i)); }));
-  else
-    call.set(0, lazyInteger(type, x->shape, {}, isOne));
-}
-
-static void range(LazyCall &call) {
-  const LazyPtr &start = call.input(0), &limit = call.input(1), &delta = call.input(2);
-  if (start->size != 1 || limit->size != 1 || delta->size != 1)
-    fail("expected scalar start, limit and delta");
-  for (const LazyPtr &bound : {start, limit, delta})
-    if (bound->unknown)
-      fail(*bound->unknown);
-  double from = lazyMaterialize(*start, 1).at(0), step = lazyMaterialize(*delta, 1).at(0);
-  if (step == 0)
-    fail("expected a delta that is not zero");
-  double count = std::ceil((lazyMaterialize(*limit, 1).at(0) - from) / step);
-  if (!(count < 1e9))
-    failLimit("range of ", count, " elements");
-  Shape shape = {count > 0 ? static_cast<int64_t>(count) : 0};
-  ElementType type = start->type;
-  if (start->isInteger()) {
-    uint64_t first = uint64_t(start->intAt(0)), each = uint64_t(delta->intAt(0));
-    return call.set(0, lazyInteger(type, shape, {}, [=](int64_t i) {
-                      return wrappedTo(int64_t(first + uint64_t(i) * each), type);
-                    }));
-  }
-  call.set(0, lazyFloat(type, shape, {}, [=](int64_t i) {
-             return roundedTo(from + static_cast<double>(i) * step, type);
-           }));
-}
-
-/// An element of value zero of any type.
-static LazyPtr zeroOf(ElementType type) { return lazyHeld(OnnxTensor(type, {})); }
-
-static void trilu(LazyCall &call) {
-  const LazyPtr &x = call.input(0);
-  if (rankOf(x) < 2)
-    fail("expected at least 2 dimensions, got ", rankOf(x));
-  bool upper = call.attributes.getInt("upper", 1) != 0;
-  std::vector<int64_t> diagonal = {0};
-  if (call.optional(1))
-    diagonal = call.ints(1);
-  if (diagonal.size() != 1)
-    fail("expected a scalar diagonal");
-  int64_t k = diagonal[0], rows = x->shape[rankOf(x) - 2], columns = x->shape[rankOf(x) - 1];
-  LazyPtr zero = zeroOf(x->type);
-  const LazyNode *source = x.get(), *none = zero.get();
-  FastDivider byColumns(columns, x->size), byRows(rows, x->size);
-  call.set(0, lazyPick(x->type, x->shape, {x, zero}, [=](int64_t i) {
-             int64_t column = i, row = byColumns.split(column);
-             byRows.split(row);
-             bool keep = upper ? column - row >= k : column - row <= k;
-             return keep ? std::make_pair(source, i) : std::make_pair(none, int64_t(0));
-           }));
-}
-
-static void pad(LazyCall &call) {
-  const LazyPtr &x = call.input(0);
-  std::string mode = call.attributes.getString("mode", "constant");
-  if (mode != "constant")
-    fail("padding mode '", mode, "' is not supported");
-  std::vector<int64_t> pads = call.ints(1), axes(rankOf(x));
-  std::iota(axes.begin(), axes.end(), 0);
-  if (call.optional(3))
-    axes = call.ints(3);
-  if (pads.size() != 2 * axes.size())
-    fail("expected ", 2 * axes.size(), " pads, got ", pads.size());
-  struct Dim {
-    FastDivider inner;
-    int64_t before, length, stride;
-  };
-  std::vector<Dim> dims(rankOf(x));
-  Shape shape = x->shape;
-  for (size_t i = 0; i < axes.size(); ++i) {
-    int64_t axis = normalizeAxis(axes[i], rankOf(x)), both;
-    dims[axis].before = pads[i];
-    if (__builtin_add_overflow(pads[i], pads[axes.size() + i], &both) ||
-        __builtin_add_overflow(shape[axis], both, &shape[axis]))
-      fail("padded dimension ", axis, " overflows");
-  }
-  int64_t count = elementCount(shape);
-  std::vector<int64_t> strides = rowMajorStrides(shape), from = rowMajorStrides(x->shape);
-  for (int64_t d = 0; d < rankOf(x); ++d) {
-    dims[d].inner = FastDivider(strides[d], count);
-    dims[d].length = x->shape[d];
-    dims[d].stride = from[d];
-  }
-  LazyPtr value = call.optional(2) ? call.optional(2) : zeroOf(x->type);
-  if (value->size != 1 || value->type != x->type)
-    fail("expected one value of the type of the data to pad with");
-  const LazyNode *source = x.get(), *filling = value.get();
-  call.set(0, lazyPick(x->type, shape, {x, value}, [=](int64_t i) {
-             int64_t index = 0;
-             for (const Dim &dim : dims) {
-               int64_t at = dim.inner.split(i) - dim.before;
-               if (at < 0 || at >= dim.length)
-                 return std::make_pair(filling, int64_t(0));
-               index += at * dim.stride;
-             }
-             return std::make_pair(source, index);
-           }));
-}
-
 void llmc::onnx::registerLazyShape(LazyTable &table) {
   table["Shape"] = shapeOp;
   table["Size"] = sizeOp;
@@ -432,9 +373,4 @@ void llmc::onnx::registerLazyShape(LazyTable &table) {
   table["Concat"] = concatOp;
   table["Split"] = split;
   table["Slice"] = sliceOp;
-  table["ConstantOfShape"] = constantOfShape;
-  table["EyeLike"] = eyeLike;
-  table["Range"] = range;
-  table["Trilu"] = trilu;
-  table["Pad"] = pad;
 }

@@ -6,6 +6,7 @@
 
 #include "llmc/Import/ONNXImporter.h"
 #include "EmitModule.h"
+#include "FoldVectors.h"
 #include "ImportCheck.h"
 #include "Raiser.h"
 #include "StopIds.h"
@@ -82,6 +83,7 @@ static RaisedGraph loadAndRaise(const std::string &path, const ImportOptions &op
   RaisedGraph graph = raise(*model, options.floatActivations, problems);
   if (!problems.empty())
     fail(describeProblems(path, problems));
+  foldVectors(graph);
   return graph;
 }
 
@@ -97,8 +99,10 @@ ImportResult llmc::importOnnx(MLIRContext *context, const std::string &path,
   return guarded(path, [&](ImportResult &result) {
     std::unique_ptr<OnnxModel> model;
     RaisedGraph graph = loadAndRaise(path, options, model);
+    result.remarks = graph.remarks;
     report(options, "building the module");
-    result.module = emitModule(context, graph, *model);
+    std::vector<mlir::Value> values;
+    result.module = emitModule(context, graph, *model, values);
     attachStopIds(*result.module, *model);
     std::string diagnostics;
     ScopedDiagnosticHandler collect(context, [&](Diagnostic &diagnostic) {
@@ -107,13 +111,8 @@ ImportResult llmc::importOnnx(MLIRContext *context, const std::string &path,
     if (failed(verify(*result.module)))
       throw ImportError(path + ": the imported module does not verify: " + diagnostics,
                         ImportError::Kind::Internal);
-    constexpr uint64_t smallModel = uint64_t(1) << 30;
-    bool check =
-        options.verify == ImportOptions::Verify::Always ||
-        (options.verify == ImportOptions::Verify::Small && model->weightBytes() <= smallModel);
-    if (check) {
-      report(options, "comparing the module with the original");
-      checkImport(*result.module, graph, *model, options.floatActivations);
-    }
+    if (options.verify)
+      checkImport(*result.module, graph, values, *model, options.floatActivations,
+                  options.progress);
   });
 }

@@ -103,8 +103,10 @@ void OnnxModel::checkHeader(const LoadOptions &options) {
     fail(filePath, ": IR version ", model->ir_version(), " is not supported; expected 3 to 14");
   for (const OperatorSetIdProto &entry : model->opset_import()) {
     std::string domain = entry.domain() == "ai.onnx" ? "" : entry.domain();
-    if (!opsets.emplace(domain, entry.version()).second)
-      fail(filePath, ": operator set '", domain, "' is imported twice");
+    auto added = opsets.emplace(domain, entry.version());
+    if (added.first->second != entry.version())
+      fail(filePath, ": operator set '", domain, "' is imported twice, as version ",
+           added.first->second, " and ", entry.version());
     if (domain.empty() &&
         (entry.version() < options.minOpset || entry.version() > options.maxOpset))
       fail(filePath, ": opset ", entry.version(), " of ai.onnx is not supported; expected ",
@@ -140,9 +142,16 @@ static DeclaredValue readDeclaration(const ValueInfoProto &info, const std::stri
 }
 
 void OnnxModel::readDeclarations() {
+  std::unordered_set<std::string> read;
+  for (const NodeProto &node : graph().node())
+    for (const std::string &name : valuesRead(node))
+      read.insert(name);
+  for (const ValueInfoProto &info : graph().output())
+    read.insert(info.name());
   for (const ValueInfoProto &info : graph().input())
-    if (!isInitializer(info.name()))
+    if (!isInitializer(info.name()) && read.count(info.name()))
       graphInputs.push_back(readDeclaration(info, filePath + ": graph input"));
+  classifyInputs(*this, graphInputs);
   if (graph().output_size() == 0)
     fail(filePath, ": the graph has no outputs");
   for (const ValueInfoProto &info : graph().output())
@@ -202,10 +211,21 @@ static void collectUses(const NodeProto &node, std::vector<std::string> &uses, u
       uses.push_back(input);
   for (const AttributeProto &attribute : node.attribute()) {
     auto visit = [&](const GraphProto &graph) {
-      for (const NodeProto &inner : graph.node())
-        collectUses(inner, uses, depth + 1);
+      std::unordered_set<std::string> own;
+      for (const ValueInfoProto &input : graph.input())
+        own.insert(input.name());
+      for (const TensorProto &tensor : graph.initializer())
+        own.insert(tensor.name());
+      std::vector<std::string> inside;
+      for (const NodeProto &inner : graph.node()) {
+        own.insert(inner.output().begin(), inner.output().end());
+        collectUses(inner, inside, depth + 1);
+      }
       for (const ValueInfoProto &output : graph.output())
-        uses.push_back(output.name());
+        inside.push_back(output.name());
+      for (std::string &name : inside)
+        if (!own.count(name))
+          uses.push_back(std::move(name));
     };
     if (attribute.has_g())
       visit(attribute.g());
@@ -282,13 +302,24 @@ void OnnxModel::checkGraph(const GraphProto &graph, std::unordered_set<std::stri
     fail(where, ": subgraphs are nested more than 16 deep");
   std::unordered_set<std::string> visible = outer;
   visible.insert(local.begin(), local.end());
-  for (const NodeProto &node : graph.node())
+  for (const NodeProto &node : graph.node()) {
+    bool branches = std::any_of(node.attribute().begin(), node.attribute().end(),
+                                [](const AttributeProto &attribute) {
+                                  return attribute.has_g() || attribute.graphs_size();
+                                });
+    if (!branches)
+      continue;
+    // A branch may call its results what the node calls them.
+    std::unordered_set<std::string> outside = visible;
+    for (const std::string &output : node.output())
+      outside.erase(output);
     for (const AttributeProto &attribute : node.attribute()) {
       if (attribute.has_g())
-        checkGraph(attribute.g(), visible, where + ": " + describeNode(node), depth + 1, nullptr);
+        checkGraph(attribute.g(), outside, where + ": " + describeNode(node), depth + 1, nullptr);
       for (const GraphProto &inner : attribute.graphs())
-        checkGraph(inner, visible, where + ": " + describeNode(node), depth + 1, nullptr);
+        checkGraph(inner, outside, where + ": " + describeNode(node), depth + 1, nullptr);
     }
+  }
 }
 
 std::unique_ptr<OnnxModel> OnnxModel::load(const std::string &path, const LoadOptions &options) {
@@ -296,9 +327,10 @@ std::unique_ptr<OnnxModel> OnnxModel::load(const std::string &path, const LoadOp
   model->filePath = path;
   size_t slash = path.rfind('/');
   std::string folder = slash == std::string::npos ? "." : path.substr(0, slash + 1);
-  model->external = std::make_unique<ExternalFiles>(folder);
+  model->external = std::make_unique<ExternalFiles>(folder, path);
   model->readFile();
   model->checkHeader(options);
+  inlineBranches(*model->model->mutable_graph(), path);
   model->checkGraph(model->graph(), {}, path, 0, &model->order);
   model->readDeclarations();
   return model;

@@ -78,9 +78,13 @@ static ExternalRange openExternal(const TensorProto &tensor, const std::string &
     } else if (entry.key() == "length") {
       length = parseUnsigned(entry.value(), what, "length");
       hasLength = true;
-    } else if (entry.key() != "checksum") {
+    } else if (entry.key() == "basepath") {
+      // Older writers left it empty; elsewhere it would move the location.
+      if (!entry.value().empty() && entry.value() != ".")
+        fail(what, ": external data has basepath '", entry.value(), "'; expected an empty one");
+    } else if (entry.key() != "checksum" && entry.key().compare(0, 10, "prepacked_") != 0) {
       fail(what, ": unknown external data key '", entry.key(),
-           "'; expected location, offset, length or checksum");
+           "'; expected location, offset, length, checksum, basepath or prepacked_N");
     }
   }
   if (!hasLocation)

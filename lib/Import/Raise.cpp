@@ -22,7 +22,7 @@ struct FixedSizes {
     for (const DeclaredValue &input : model.inputs())
       if (input.dims.size() == 2 && !isFloat(input.type)) {
         batch = std::max(batch, input.dims[0].value);
-        if (input.name.find("mask") == std::string::npos)
+        if (input.role == InputRole::Ids)
           length = std::max(length, input.dims[1].value);
       } else if (Raiser::isPast(input)) {
         past = std::max(past, input.dims[2].value);

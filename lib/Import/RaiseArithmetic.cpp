@@ -8,74 +8,10 @@
 
 #include "Raiser.h"
 
-#include <algorithm>
 #include <cmath>
 #include <set>
 
 using namespace llmc::onnx;
-
-const std::vector<double> &llmc::onnx::pointwiseGrid() {
-  static const std::vector<double> grid = [] {
-    std::vector<double> g = {0, 1e-3, -1e-3, 1e4, -1e4, 120, -120};
-    for (int i = -80; i <= 80; ++i)
-      g.push_back(i * 0.1037 + 0.011);
-    return g;
-  }();
-  return grid;
-}
-
-const std::vector<double> &llmc::onnx::statGrid() {
-  static const std::vector<double> grid = {0, 1e-8, 1e-6, 1e-5, 1e-3, 0.02, 0.5, 1, 3, 17, 1e3};
-  return grid;
-}
-
-namespace {
-struct Activation {
-  const char *name;
-  double (*function)(double);
-};
-double sigmoid(double x) { return 1 / (1 + std::exp(-x)); }
-const Activation activations[] = {
-    {"relu", [](double x) { return x > 0 ? x : 0; }},
-    {"gelu", [](double x) { return 0.5 * x * (1 + std::erf(x / std::sqrt(2.0))); }},
-    {"gelu_tanh",
-     [](double x) {
-       return 0.5 * x * (1 + std::tanh(std::sqrt(2 / M_PI) * (x + 0.044715 * x * x * x)));
-     }},
-    {"silu", [](double x) { return x * sigmoid(x); }},
-    {"quick_gelu", [](double x) { return x * sigmoid(1.702 * x); }},
-    {"sigmoid", sigmoid},
-    {"tanh", [](double x) { return std::tanh(x); }},
-    {"relu2", [](double x) { return x > 0 ? x * x : 0; }},
-};
-} // namespace
-
-/// The activation with these values on the grid, or nullptr. The tolerance is that of constants in
-/// f32.
-static const char *recognizeActivation(const std::vector<double> &samples) {
-  for (const Activation &activation : activations) {
-    bool same = true;
-    for (size_t i = 0; i < samples.size() && same; ++i) {
-      double expected = activation.function(pointwiseGrid()[i]);
-      same = std::fabs(samples[i] - expected) <= 1e-6 * (1 + std::fabs(expected));
-    }
-    if (same)
-      return activation.name;
-  }
-  return nullptr;
-}
-
-/// True when the function is softcap * tanh(x / softcap).
-static bool recognizeSoftcap(const std::vector<double> &samples, double &softcap) {
-  softcap = samples[3]; // at 1e4
-  if (!(softcap > 0.5) || softcap > 9e3)
-    return false;
-  for (size_t i = 0; i < samples.size(); ++i)
-    if (std::fabs(samples[i] - softcap * std::tanh(pointwiseGrid()[i] / softcap)) >
-        1e-6 * (1 + softcap))
-      return false;
-  return true;
-}
 
 View Raiser::dataOf(const Value &value) {
   if (value.kind == Value::Kind::Data)
@@ -90,29 +26,37 @@ View Raiser::dataOf(const Value &value) {
   return view;
 }
 
+/// The result of a function of one number, made of nodes.
 View Raiser::activationOf(const Value &value) {
-  int input = materialize(value.view);
-  double softcap;
-  if (const char *name = recognizeActivation(value.samples)) {
-    std::string key = std::string("activation ") + name + " " + std::to_string(input);
-    auto known = nodeKeys.find(key);
-    if (known != nodeKeys.end())
-      return viewOf(known->second, value.view.shape);
-    RaisedNode node = makeNode(RaisedKind::Activation, {input}, graph.nodes[input].width);
-    node.text = name;
-    return viewOf(nodeKeys[key] = addNode(std::move(node)), value.view.shape);
+  std::optional<ActivationShape> shape = recognizeActivation(value.samples, value.grain);
+  if (!shape)
+    notUnderstood("its input is a function of one number that is no known activation");
+  View view = value.view;
+  view.terms[0].uniform *= shape->inner;
+  int input = materialize(view);
+  int64_t width = graph.nodes[input].width;
+  if (shape->shift != 0) {
+    Value vector;
+    vector.tensor =
+        fromDoubles(std::vector<double>(width, shape->shift), {width}, ElementType::F32);
+    input = addVector(input, vector);
   }
-  if (recognizeSoftcap(value.samples, softcap)) {
-    int64_t width = graph.nodes[input].width;
-    RaisedNode down = makeNode(RaisedKind::Scale, {input}, width);
-    down.number = 1 / softcap;
-    RaisedNode tanh = makeNode(RaisedKind::Activation, {addNode(std::move(down))}, width);
-    tanh.text = "tanh";
-    RaisedNode up = makeNode(RaisedKind::Scale, {addNode(std::move(tanh))}, width);
-    up.number = softcap;
-    return viewOf(addNode(std::move(up)), value.view.shape);
+  if (!shape->name)
+    return viewOf(input, view.shape);
+  std::string key = std::string("activation ") + shape->name + " " + std::to_string(input);
+  auto known = nodeKeys.find(key);
+  int made;
+  if (known != nodeKeys.end()) {
+    made = known->second;
+  } else {
+    RaisedNode node = makeNode(RaisedKind::Activation, {input}, width);
+    node.text = shape->name;
+    node.grain = value.grain;
+    made = nodeKeys[key] = addNode(std::move(node));
   }
-  notUnderstood("its input is a function of one number that is no known activation");
+  View result = viewOf(made, view.shape);
+  result.terms[0].uniform = shape->outer;
+  return result;
 }
 
 Value Raiser::asPointwise(const Value &value) const {
@@ -165,41 +109,86 @@ void Raiser::unary(const NodeProto &node, const Values &in) {
   set(node, 0, std::move(result));
 }
 
-void Raiser::addKnown(const NodeProto &node, const Value &data, const Value &known, double sign) {
+/// The same view of another node.
+View Raiser::renamed(const View &view, int node) const {
+  View result = view;
+  OnnxTensor index(ElementType::I64, view.shape);
+  const int64_t *from = view.terms[0].index.ints();
+  int64_t *to = index.mutableInts();
+  for (int64_t i = 0; i < view.size(); ++i)
+    to[i] = makeIndex(node, elementOf(from[i]));
+  result.terms[0].index = index;
+  return result;
+}
+
+/// Where the view holds every element of one node once: the known tensor as a vector over that
+/// node's features, if it is one.
+std::optional<OnnxTensor> Raiser::perFeature(const View &view, const OnnxTensor &known,
+                                             int &source) {
+  source = view.size() ? sourceOf(view.terms[0].index.ints()[0]) : -1;
+  if (view.terms.size() != 1 || source < 0 || source >= pastBase ||
+      view.size() != nodeSize(source) || broadcastShapes(view.shape, known.shape()) != view.shape)
+    return std::nullopt;
+  int64_t width = graph.nodes[source].width;
+  BroadcastIndex at(known.shape(), view.shape);
+  std::vector<double> vector(width);
+  std::vector<bool> seen(width, false), once(view.size(), false);
+  for (int64_t i = 0; i < view.size(); ++i) {
+    int64_t index = view.terms[0].index.ints()[i], feature = elementOf(index) % width;
+    double value = known.at(at[i]);
+    if (sourceOf(index) != source || once[elementOf(index)] ||
+        (seen[feature] && vector[feature] != value))
+      return std::nullopt;
+    once[elementOf(index)] = seen[feature] = true;
+    vector[feature] = value;
+  }
+  return fromDoubles(vector, {width}, ElementType::F32);
+}
+
+/// The node plus a vector: as the bias of a linear that has none, else a node of its own.
+int Raiser::addVector(int source, const Value &vector) {
+  const RaisedNode &maker = graph.nodes[source];
+  if (maker.kind == RaisedKind::Linear && maker.bias < 0) {
+    RaisedNode biased = maker;
+    biased.bias = vectorWeight(vector);
+    std::string location = maker.location, scope = maker.scope;
+    int made = addNode(std::move(biased));
+    graph.nodes[made].location = location;
+    graph.nodes[made].scope = scope;
+    return made;
+  }
+  RaisedNode plus = makeNode(RaisedKind::AddVector, {source}, maker.width);
+  plus.weight = vectorWeight(vector);
+  return addNode(std::move(plus));
+}
+
+/// data + sign * known.
+Value Raiser::plusKnown(const Value &data, const Value &known, double sign) {
   View view = dataOf(data);
   OnnxTensor addend = known.tensor;
   Shape shape = broadcastShapes(view.shape, addend.shape());
-  int source;
-  double factor;
-  if (shape != view.shape || !isIdentity(view, source, factor) || factor != 1 || sign != 1)
-    notUnderstood("a constant is added to something other than a whole tensor");
-  int64_t width = graph.nodes[source].width, rows = sizes.batch * sizes.length;
-  BroadcastIndex at(addend.shape(), shape);
-  bool perFeature = true;
-  for (int64_t i = width; i < rows * width && perFeature; ++i)
-    perFeature = addend.at(at[i]) == addend.at(at[i % width]);
-
-  if (perFeature && known.constant && addend.size() == width) {
-    View result;
-    if (attachToNorm(view, known, true, result)) {
-      Value value;
-      value.kind = Value::Kind::Data;
-      value.shape = result.shape;
-      value.view = std::move(result);
-      return set(node, 0, std::move(value));
-    }
-    const RaisedNode &maker = graph.nodes[source];
-    if (maker.kind == RaisedKind::Linear && maker.bias < 0) {
-      RaisedNode biased = maker;
-      biased.bias = vectorWeight(known);
-      std::string location = maker.location, scope = maker.scope;
-      int made = addNode(std::move(biased));
-      graph.nodes[made].location = location;
-      graph.nodes[made].scope = scope;
-      return set(node, 0, dataValue(made, shape));
-    }
+  if (elementCount(shape) != view.size())
+    notUnderstood("a constant of shape " + shapeString(addend.shape()) +
+                  " is added to data of shape " + shapeString(view.shape));
+  for (Term &term : view.terms) {
+    term.index = term.index.reshaped(shape);
+    if (term.factor)
+      term.factor = term.factor->reshaped(shape);
   }
-  if (!known.table.empty() && known.rows.size() * width == addend.size()) {
+  view.shape = shape;
+  Value value;
+  value.kind = Value::Kind::Data;
+  value.shape = shape;
+  if (sign > 0 && known.constant && attachToNorm(view, known, true, value.view))
+    return value;
+  int source;
+  if (!isUniform(view) || view.terms[0].at(0) != 1 || !perFeature(view, addend, source)) {
+    source = materialize(view);
+    view = viewOf(source, shape);
+  }
+  int64_t width = graph.nodes[source].width, rows = sizes.batch * sizes.length;
+  bool whole = elementCount(shape) == rows * width;
+  if (sign > 0 && !known.table.empty() && known.rows.size() * width == addend.size()) {
     // Rows of a table: the positions are those of this step, from some row on.
     BroadcastIndex rowAt(known.rows.shape(), {sizes.batch, sizes.length});
     int64_t offset = known.rows.size() ? known.rows.ints()[0] - position(0) : 0;
@@ -212,27 +201,48 @@ void Raiser::addKnown(const NodeProto &node, const Value &data, const Value &kno
       weight.values = known.tableValues;
       weight.rows = known.tableValues.shape()[0];
       weight.columns = width;
-      RaisedNode table = makeNode(RaisedKind::PositionEmbedding, {}, width);
-      table.inputs = {0};
-      table.integer = offset;
-      table.weight = weightIndex(std::move(weight));
-      int positions = addNode(std::move(table));
-      RaisedNode sum = makeNode(RaisedKind::Add, {source, positions}, width);
-      return set(node, 0, dataValue(addNode(std::move(sum)), shape));
+      return withPositions(source, std::move(weight), offset, shape);
     }
   }
-  if (!perFeature)
-    notUnderstood("what is added differs between positions and is no table of positions");
-  RaisedNode plus = makeNode(RaisedKind::AddVector, {source}, width);
-  Value vector = known;
-  std::vector<double> row(width);
-  for (int64_t f = 0; f < width; ++f)
-    row[f] = addend.at(at[f]);
-  vector.tensor = fromDoubles(row, {width}, ElementType::F32);
-  if (vector.origin.empty() || !vector.table.empty())
-    vector.origin = node.output(0) + ".addend";
-  plus.weight = vectorWeight(vector);
-  set(node, 0, dataValue(addNode(std::move(plus)), shape));
+  std::optional<OnnxTensor> vector = perFeature(view, addend, source);
+  if (!vector) {
+    // A graph of fixed length may hold the rows of its positions as they are.
+    bool rowsOfPositions = sign > 0 && known.constant && whole && sizes.past == 0 &&
+                           fixedLength == sizes.length && addend.size() == sizes.length * width &&
+                           isIdentityOf(view, source);
+    if (!rowsOfPositions)
+      notUnderstood("what is added differs between positions and is no table of positions");
+    RaisedWeight weight;
+    weight.key = known.origin.empty() ? "value of " + describeNode(*current) : known.origin;
+    weight.values = addend.reshaped({sizes.length, width});
+    weight.rows = sizes.length;
+    weight.columns = width;
+    return withPositions(source, std::move(weight), 0, shape);
+  }
+  Value named = known;
+  named.tensor = *vector;
+  bool asStored = known.constant && addend.size() == width && addend.shape().back() == width;
+  if (!asStored)
+    named.origin.clear();
+  if (sign < 0) {
+    for (int64_t f = 0; f < width; ++f)
+      named.tensor.set(f, -vector->at(f));
+    if (!named.origin.empty())
+      named.origin += " negated";
+  }
+  value.view = renamed(view, addVector(source, named));
+  return value;
+}
+
+/// The node plus rows of a table of positions.
+Value Raiser::withPositions(int source, RaisedWeight weight, int64_t offset, const Shape &shape) {
+  int64_t width = graph.nodes[source].width;
+  RaisedNode table = makeNode(RaisedKind::PositionEmbedding, {0}, width);
+  table.integer = offset;
+  table.weight = weightIndex(std::move(weight));
+  int positions = addNode(std::move(table));
+  RaisedNode sum = makeNode(RaisedKind::Add, {source, positions}, width);
+  return dataValue(addNode(std::move(sum)), shape);
 }
 
 void Raiser::multiplyKnown(const NodeProto &node, const Value &data, const Value &known,
@@ -245,6 +255,24 @@ void Raiser::multiplyKnown(const NodeProto &node, const Value &data, const Value
         scaled(view, known.tensor, broadcastShapes(view.shape, known.tensor.shape()), reciprocal);
   result.shape = result.view.shape;
   set(node, 0, std::move(result));
+}
+
+/// A number that meets masked scores: a factor, or a bound far below what is not masked. What is
+/// hidden must stay hidden.
+bool Raiser::afterMask(const std::string &op, double number, bool numberLast, Value &scores) const {
+  if (op == "Max" || op == "Min")
+    return op == "Max" ? number < -9000 : number > 9000;
+  double factor = op == "Mul" ? number : op == "Div" && numberLast ? 1 / number : 0;
+  if (!(factor > 0) || !std::isfinite(factor))
+    return false;
+  for (int64_t i = 0; i < scores.mask.size(); ++i) {
+    double value = scores.mask.doubles()[i];
+    if (value != 0 && !(value < -9000 && value * factor < -500))
+      return false;
+  }
+  for (double &sample : scores.samples)
+    sample *= factor;
+  return true;
 }
 
 void Raiser::binary(const NodeProto &node, const Value &a, const Value &b) {
@@ -263,6 +291,11 @@ void Raiser::binary(const NodeProto &node, const Value &a, const Value &b) {
       addMask(result, known.tensor, node.input(knownA ? 0 : 1));
       return set(node, 0, std::move(result));
     }
+    if (scalar && data.kind == Kind::Scores && data.masked) {
+      Value result = data;
+      if (afterMask(op, known.tensor.at(0), knownB, result))
+        return set(node, 0, std::move(result));
+    }
     // Products of data with a number stay views; everything else makes it a function.
     bool function = data.kind == Kind::Data && op != "Mul" && !(op == "Div" && knownB);
     if (scalar && (tracked || function)) {
@@ -270,8 +303,14 @@ void Raiser::binary(const NodeProto &node, const Value &a, const Value &b) {
       result.samples = runSamples(node, {&a, &b}, knownA ? 1 : 0, result.samples);
       return set(node, 0, std::move(result));
     }
-    if (op == "Add")
-      return addKnown(node, data, known, 1);
+    if (op == "Add" || (op == "Sub" && knownB))
+      return set(node, 0, plusKnown(data, known, op == "Add" ? 1 : -1));
+    if (op == "Sub") {
+      Value negative = data;
+      negative.kind = Kind::Data;
+      negative.view = scaled(dataOf(data), OnnxTensor::fromFloats({-1}, {1}), data.shape, false);
+      return set(node, 0, plusKnown(negative, known, 1));
+    }
     if (op == "Mul" || (op == "Div" && knownB))
       return multiplyKnown(node, data, known, op == "Div");
     notUnderstood("data and a constant meet in an unknown way");
@@ -308,11 +347,18 @@ void Raiser::binary(const NodeProto &node, const Value &a, const Value &b) {
   if (op == "Mul" && a.kind != b.kind) {
     const Value &function = a.kind == Kind::Pointwise ? a : b,
                 &up = a.kind == Kind::Pointwise ? b : a;
-    if (const char *name = recognizeActivation(function.samples)) {
-      int gate = materialize(function.view), value = materialize(up.view);
+    std::optional<ActivationShape> shape = recognizeActivation(function.samples, function.grain);
+    if (shape && shape->name && shape->shift == 0) {
+      View gateView = function.view;
+      gateView.terms[0].uniform *= shape->inner;
+      int gate = materialize(gateView), value = materialize(up.view);
       RaisedNode gated = makeNode(RaisedKind::Gated, {gate, value}, graph.nodes[gate].width);
-      gated.text = name;
-      return set(node, 0, dataValue(addNode(std::move(gated)), up.shape));
+      gated.text = shape->name;
+      if (graph.nodes[value].width != gated.width)
+        notUnderstood("operands of different widths");
+      Value result = dataValue(addNode(std::move(gated)), up.shape);
+      result.view.terms[0].uniform = shape->outer;
+      return set(node, 0, std::move(result));
     }
   }
   View left = dataOf(a), right = dataOf(b);

@@ -157,15 +157,24 @@ Raiser::HeadOperand Raiser::headOperand(const View &view, const char *what) {
 
   int64_t rotated = size - std::count(partner.begin(), partner.end(), -1);
   out.multiplier = own[0][size - 1];
+  // cos and sin may be rounded to 16 bits.
+  double grain = nodeGrain, loose = std::max(1e-6, 4 * grain);
   if (rotated > 0) {
     RaisedRope &rope = out.rope;
     rope.present = true;
     rope.pairs = rotated / 2;
     rope.interleaved = rotated > 2 && partner[0] == 1;
     rope.samples.resize(rope.pairs);
-    double length = std::hypot(own[0][0], other[0][0]);
-    if (std::fabs(length - 1) < 1e-6)
+    double length = 0;
+    for (int64_t r = 0; r < sizes.length; ++r)
+      for (int64_t d = 0; d < size; ++d)
+        if (partner[d] >= 0)
+          length += std::hypot(own[r][d], other[r][d]);
+    length /= static_cast<double>(sizes.length * rotated);
+    if (std::fabs(length - 1) < std::max(1e-6, 2 * grain))
       length = 1;
+    // What a wholly rotated operand is multiplied by goes into the scale, whatever comes before or
+    // behind the cache.
     if (rotated == size)
       out.multiplier = length;
     rope.factor = length / out.multiplier;
@@ -174,12 +183,14 @@ Raiser::HeadOperand Raiser::headOperand(const View &view, const char *what) {
       if (rotated % 2 || partner[a] != b || partner[b] != a)
         notUnderstood(std::string(what) + " is rotated in an unknown layout");
       for (int64_t r = 0; r < sizes.length; ++r) {
-        bool rotation = std::fabs(own[r][a] - own[r][b]) <= 1e-6 * length &&
-                        std::fabs(other[r][a] + other[r][b]) <= 1e-6 * length &&
-                        std::fabs(std::hypot(own[r][a], other[r][b]) - length) <= 1e-5 * length;
+        bool rotation =
+            std::fabs(own[r][a] - own[r][b]) <= loose * length &&
+            std::fabs(other[r][a] + other[r][b]) <= loose * length &&
+            std::fabs(std::hypot(own[r][a], other[r][b]) - length) <= 10 * loose * length;
         if (!rotation)
           notUnderstood(std::string(what) + " is multiplied by something that is no rotation");
-        rope.samples[i].push_back({position(r), std::atan2(other[r][b], own[r][a])});
+        rope.samples[i].push_back(
+            {position(r), std::atan2(other[r][b], own[r][a]), std::max(1e-6, 2 * grain)});
       }
     }
   }
@@ -211,16 +222,14 @@ Raiser::HeadOperand Raiser::headOperand(const View &view, const char *what) {
           const std::string &name = pastNames[past - pastBase];
           if (out.past.empty()) {
             out.past = name;
-            // What multiplies old and new alike comes after the cache; the rest belongs to the
-            // rotation.
-            if (out.rope.present && rotated == size) {
-              out.rope.factor = out.multiplier / factor;
-              out.multiplier = factor;
-            }
+            out.pastFactor = factor;
           }
-          if (out.past != name || factor != out.multiplier)
-            notUnderstood(std::string(what) + " treats cached and new positions differently");
+          if (out.past != name || factor != out.pastFactor)
+            notUnderstood(std::string(what) + " treats cached positions differently");
         }
+  // What the file keeps must be what this factor makes a new row from.
+  if (!out.past.empty())
+    presentFactors[out.past] = out.multiplier / out.pastFactor;
 
   View canonical;
   canonical.shape = {batch, sizes.length, out.heads * size};
@@ -325,12 +334,17 @@ Value Raiser::attention(const View &query, const View &key, const View &value,
     }
   }
   node.scale = slope * product;
-  if (v.multiplier != 1)
-    notUnderstood("values are scaled");
+  node.grain = nodeGrain;
+  // Constants in 16 bits: what was meant is 1 / sqrt(size).
+  double natural = 1 / std::sqrt(static_cast<double>(q.size));
+  if (std::fabs(node.scale / natural - 1) <= 4 * node.grain)
+    node.scale = natural;
   node.queryRope = q.rope;
   node.keyRope = k.rope;
   node.pastKey = k.past;
   node.pastValue = v.past;
+  node.keyFactor = k.multiplier / k.pastFactor;
+  node.valueFactor = v.multiplier / v.pastFactor;
   if (causal) {
     node.mask.hidesFuture = true;
     if (window > 0) {
@@ -361,14 +375,14 @@ Value Raiser::attention(const View &query, const View &key, const View &value,
   View flat = viewOf(made, {sizes.batch, sizes.length, q.heads, v.size});
   Term term;
   term.index = transpose(flat.terms[0].index, {0, 2, 1, 3});
+  term.uniform = v.multiplier;
   result.view.shape = shape;
   result.view.terms.push_back(std::move(term));
   return result;
 }
 
-void Raiser::scoresTimesValue(const NodeProto &node, const Value &probs, const Value &value) {
-  View query = headView(probs.view, 0), key = headView(probs.key, 0),
-       v = headView(dataOf(value), 0);
+void Raiser::scoresTimesValue(const NodeProto &node, const Value &probs, const View &value) {
+  View query = headView(probs.view, 0), key = headView(probs.key, 0), v = headView(value, 0);
   Value mask;
   mask.tensor = probs.mask;
   mask.maskSources = probs.maskSources;

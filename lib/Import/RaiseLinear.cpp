@@ -11,41 +11,56 @@
 
 using namespace llmc::onnx;
 
-int Raiser::weightIndex(RaisedWeight weight) {
-  auto known = weightKeys.find(weight.key);
+static bool sameVector(const RaisedWeight &a, const RaisedWeight &b) {
+  bool same = a.columns == 0 && b.columns == 0 && a.rows == b.rows;
+  for (int64_t i = 0; i < a.rows && same; ++i)
+    same = a.values.at(i) == b.values.at(i);
+  return same;
+}
+
+/// `how` tells apart what names of a file cannot: a matrix taken flipped, a name that was made up.
+int Raiser::weightIndex(RaisedWeight weight, char how) {
+  std::string identity = how + weight.key;
+  auto known = weightKeys.find(identity);
+  // Vectors that are computed on the way may share a name with another.
+  while (known != weightKeys.end() && weight.columns == 0 &&
+         !sameVector(graph.weights[known->second], weight))
+    known = weightKeys.find(identity += '\n');
   if (known != weightKeys.end()) {
     const RaisedWeight &old = graph.weights[known->second];
     if (old.rows != weight.rows || old.columns != weight.columns || old.bits != weight.bits)
       notUnderstood("weight '" + weight.key + "' is used in two ways");
     return known->second;
   }
-  weightKeys[weight.key] = static_cast<int>(graph.weights.size());
+  weightKeys[identity] = static_cast<int>(graph.weights.size());
   graph.weights.push_back(std::move(weight));
   return static_cast<int>(graph.weights.size()) - 1;
 }
 
 int Raiser::vectorWeight(const Value &value) {
   RaisedWeight weight;
-  weight.key = value.origin.empty() ? "value of " + describeNode(*current) : value.origin;
-  weight.values = value.tensor.reshaped({value.tensor.size()});
+  weight.key = value.origin.empty() ? "vector of " + describeNode(*current) : value.origin;
+  weight.values = value.tensor.isDouble() ? castTo(value.tensor, ElementType::F32) : value.tensor;
+  weight.values = weight.values.reshaped({value.tensor.size()});
   weight.rows = value.tensor.size();
   return weightIndex(std::move(weight));
 }
 
 /// `transposed`: the tensor is [columns, rows].
 int Raiser::denseWeight(const Value &value, bool transposed) {
-  if (value.tensor.rank() != 2 || !value.tensor.isFloat32Like())
+  if (value.tensor.rank() != 2 || !isFloat(value.tensor.type()))
     notUnderstood("its weight is no float matrix");
   RaisedWeight weight;
   weight.key = value.origin.empty() ? "value of " + describeNode(*current) : value.origin;
   // The same initializer may be used both ways round; then it is two weights.
-  if (value.transposed != transposed)
+  bool flipped = value.transposed != transposed;
+  if (flipped)
     weight.key += " transposed";
-  weight.values = value.tensor;
+  weight.values = value.tensor.isDouble() ? castTo(value.tensor, ElementType::F32) : value.tensor;
   weight.transposed = transposed;
   weight.rows = value.tensor.shape()[transposed ? 1 : 0];
   weight.columns = value.tensor.shape()[transposed ? 0 : 1];
-  return weightIndex(std::move(weight));
+  return weightIndex(std::move(weight), flipped ? 'T' : value.origin.empty() ? 'M' : 'N');
 }
 
 Value Raiser::linear(const View &input, const Shape &shape, int weight, int bias, int64_t block) {
@@ -61,26 +76,67 @@ Value Raiser::linear(const View &input, const Shape &shape, int weight, int bias
   return dataValue(addNode(std::move(node)), shape);
 }
 
+/// The operand of a FusedMatMul as MatMul takes it: the first dimension moved behind the batch, the
+/// last two exchanged.
+View Raiser::fusedOperand(const View &view, bool batchMoved, bool swapped) const {
+  View result = view;
+  if (batchMoved) {
+    std::vector<int64_t> perm;
+    int64_t rank = static_cast<int64_t>(view.shape.size());
+    for (int64_t d = 1; d + 1 < rank; ++d)
+      perm.push_back(d);
+    perm.push_back(0);
+    perm.push_back(rank - 1);
+    for (Term &term : result.terms) {
+      term.index = transpose(term.index, perm);
+      if (term.factor)
+        term.factor = transpose(*term.factor, perm);
+      result.shape = term.index.shape();
+    }
+  }
+  return swapped ? swapLast(result) : result;
+}
+
+/// MatMul and FusedMatMul: a linear, scores or what attention reads.
 void Raiser::matMul(const NodeProto &node, const Values &in) {
   using Kind = Value::Kind;
   const Value &a = *in[0], &b = *in[1];
-  if (a.kind == Kind::Probs)
-    return scoresTimesValue(node, a, b);
+  Attributes attributes(node);
+  double alpha = attributes.getFloat("alpha", 1);
+  bool swapA = attributes.getInt("transA", 0) != 0, swapB = attributes.getInt("transB", 0) != 0,
+       moveA = attributes.getInt("transBatchA", 0) != 0,
+       moveB = attributes.getInt("transBatchB", 0) != 0;
+  auto operand = [&](const Value &value, bool moved, bool swapped) {
+    View view = fusedOperand(dataOf(value), moved, swapped);
+    view.grain = value.grain;
+    return view;
+  };
+  if (a.kind == Kind::Probs) {
+    if (swapA || moveA)
+      notUnderstood("probabilities are transposed");
+    View view = operand(b, moveB, swapB);
+    for (Term &term : view.terms)
+      term.uniform *= alpha;
+    return scoresTimesValue(node, a, view);
+  }
   if (b.kind == Kind::Known) {
-    if (!b.constant || b.tensor.rank() != 2)
+    if (!b.constant || b.tensor.rank() != 2 || moveB)
       notUnderstood("its right operand is no constant matrix");
-    View view = dataOf(a);
+    View view = operand(a, moveA, swapA);
     Shape shape = view.shape;
-    shape.back() = b.tensor.shape()[1];
-    return set(node, 0, linear(view, shape, denseWeight(b, true), -1, 0));
+    shape.back() = b.tensor.shape()[swapB ? 0 : 1];
+    Value result = linear(view, shape, denseWeight(b, !swapB), -1, 0);
+    result.view.terms[0].uniform = alpha;
+    return set(node, 0, std::move(result));
   }
   if (a.kind == Kind::Known)
     notUnderstood("a constant times data");
   Value scores;
   scores.kind = Kind::Scores;
-  scores.view = dataOf(a);
-  scores.key = swapLast(dataOf(b));
-  scores.samples = pointwiseGrid();
+  scores.view = operand(a, moveA, swapA);
+  scores.key = operand(b, moveB, !swapB);
+  for (double x : pointwiseGrid())
+    scores.samples.push_back(alpha * x);
   if (scores.view.shape.size() < 3 || scores.view.shape.size() != scores.key.shape.size())
     notUnderstood("a product of data with data that is no attention");
   scores.shape = scores.view.shape;
@@ -93,18 +149,32 @@ void Raiser::gemm(const NodeProto &node, const Values &in) {
   const Value &a = *in[0], &b = *in[1];
   const Value *c = in.size() > 2 ? in[2] : nullptr;
   bool transposed = attributes.getInt("transB", 0) == 0;
-  if (attributes.getInt("transA", 0) != 0 || attributes.getFloat("alpha", 1) != 1 ||
-      (c && attributes.getFloat("beta", 1) != 1))
-    notUnderstood("its attributes are not those of a linear");
+  double alpha = attributes.getFloat("alpha", 1), beta = attributes.getFloat("beta", 1);
   if (b.kind != Value::Kind::Known || !b.constant || b.tensor.rank() != 2)
     notUnderstood("its right operand is no constant matrix");
   View view = dataOf(a);
+  if (attributes.getInt("transA", 0) != 0)
+    view = swapLast(view);
+  // The numbers of the file stay as they are: alpha multiplies the input.
+  for (Term &term : view.terms)
+    term.uniform *= alpha;
   Shape shape = {view.shape[0], b.tensor.shape()[transposed ? 1 : 0]};
   int bias = -1;
-  if (c) {
-    if (c->kind != Value::Kind::Known || !c->constant || c->tensor.size() != shape[1])
+  if (c && beta != 0) {
+    bool fits = c->kind == Value::Kind::Known && c->constant &&
+                (c->tensor.size() == 1 ||
+                 (c->tensor.size() == shape[1] && c->tensor.shape().back() == shape[1]));
+    if (!fits)
       notUnderstood("its addend is no constant vector");
-    bias = vectorWeight(*c);
+    Value vector = *c;
+    if (beta != 1 || c->tensor.size() != shape[1]) {
+      vector.tensor = OnnxTensor(ElementType::F32, {shape[1]});
+      for (int64_t i = 0; i < shape[1]; ++i)
+        vector.tensor.set(i, beta * c->tensor.at(c->tensor.size() == 1 ? 0 : i));
+      if (!vector.origin.empty())
+        vector.origin += " times beta of " + describeNode(node);
+    }
+    bias = vectorWeight(vector);
   }
   set(node, 0, linear(view, shape, denseWeight(b, transposed), bias, 0));
 }
@@ -181,7 +251,7 @@ void Raiser::gatherBlockQuantized(const NodeProto &node, const Values &in) {
 
 bool Raiser::embedding(const NodeProto &node, const Values &in) {
   if (in[0]->kind != Value::Kind::Known || !in[0]->constant || in[1]->kind != Value::Kind::Data ||
-      in[0]->tensor.rank() != 2 || !in[0]->tensor.isFloat32Like() ||
+      in[0]->tensor.rank() != 2 || !isFloat(in[0]->tensor.type()) ||
       Attributes(node).getInt("axis", 0) != 0)
     return false;
   int source = materialize(in[1]->view);

@@ -67,7 +67,7 @@ static bool isClose(double a, double b, double error) {
 
 static void mergeNode(RaisedNode &into, const RaisedNode &from, bool withMasks) {
   std::string where = "node '" + into.location + "'";
-  double error = 1e-6;
+  double error = std::max(1e-6, 4 * into.grain);
   bool same = into.kind == from.kind && into.inputs == from.inputs && into.width == from.width &&
               into.weight == from.weight && into.bias == from.bias &&
               into.integer == from.integer && into.text == from.text &&
@@ -81,6 +81,8 @@ static void mergeNode(RaisedNode &into, const RaisedNode &from, bool withMasks) 
   if (into.pastKey.empty()) {
     into.pastKey = from.pastKey;
     into.pastValue = from.pastValue;
+    into.keyFactor = from.keyFactor;
+    into.valueFactor = from.valueFactor;
   }
   if (withMasks)
     mergeMask(into.mask, from.mask);

@@ -46,8 +46,11 @@ void Raiser::reduceMean(const NodeProto &node, const Values &in) {
 /// A norm node over the rows (last dimension) of the view, without scale; the view of its result.
 View Raiser::normNode(const View &view, double epsilon, bool center) {
   int64_t width = view.shape.back();
-  if (!isUniform(view) || view.terms[0].at(0) != 1 || view.size() == 0 || width == 0)
+  if (view.size() == 0 || width == 0)
     notUnderstood("it normalises something other than a tensor");
+  // Epsilon is not scaled with what it is added to.
+  if (!isUniform(view) || view.terms[0].at(0) != 1)
+    return normNode(viewOf(materialize(view), view.shape), epsilon, center);
   const int64_t *index = view.terms[0].index.ints();
   int source = sourceOf(index[0]);
   bool whole = source >= 0 && source < pastBase && view.size() == nodeSize(source);
@@ -85,6 +88,8 @@ bool Raiser::normalize(const NodeProto &node, const Value &data, const Value &st
     return false;
   // At 0 the function is sqrt(eps), or its reciprocal.
   double root = divide ? stat.samples[0] : 1 / stat.samples[0], epsilon = root * root;
+  if (!(root >= 0))
+    return false;
   for (size_t i = 0; i < stat.samples.size(); ++i) {
     double expected = std::sqrt(statGrid()[i] + epsilon);
     double got = divide ? stat.samples[i] : 1 / stat.samples[i];
@@ -93,7 +98,7 @@ bool Raiser::normalize(const NodeProto &node, const Value &data, const Value &st
   }
   Value result;
   result.kind = Value::Kind::Data;
-  result.view = normNode(data.view, epsilon, stat.centered);
+  result.view = normNode(data.view, unrounded(epsilon, stat.grain), stat.centered);
   result.shape = result.view.shape;
   set(node, 0, std::move(result));
   return true;
@@ -121,11 +126,7 @@ bool Raiser::attachToNorm(const View &view, const Value &known, bool bias, View 
   RaisedNode attached = norm;
   (bias ? attached.bias : attached.weight) = vectorWeight(vector);
   int made = addNode(std::move(attached));
-  result = view;
-  OnnxTensor renamed(ElementType::I64, view.shape);
-  for (int64_t i = 0; i < view.size(); ++i)
-    renamed.mutableInts()[i] = makeIndex(made, elementOf(view.terms[0].index.ints()[i]));
-  result.terms[0].index = renamed;
+  result = renamed(view, made);
   return true;
 }
 
@@ -137,8 +138,9 @@ void Raiser::normOp(const NodeProto &node, const Values &in, bool center, bool s
   if (skip) {
     View other = dataOf(*in[1]);
     int x = materialize(view), y = materialize(other);
-    if (in.size() > (center ? 4u : 3u) && in[center ? 4 : 3])
-      notUnderstood("a bias of a skip connection");
+    size_t biasAt = center ? 4 : 3;
+    if (in.size() > biasAt && in[biasAt])
+      x = materialize(plusKnown(*in[0], *in[biasAt], 1).view);
     RaisedNode sum = makeNode(RaisedKind::Add, {x, y}, graph.nodes[x].width);
     int made = addNode(std::move(sum));
     view = viewOf(made, view.shape);

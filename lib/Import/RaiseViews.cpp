@@ -10,15 +10,17 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstdio>
 #include <set>
 
 using namespace llmc::onnx;
 
 /// Operators whose output elements are input elements, moved.
 bool llmc::onnx::movesElements(const std::string &op) {
-  static const std::set<std::string> ops = {
-      "Reshape", "Transpose", "Squeeze", "Unsqueeze", "Expand",  "Slice",  "Split",
-      "Flatten", "Identity",  "Tile",    "Cast",      "Dropout", "Gather", "CastLike"};
+  static const std::set<std::string> ops = {"Reshape",  "Transpose", "Squeeze",  "Unsqueeze",
+                                            "Expand",   "Slice",     "Split",    "Flatten",
+                                            "Identity", "Tile",      "Cast",     "Dropout",
+                                            "Gather",   "CastLike",  "GatherND", "GatherElements"};
   return ops.count(op) != 0;
 }
 
@@ -236,23 +238,44 @@ int Raiser::addNode(RaisedNode node) {
   return static_cast<int>(graph.nodes.size()) - 1;
 }
 
+bool Raiser::isIdentityOf(const View &view, int node) const {
+  int source;
+  double factor;
+  return isIdentity(view, source, factor) && source == node && factor == 1;
+}
+
 /// A node whose elements, in row-major order, are those of the view.
 int Raiser::materialize(const View &view) {
+  if (isUniform(view) && view.terms[0].at(0) != 1) {
+    View plain = view;
+    plain.terms[0].factor.reset();
+    plain.terms[0].uniform = 1;
+    return scaleNode(materialize(plain), view.terms[0].at(0));
+  }
+  if (!isUniform(view) && view.terms.size() == 1) {
+    // A factor for each feature.
+    OnnxTensor factors(ElementType::F64, view.shape);
+    for (int64_t i = 0; i < view.size(); ++i)
+      factors.mutableDoubles()[i] = view.terms[0].at(i);
+    View plain = view;
+    plain.terms[0].factor.reset();
+    plain.terms[0].uniform = 1;
+    int source = materialize(plain);
+    std::optional<OnnxTensor> vector = perFeature(viewOf(source, view.shape), factors, source);
+    if (!vector)
+      notUnderstood("it is multiplied by a constant that differs between positions");
+    Value known;
+    known.tensor = *vector;
+    RaisedNode product = makeNode(RaisedKind::MultiplyVector, {source}, graph.nodes[source].width);
+    product.weight = vectorWeight(known);
+    return addNode(std::move(product));
+  }
   int node;
   double factor;
-  if (isIdentity(view, node, factor)) {
-    if (factor == 1)
-      return node;
-    std::string key = "scale " + std::to_string(node) + " " + std::to_string(factor);
-    auto known = nodeKeys.find(key);
-    if (known != nodeKeys.end())
-      return known->second;
-    RaisedNode scale = makeNode(RaisedKind::Scale, {node}, graph.nodes[node].width);
-    scale.number = factor;
-    return nodeKeys[key] = addNode(std::move(scale));
-  }
+  if (isIdentity(view, node, factor) && node < pastBase)
+    return node;
   int64_t rows = sizes.batch * sizes.length;
-  if (!isUniform(view) || view.terms[0].at(0) != 1 || view.size() == 0 || view.size() % rows != 0)
+  if (view.terms.size() != 1 || view.size() == 0 || view.size() % rows != 0)
     notUnderstood("its input is no plain tensor, but a mixture of elements");
   const int64_t *index = view.terms[0].index.ints();
   int64_t width = view.size() / rows;
@@ -277,4 +300,17 @@ int Raiser::materialize(const View &view) {
   RaisedNode select = makeNode(RaisedKind::Select, {node}, width);
   select.selection = std::move(selection);
   return nodeKeys[key] = addNode(std::move(select));
+}
+
+/// The node times a number.
+int Raiser::scaleNode(int node, double factor) {
+  char digits[32];
+  std::snprintf(digits, sizeof(digits), "%.17g", factor);
+  std::string key = "scale " + std::to_string(node) + " " + digits;
+  auto known = nodeKeys.find(key);
+  if (known != nodeKeys.end())
+    return known->second;
+  RaisedNode scale = makeNode(RaisedKind::Scale, {node}, graph.nodes[node].width);
+  scale.number = factor;
+  return nodeKeys[key] = addNode(std::move(scale));
 }

@@ -46,6 +46,7 @@ enum class RaisedKind {
   Multiply,
   Scale,
   AddVector,
+  MultiplyVector,
   Select
 };
 
@@ -93,8 +94,9 @@ struct RaisedNode {
   int weight = -1, bias = -1;
   int64_t integer =
       0; ///< PositionEmbedding: offset. Norms: groups. Linear: block of int8 activations.
-  double number = 0;              ///< Norms: epsilon. Scale: factor.
-  std::string text;               ///< Input: name. Activation and Gated: kind.
+  double grain = 0;  ///< Relative rounding of the coarsest arithmetic its numbers went through.
+  double number = 0; ///< Norms: epsilon. Scale: factor.
+  std::string text;  ///< Input: name. Activation and Gated: kind.
   std::vector<int64_t> selection; ///< Select: features of the input, in order.
 
   // Attention only.
@@ -102,6 +104,8 @@ struct RaisedNode {
   double scale = 0, softcap = 0;
   RaisedRope queryRope, keyRope;
   std::string pastKey, pastValue;
+  /// The file's cache holds this times what the module's holds: a factor may lie on either side.
+  double keyFactor = 1, valueFactor = 1;
   std::vector<MaskSource> maskValues;
   bool causal = false, usesPadding = false;
   bool hidesByItself = false; ///< The operator is causal, whatever its mask shows.
@@ -128,6 +132,7 @@ struct RaisedGraph {
   std::vector<RaisedOutput> outputs;
   bool hasCache = false; ///< Role step: keys and values of earlier positions are state.
   std::string idsInput, maskInput;
+  std::vector<std::string> remarks; ///< What the user should know of a model that was understood.
   std::map<std::string, std::string> presents; ///< Past input to the output that continues it.
   int64_t context = 0; ///< Positions up to which the graph is what was understood, 0 without limit.
   std::string contextReason; ///< What ends the context, "" without limit.

@@ -50,17 +50,18 @@ Shape Raiser::pastShape(const DeclaredValue &input, const Sizes &sizes) {
 ValueMap Raiser::knownInputs(const OnnxModel &model, const Sizes &sizes) {
   ValueMap known;
   for (const DeclaredValue &input : model.inputs()) {
-    if (isFloat(input.type) || input.type == ElementType::Bool || input.dims.size() != 2)
-      continue;
-    if (contains(input.name, "position")) {
-      OnnxTensor positions(input.type, {sizes.batch, sizes.length});
+    if (input.role == InputRole::Positions) {
+      Shape shape = input.dims.size() == 2 ? Shape{sizes.batch, sizes.length} : Shape{sizes.length};
+      OnnxTensor positions(input.type, input.dims.empty() ? Shape{} : shape);
       for (int64_t i = 0; i < positions.size(); ++i)
         positions.mutableInts()[i] = sizes.past + i % sizes.length;
       known.emplace(input.name, positions);
-    } else if (contains(input.name, "mask")) {
+    } else if (input.role == InputRole::Mask || input.role == InputRole::AdditiveMask) {
       OnnxTensor mask(input.type, {sizes.batch, sizes.total()});
-      for (int64_t i = 0; i < mask.size(); ++i)
-        mask.mutableInts()[i] = i < mask.size() - sizes.padding;
+      for (int64_t i = 0; i < mask.size(); ++i) {
+        bool visible = i < mask.size() - sizes.padding;
+        mask.set(i, input.role == InputRole::Mask ? visible : visible ? 0.0 : -60000.0);
+      }
       known.emplace(input.name, mask);
     }
   }
@@ -119,11 +120,48 @@ const Value *Raiser::find(const std::string &name) const {
   return pooled != pool.values.end() ? &pooled->second : nullptr;
 }
 
+/// Operators with weights: what was rounded before them says nothing about the numbers behind.
+static bool startsAnew(const NodeProto &node) {
+  const std::string &op = node.op_type();
+  return contains(op, "MatMul") || op == "Gemm" || contains(op, "Normalization") ||
+         contains(op, "Attention") || contains(op, "Gather");
+}
+
+/// The type that the outputs of the node have, and the coarsest arithmetic among its inputs.
+void Raiser::followTypes(const NodeProto &node, const Values &in) {
+  nodeType = ElementType::F32;
+  nodeGrain = 0;
+  bool first = true;
+  for (const Value *value : in) {
+    if (!value || value->kind == Value::Kind::Unknown || !isFloat(value->type))
+      continue;
+    if (first)
+      nodeType = value->type;
+    first = false;
+    bool weight = value->kind == Value::Kind::Known && value->tensor.rank() > 1 && value->constant;
+    if (!weight || !startsAnew(node) || contains(node.op_type(), "Attention"))
+      nodeGrain = std::max(nodeGrain, value->grain);
+  }
+  if (node.op_type() == "Cast")
+    fromOnnxType(static_cast<int>(Attributes(node).requireInt("to")), nodeType);
+  else if (node.op_type() == "CastLike" && in.size() > 1 && in[1])
+    nodeType = in[1]->type;
+}
+
 void Raiser::set(const NodeProto &node, int output, Value value) {
   if (output >= node.output_size() || node.output(output).empty())
     return;
-  if (value.kind == Value::Kind::Known)
+  if (value.kind == Value::Kind::Known) {
     value.shape = value.tensor.shape();
+    value.type = value.tensor.type();
+    value.grain = std::max(value.grain, grainOf(value.type));
+  } else {
+    value.type = nodeType;
+    value.grain = value.kind == Value::Kind::Data && startsAnew(node)
+                      ? grainOf(nodeType)
+                      : std::max(nodeGrain, grainOf(nodeType));
+    value.view.grain = value.key.grain = value.grain;
+  }
   if (value.kind == Value::Kind::Pointwise)
     value.maker = current;
   // A node that was made for this operator and equals its result can be compared with the original.
@@ -155,6 +193,17 @@ std::string Raiser::scopeOf(const NodeProto &node) const {
   return "";
 }
 
+/// What each input was taken for.
+static std::string describeRoles(const OnnxModel &model) {
+  static const char *roles[] = {"token ids", "a mask",  "a mask that is added",
+                                "positions", "a cache", "unknown"};
+  std::string text;
+  for (const DeclaredValue &input : model.inputs())
+    text += (text.empty() ? "; '" : ", '") + input.name + "' is taken for " +
+            roles[static_cast<int>(input.role)];
+  return text;
+}
+
 void Raiser::bindInputs() {
   for (const std::string &name : model.initializerNames()) {
     if (pool.values.count(name))
@@ -163,6 +212,8 @@ void Raiser::bindInputs() {
     value.kind = Value::Kind::Known;
     value.tensor = model.initializer(name);
     value.shape = value.tensor.shape();
+    value.type = value.tensor.type();
+    value.grain = grainOf(value.type);
     value.constant = true;
     value.origin = name;
     pool.values.emplace(name, std::move(value));
@@ -175,30 +226,37 @@ void Raiser::bindInputs() {
       value.kind = Value::Kind::Known;
       value.tensor = found->second;
       value.shape = value.tensor.shape();
-      if (contains(input.name, "mask"))
+      if (input.role != InputRole::Positions)
         graph.maskInput = input.name;
     } else if (isPast(input)) {
       pastNames.push_back(input.name);
       pastShapes.push_back(pastShape(input, sizes));
       int node = pastBase + static_cast<int>(pastNames.size()) - 1;
       value = dataValue(node, pastShapes.back());
-    } else if (!isFloat(input.type) && input.type != ElementType::Bool && input.dims.size() == 2) {
+      value.type = input.type;
+      value.grain = value.view.grain = grainOf(input.type);
+    } else if (input.role == InputRole::Ids) {
       RaisedNode node = makeNode(RaisedKind::Input, {}, 1);
       node.location = node.output = input.name;
       node.text = input.name;
       graph.nodes.push_back(std::move(node));
-      if (graph.idsInput.empty())
+      if (graph.idsInput.empty()) {
         graph.idsInput = input.name;
+        fixedLength = std::max<int64_t>(input.dims[1].value, 0);
+      }
       value = dataValue(static_cast<int>(graph.nodes.size()) - 1, {sizes.batch, sizes.length});
     } else {
       fail(model.path(), ": graph input '", input.name, "' of type ", elementTypeName(input.type),
            " with ", input.dims.size(),
-           " dimensions is neither token ids, a mask, positions nor a cache");
+           " dimensions is neither token ids, a mask, positions nor a cache, by its name or by "
+           "what ",
+           "reads it");
     }
     values[input.name] = std::move(value);
   }
   if (graph.idsInput.empty())
-    fail(model.path(), ": no graph input holds token ids (integers of two dimensions)");
+    fail(model.path(), ": no graph input holds token ids (integers of two dimensions)",
+         describeRoles(model));
 }
 
 bool Raiser::evaluateKnown(const NodeProto &node, const Values &in) {
@@ -219,6 +277,8 @@ bool Raiser::evaluateKnown(const NodeProto &node, const Values &in) {
       return false;
     inputs.push_back(value ? &value->tensor : nullptr);
     result.constant &= !value || value->constant;
+    if (value)
+      result.grain = std::max(result.grain, value->grain);
   }
   if (result.constant && pool.values.count(node.output(0)))
     return true;
@@ -258,6 +318,8 @@ bool Raiser::evaluateKnown(const NodeProto &node, const Values &in) {
     Value value = result;
     value.tensor = outputs[i];
     value.shape = value.tensor.shape();
+    value.type = value.tensor.type();
+    value.grain = std::max(value.grain, grainOf(value.type));
     if (result.constant)
       pool.values[node.output(i)] = std::move(value);
     else
@@ -375,7 +437,7 @@ void Raiser::makeWhole(const NodeProto &node, Values &in) {
   bool square = node.op_type() == "Pow" || (node.op_type() == "Mul" && node.input_size() == 2 &&
                                             node.input(0) == node.input(1));
   if (!square && node.op_type() != "ReduceMean")
-    return;
+    return; // Fused norms do it themselves.
   for (size_t i = 0; i < in.size(); ++i) {
     int source;
     double factor;
@@ -408,6 +470,7 @@ void Raiser::visit(const NodeProto &node) {
     }
   if (evaluateKnown(node, in))
     return;
+  followTypes(node, in);
   if (far)
     lookFar(node, in);
 
@@ -437,7 +500,7 @@ void Raiser::visit(const NodeProto &node) {
     return gatherBlockQuantized(node, in);
   if (standard && op == "Attention")
     return attentionOp(node, in);
-  if (standard && op == "MatMul")
+  if ((standard && op == "MatMul") || (microsoft && op == "FusedMatMul"))
     return matMul(node, in);
   if (standard && op == "Gemm")
     return gemm(node, in);
@@ -478,23 +541,26 @@ void Raiser::visit(const NodeProto &node) {
     return reduceMean(node, in);
   if (standard && binaries.count(op) && in.size() == 2 && in[0] && in[1])
     return binary(node, *in[0], *in[1]);
+  if (microsoft && (op == "BiasGelu" || op == "FastGelu") && isKind(0, Kind::Data)) {
+    NodeProto gelu = node;
+    gelu.clear_input();
+    gelu.add_input(node.input(0));
+    if (op == "BiasGelu") {
+      gelu.set_domain("");
+      gelu.set_op_type("Gelu");
+    }
+    if (!isKind(1, Kind::Known))
+      return unary(node, in);
+    Value sum = plusKnown(*in[0], *in[1], 1);
+    sum.grain = sum.view.grain = nodeGrain;
+    return unary(gelu, {&sum});
+  }
   if ((standard || microsoft) && unaries.count(op) && in.size() && in[0] &&
       Evaluator::supports(node)) {
     for (size_t i = 1; i < in.size(); ++i)
       if (in[i] && in[i]->tensor.size() != 1)
         notUnderstood("an operand is no single number");
     return unary(node, in);
-  }
-  if (microsoft && op == "BiasGelu" && isKind(1, Kind::Known)) {
-    std::string sum = node.output(0) + ".sum";
-    NodeProto add, gelu;
-    add.set_op_type("Add");
-    add.set_name(node.name());
-    add.add_output(sum);
-    gelu.set_op_type("Gelu");
-    gelu.add_output(node.output(0));
-    addKnown(add, *in[0], *in[1], 1);
-    return unary(gelu, {find(sum)});
   }
   notUnderstood(Evaluator::supports(node) ? "data reaches it in an unknown way"
                                           : "the operator is not supported");
@@ -526,6 +592,22 @@ RaisedGraph Raiser::run(std::vector<Misunderstood> &problems) {
   return std::move(graph);
 }
 
+/// A cache after this step: new rows must be multiplied as attention multiplies them, but for what
+/// it does to all rows alike.
+void Raiser::checkPresent(const std::string &past, const std::string &output, const View &view) {
+  graph.presents[past] = output;
+  auto wanted = presentFactors.find(past);
+  if (wanted == presentFactors.end() || view.size() == 0)
+    return;
+  double square = 0;
+  for (const Term &term : view.terms)
+    square += term.at(view.size() - 1) * term.at(view.size() - 1);
+  if (std::fabs(std::sqrt(square) - std::fabs(wanted->second)) >
+      std::max(1e-5, 4 * view.grain) * std::fabs(wanted->second))
+    fail(model.path(), ": graph output '", output, "' keeps rows times ", std::sqrt(square),
+         ", where attention to earlier positions expects ", std::fabs(wanted->second));
+}
+
 void Raiser::finishOutputs() {
   bool anyPast = hasPast(model), allCausal = true, anyAttention = false;
   for (const RaisedNode &node : graph.nodes)
@@ -548,10 +630,13 @@ void Raiser::finishOutputs() {
       fail(model.path(), ": graph output '", output.name, "' does not depend on the token ids");
     if (output.dims.size() == 4 && value->kind == Value::Kind::Data && graph.hasCache) {
       // What a cache holds after this step: attention has shown where it comes from.
+      std::string past;
       for (const Term &term : value->view.terms)
         for (int64_t i = 0; i < value->view.size(); ++i)
           if (sourceOf(term.index.ints()[i]) >= pastBase && term.at(i) != 0)
-            graph.presents[pastNames[sourceOf(term.index.ints()[i]) - pastBase]] = output.name;
+            past = pastNames[sourceOf(term.index.ints()[i]) - pastBase];
+      if (!past.empty())
+        checkPresent(past, output.name, value->view);
       continue;
     }
     try {
@@ -562,7 +647,19 @@ void Raiser::finishOutputs() {
   }
   if (graph.outputs.empty())
     fail(model.path(), ": no graph output is left once the caches are taken out");
-  if (graph.hasCache && graph.outputs.size() != 1)
-    fail(model.path(), ": a model with a cache must have one output besides it, found ",
-         graph.outputs.size());
+  if (!graph.hasCache || graph.outputs.size() == 1)
+    return;
+  // A step has one result: what is called logits, or else what is computed last.
+  auto logits = std::find_if(graph.outputs.begin(), graph.outputs.end(),
+                             [](const RaisedOutput &output) { return output.name == "logits"; });
+  if (logits == graph.outputs.end())
+    logits = std::max_element(
+        graph.outputs.begin(), graph.outputs.end(),
+        [](const RaisedOutput &a, const RaisedOutput &b) { return a.node < b.node; });
+  RaisedOutput kept = *logits;
+  for (const RaisedOutput &output : graph.outputs)
+    if (output.name != kept.name)
+      graph.remarks.push_back("graph output '" + output.name + "' is left out; a model with a " +
+                              "cache gives one, '" + kept.name + "'");
+  graph.outputs = {kept};
 }

@@ -35,6 +35,7 @@ struct Term {
 struct View {
   Shape shape;
   std::vector<Term> terms;
+  double grain = 0; ///< As Value::grain.
   int64_t size() const { return elementCount(shape); }
 };
 
@@ -60,6 +61,8 @@ struct Value {
   };
   Kind kind = Kind::Unknown;
   Shape shape;
+  ElementType type = ElementType::F32; ///< What the original computes in.
+  double grain = 0; ///< Relative rounding of the coarsest type on the way; 0 for f32 and wider.
 
   // Known.
   OnnxTensor tensor;
@@ -90,6 +93,20 @@ bool movesElements(const std::string &op);
 /// The arguments where functions of one number are compared.
 const std::vector<double> &pointwiseGrid();
 const std::vector<double> &statGrid();
+
+/// The relative rounding of a 16-bit type; 0 for what is finer.
+double grainOf(ElementType type);
+/// The number that was meant by one that was rounded to 16 bits: a short decimal, if there is one.
+double unrounded(double value, double grain);
+
+/// outer * name(inner * x + shift); `name` is null for the function inner * x + shift.
+struct ActivationShape {
+  const char *name = nullptr;
+  double inner = 1, shift = 0, outer = 1;
+};
+/// The function with these values on the grid. Its own constants may be rounded by `grain`.
+std::optional<ActivationShape> recognizeActivation(const std::vector<double> &samples,
+                                                   double grain);
 
 /// What does not change with the sizes: constants that were folded once.
 struct ConstantPool {
@@ -137,7 +154,9 @@ private:
   int64_t position(int64_t row) const { return far ? far->position(row) : sizes.past + row; }
   void makeWhole(const NodeProto &node, Values &in);
   void finishOutputs();
+  void checkPresent(const std::string &past, const std::string &output, const View &view);
   std::string scopeOf(const NodeProto &node) const;
+  void followTypes(const NodeProto &node, const Values &in);
 
   // RaiseViews.cpp: moving indices about.
   bool applyStructural(const NodeProto &node, const Values &in);
@@ -150,8 +169,10 @@ private:
               bool reciprocal) const;
   bool isIdentity(const View &view, int &node, double &factor) const;
   bool isUniform(const View &view) const;
+  bool isIdentityOf(const View &view, int node) const;
   bool sameElements(const View &a, const View &b) const;
   int materialize(const View &view);
+  int scaleNode(int node, double factor);
   int addNode(RaisedNode node);
   int64_t nodeSize(int node) const;
   /// The data a value stands for, an activation made into a node where needed.
@@ -161,8 +182,13 @@ private:
 
   // RaiseArithmetic.cpp: elementwise operators.
   void binary(const NodeProto &node, const Value &a, const Value &b);
-  void addKnown(const NodeProto &node, const Value &data, const Value &known, double sign);
+  Value plusKnown(const Value &data, const Value &known, double sign);
+  int addVector(int source, const Value &vector);
+  std::optional<OnnxTensor> perFeature(const View &view, const OnnxTensor &known, int &source);
+  View renamed(const View &view, int node) const;
+  Value withPositions(int source, RaisedWeight weight, int64_t offset, const Shape &shape);
   void multiplyKnown(const NodeProto &node, const Value &data, const Value &known, bool reciprocal);
+  bool afterMask(const std::string &op, double number, bool numberLast, Value &scores) const;
   void unary(const NodeProto &node, const Values &in);
   Value asPointwise(const Value &value) const;
   std::vector<double> runSamples(const NodeProto &node, const Values &in, size_t operand,
@@ -183,7 +209,7 @@ private:
   bool embedding(const NodeProto &node, const Values &in);
   int denseWeight(const Value &value, bool transposed);
   int vectorWeight(const Value &value);
-  int weightIndex(RaisedWeight weight);
+  int weightIndex(RaisedWeight weight, char how = 'N');
   Value linear(const View &input, const Shape &shape, int weight, int bias, int64_t block);
 
   // RaiseAttention.cpp.
@@ -191,7 +217,7 @@ private:
     int source = -1;
     std::string past;
     int64_t heads = 0, size = 0;
-    double multiplier = 1;
+    double multiplier = 1, pastFactor = 1;
     RaisedRope rope;
   };
   HeadOperand headOperand(const View &view, const char *what);
@@ -200,7 +226,8 @@ private:
                   Shape &shape);
   void attentionOp(const NodeProto &node, const Values &in);
   void groupQueryAttention(const NodeProto &node, const Values &in);
-  void scoresTimesValue(const NodeProto &node, const Value &probs, const Value &value);
+  void scoresTimesValue(const NodeProto &node, const Value &probs, const View &value);
+  View fusedOperand(const View &view, bool batchMoved, bool swapped) const;
   MaskFacts maskFacts(const OnnxTensor &mask, int64_t heads) const;
   View headView(const View &view, int64_t heads) const;
   View rotary(const View &view, const OnnxTensor &cosines, const OnnxTensor &sines,
@@ -213,6 +240,7 @@ private:
   Sizes sizes;
   ConstantPool &pool;
   bool floatActivations;
+  int64_t fixedLength = 0; ///< Positions of a graph that takes one number of them only.
   FarLook *far;
   std::deque<Value> farValues; ///< Stand for known values in the node that is visited.
   std::map<std::string, std::vector<int64_t>> shapeValues;
@@ -221,6 +249,9 @@ private:
   std::map<std::string, int> nodeKeys, weightKeys;
   std::vector<std::string> pastNames;
   std::vector<Shape> pastShapes;
+  std::map<std::string, double> presentFactors; ///< What new rows must be multiplied by in a cache.
+  ElementType nodeType = ElementType::F32;      ///< That of the outputs of the current node.
+  double nodeGrain = 0;                         ///< The coarsest of what reaches it.
   const NodeProto *current = nullptr;
 };
 

@@ -1,18 +1,95 @@
 //===- ReferenceModel.cpp - The meaning of a module, by the book ----------===//
 //
-// One short function for each operation. Weights are read once, decompressed.
+// One short function for each operation. Values are freed when their last user has run.
 //
 //===----------------------------------------------------------------------===//
 
 #include "ReferenceModel.h"
+#include "EvaluatorOps.h"
 #include "llmc/IR/WeightData.h"
 #include "llmc/Import/ImportError.h"
+#include "llmc/Numerics/Parallel.h"
+#include "llmc/Numerics/StoredProduct.h"
+#include "llvm/ADT/SetVector.h"
 #include "llvm/ADT/TypeSwitch.h"
 
 #include <cmath>
+#include <numeric>
 
 using namespace llmc;
 using Tensor = ReferenceModel::Tensor;
+
+/// Rows of a matrix of any scheme as floats.
+struct ReferenceModel::StoredWeight {
+  explicit StoredWeight(WeightOp weight) {
+    ArrayRef<int64_t> shape = getWeightShape(weight.getType());
+    rows = shape[0];
+    columns = shape[1];
+    auto compressed = dyn_cast<CompressedType>(weight.getType());
+    auto add = [&](StringRef name) {
+      ElementsAttr elements = weight.getComponent(name);
+      if (!elements || !ComponentData(elements).valid())
+        onnx::fail("internal: weight '", weight.getWeightName().str(), "' cannot be read");
+      components.emplace_back(elements);
+      inRows &= elements.getShapedType().getDimSize(0) == rows;
+      return elements.getShapedType().getElementType();
+    };
+    Type element;
+    if (!compressed) {
+      element = add("values");
+    } else if (isa<DenseSchemeAttr>(compressed.getScheme())) {
+      element = add(compressed.getSchemeInterface().components(rows, columns)[0].name);
+    } else {
+      scheme = compressed.getScheme();
+      for (const SchemeComponent &component :
+           compressed.getSchemeInterface().components(rows, columns))
+        add(component.name);
+      return;
+    }
+    plain.data = components[0].bytes().data();
+    plain.format = element.isF32()   ? StoredMatrix::Format::F32
+                   : element.isF16() ? StoredMatrix::Format::F16
+                                     : StoredMatrix::Format::BF16;
+    plain.outputs = rows;
+    plain.inputs = columns;
+    if (!element.isF32() && !element.isF16() && !element.isBF16())
+      onnx::fail("internal: weight '", weight.getWeightName().str(), "' is of an unknown type");
+  }
+
+  /// Calls body(matrix of some rows, number of the first) until [begin, end) is done.
+  void forRows(int64_t begin, int64_t end,
+               llvm::function_ref<void(const StoredMatrix &, int64_t)> body) {
+    if (plain.data) {
+      StoredMatrix part = plain;
+      size_t bytes = plain.format == StoredMatrix::Format::F32 ? 4 : 2;
+      part.data = static_cast<const char *>(plain.data) + begin * columns * bytes;
+      part.outputs = end - begin;
+      return body(part, begin);
+    }
+    constexpr int64_t kPiece = 256;
+    for (int64_t first = begin; first < end; first += kPiece) {
+      int64_t count = std::min(kPiece, end - first);
+      SmallVector<ArrayRef<char>> bytes;
+      for (const ComponentData &component : components) {
+        size_t row = component.bytes().size() / rows;
+        bytes.push_back(inRows ? component.bytes().slice(first * row, count * row)
+                               : component.bytes());
+      }
+      std::vector<float> values =
+          cast<SchemeAttrInterface>(scheme).decompress(inRows ? count : rows, columns, bytes);
+      const float *data = values.data() + (inRows ? 0 : first * columns);
+      body({data, StoredMatrix::Format::F32, false, count, columns}, first);
+    }
+  }
+
+  int64_t rows, columns;
+
+private:
+  SmallVector<ComponentData> components;
+  Attribute scheme;
+  StoredMatrix plain;
+  bool inRows = true; ///< Each component has as many rows as the matrix.
+};
 
 ReferenceModel::ReferenceModel(ModuleOp module) {
   for (auto candidate : module.getOps<func::FuncOp>())
@@ -20,27 +97,52 @@ ReferenceModel::ReferenceModel(ModuleOp module) {
       function = candidate;
   if (!function)
     onnx::fail("internal: the module has no function with llmc.role");
+  threads = onnx::productThreads();
+  constexpr double kSmallModel = 512e6;
+  double bits = 0;
+  for (WeightOp weight : function.getOps<WeightOp>())
+    for (NamedAttribute component : weight.getComponents())
+      if (auto elements = dyn_cast<ElementsAttr>(component.getValue()))
+        bits += static_cast<double>(elements.getNumElements()) *
+                elements.getShapedType().getElementTypeBitWidth();
+  keepsWeights = bits / 8 <= kSmallModel;
 }
 
-ReferenceModel::Tensor &ReferenceModel::at(Value value) {
-  auto found = tensors.find(value);
+const Tensor &ReferenceModel::at(Value value) {
+  auto found = tensors.find(value.getAsOpaquePointer());
   if (found == tensors.end())
     onnx::fail("internal: a value of the module was not computed");
   return found->second;
 }
 
-const std::vector<float> &ReferenceModel::weightOf(Value value) {
+static WeightOp weightOpOf(Value value) {
   auto weight = value.getDefiningOp<WeightOp>();
   if (!weight)
     onnx::fail("internal: a weight is no llmc.weight");
-  std::unique_ptr<std::vector<float>> &values = weights[weight];
-  if (!values) {
-    FailureOr<std::vector<float>> read = readWeight(weight);
-    if (failed(read))
-      onnx::fail("internal: weight '", weight.getWeightName().str(), "' cannot be read");
-    values = std::make_unique<std::vector<float>>(std::move(*read));
-  }
-  return *values;
+  return weight;
+}
+
+const std::vector<float> &ReferenceModel::vectorOf(Value value) {
+  WeightOp weight = weightOpOf(value);
+  auto known = vectors.find(weight);
+  if (known != vectors.end())
+    return known->second;
+  FailureOr<std::vector<float>> read = readWeight(weight);
+  if (failed(read))
+    onnx::fail("internal: weight '", weight.getWeightName().str(), "' cannot be read");
+  return vectors.emplace(weight, std::move(*read)).first->second;
+}
+
+ReferenceModel::StoredWeight &ReferenceModel::stored(Value value) {
+  WeightOp weight = weightOpOf(value);
+  std::shared_ptr<StoredWeight> &found = matrices[weight];
+  if (!found)
+    found = std::make_shared<StoredWeight>(weight);
+  return *found;
+}
+
+ReferenceModel::Cache &ReferenceModel::cacheOf(AttentionOp op) {
+  return caches[op.getCache()->str()];
 }
 
 static double applyActivation(ActivationKind kind, double x) {
@@ -66,86 +168,130 @@ static double applyActivation(ActivationKind kind, double x) {
   return x;
 }
 
-Tensor ReferenceModel::linear(LinearOp op) {
+/// The input of a linear as it is multiplied: rounded to int8 where the linear says so.
+Tensor ReferenceModel::quantizedInput(LinearOp op) {
   Tensor input = at(op.getInput());
-  int64_t columns = input.width, rows = getWeightShape(op.getWeight().getType())[0];
-  if (DynamicQuantAttr quantized = op.getActivationsAttr()) {
-    int64_t block = quantized.getGroup() ? quantized.getGroup() : columns;
-    for (size_t row = 0; row < input.data.size(); row += columns)
-      for (int64_t begin = 0; begin < columns; begin += block) {
-        double *values = &input.data[row + begin], largest = 0;
-        int64_t count = std::min(block, columns - begin);
-        for (int64_t i = 0; i < count; ++i)
-          largest = std::max(largest, std::fabs(values[i]));
-        double scale = largest / 127;
-        for (int64_t i = 0; i < count && scale > 0; ++i)
-          values[i] = std::nearbyint(values[i] / scale) * scale;
-      }
-  }
-  const std::vector<float> &weight = weightOf(op.getWeight());
-  const std::vector<float> *bias = op.getBias() ? &weightOf(op.getBias()) : nullptr;
-  Tensor out;
-  out.width = rows;
-  out.data.resize(input.data.size() / columns * rows);
-  for (size_t r = 0; r < input.data.size() / columns; ++r)
-    for (int64_t n = 0; n < rows; ++n) {
-      double sum = bias ? (*bias)[n] : 0;
-      for (int64_t k = 0; k < columns; ++k)
-        sum += input.data[r * columns + k] * weight[n * columns + k];
-      out.data[r * rows + n] = sum;
+  int64_t columns = input.width;
+  DynamicQuantAttr quantized = op.getActivationsAttr();
+  if (!quantized)
+    return input;
+  int64_t block = quantized.getGroup() ? quantized.getGroup() : columns;
+  for (size_t row = 0; row < input.data.size(); row += columns)
+    for (int64_t begin = 0; begin < columns; begin += block) {
+      double *values = &input.data[row + begin], largest = 0;
+      int64_t count = std::min(block, columns - begin);
+      for (int64_t i = 0; i < count; ++i)
+        largest = std::max(largest, std::fabs(values[i]));
+      double scale = largest / 127;
+      for (int64_t i = 0; i < count && scale > 0; ++i)
+        values[i] = std::nearbyint(values[i] / scale) * scale;
     }
+  return input;
+}
+
+std::vector<double> ReferenceModel::computePart(LinearOp op, ArrayRef<int64_t> rows,
+                                                const Ranges &columns) {
+  compute(op.getInput());
+  Tensor input = quantizedInput(op);
+  StoredWeight &weight = stored(op.getWeight());
+  const std::vector<float> *bias = op.getBias() ? &vectorOf(op.getBias()) : nullptr;
+  int64_t count = static_cast<int64_t>(rows.size()), width = 0, done = 0;
+  std::vector<double> picked(count * input.width);
+  for (int64_t i = 0; i < count; ++i)
+    std::copy_n(&input.data[rows[i] * input.width], input.width, &picked[i * input.width]);
+  for (auto [begin, end] : columns)
+    width += end - begin;
+  std::vector<double> out(count * width);
+  for (auto [begin, end] : columns) {
+    weight.forRows(begin, end, [&](const StoredMatrix &matrix, int64_t first) {
+      multiplyStored(picked.data(), count, matrix, 0, matrix.outputs,
+                     out.data() + done + first - begin, width, threads);
+    });
+    for (int64_t i = 0; i < count && bias; ++i)
+      for (int64_t n = begin; n < end; ++n)
+        out[i * width + done + n - begin] += (*bias)[n];
+    done += end - begin;
+  }
+  if (!keepsWeights)
+    matrices.clear();
+  return out;
+}
+
+Tensor ReferenceModel::embedding(EmbeddingOp op) {
+  StoredWeight &table = stored(op.getWeight());
+  const Tensor &ids = at(op.getIds());
+  Tensor out;
+  out.width = table.columns;
+  out.data.resize(ids.data.size() * table.columns);
+  // A row is the product of the identity with it.
+  const double one = 1;
+  for (size_t i = 0; i < ids.data.size(); ++i) {
+    double id = ids.data[i];
+    if (!(id >= 0 && id < static_cast<double>(table.rows)))
+      onnx::fail("internal: id ", id, " is outside ", table.rows, " rows");
+    auto row = static_cast<int64_t>(id);
+    table.forRows(row, row + 1, [&](const StoredMatrix &matrix, int64_t) {
+      StoredMatrix column = matrix;
+      column.across = true;
+      column.outputs = table.columns;
+      column.inputs = 1;
+      multiplyStored(&one, 1, column, 0, table.columns, &out.data[i * table.columns],
+                     table.columns, 1);
+    });
+  }
+  if (!keepsWeights)
+    matrices.clear();
   return out;
 }
 
 Tensor ReferenceModel::attention(AttentionOp op) {
-  Tensor &query = at(op.getQuery()), &key = at(op.getKey()), &value = at(op.getValue());
+  const Tensor &query = at(op.getQuery()), &key = at(op.getKey()), &value = at(op.getValue());
   int64_t heads = op.getHeads(), kvHeads = op.getKvHeads(), size = query.width / heads;
   int64_t kvWidth = key.width, vWidth = value.width, vSize = vWidth / kvHeads;
-  std::vector<double> keys = key.data, values = value.data;
-  int64_t total = length;
-  if (op.getCache()) {
-    Cache &cache = caches[op.getCache()->str()];
-    cache.keys.insert(cache.keys.end(), keys.begin(), keys.end());
-    cache.values.insert(cache.values.end(), values.begin(), values.end());
-    keys = cache.keys;
-    values = cache.values;
-    total = past + length;
+  int64_t batch = step.batch, length = step.length, before = op.getCache() ? step.past : 0;
+  Cache fresh;
+  Cache &cache = op.getCache() ? cacheOf(op) : fresh;
+  cache.keys.resize(batch);
+  cache.values.resize(batch);
+  for (int64_t b = 0; b < batch; ++b) {
+    if (static_cast<int64_t>(cache.keys[b].size()) != before * kvWidth)
+      onnx::fail("internal: a cache does not hold ", before, " positions");
+    auto rowsOf = [&](const Tensor &tensor) { return tensor.data.begin() + b * length * tensor.width; };
+    cache.keys[b].insert(cache.keys[b].end(), rowsOf(key), rowsOf(key) + length * kvWidth);
+    cache.values[b].insert(cache.values[b].end(), rowsOf(value), rowsOf(value) + length * vWidth);
   }
-  int64_t before = total - length;
+  int64_t total = before + length, window = op.getWindow();
   double softcap = op.getSoftcap().convertToDouble(), scale = op.getScale().convertToDouble();
+  const std::vector<double> *mask = op.getMask() ? &at(op.getMask()).data : nullptr;
+  bool causal = op.getCausal();
   Tensor out;
   out.width = heads * vSize;
   out.data.resize(batch * length * out.width);
-  std::vector<double> row(total);
-  for (int64_t b = 0; b < batch; ++b)
-    for (int64_t h = 0; h < heads; ++h)
-      for (int64_t i = 0; i < length; ++i) {
-        int64_t group = h / (heads / kvHeads);
-        double top = -INFINITY, sum = 0;
-        for (int64_t t = 0; t < total; ++t) {
-          double score = 0;
-          for (int64_t d = 0; d < size; ++d)
-            score += query.data[(b * length + i) * query.width + h * size + d] *
-                     keys[(b * total + t) * kvWidth + group * size + d];
-          score *= scale;
-          if (softcap != 0)
-            score = softcap * std::tanh(score / softcap);
-          int64_t distance = before + i - t;
-          bool hidden = (op.getCausal() && distance < 0) ||
-                        (op.getWindow() > 0 && distance >= static_cast<int64_t>(op.getWindow())) ||
-                        (op.getMask() && at(op.getMask()).data[b * total + t] == 0);
-          row[t] = hidden ? -INFINITY : score;
-          top = std::max(top, row[t]);
-        }
-        for (double &p : row)
-          sum += p = top == -INFINITY ? 0 : std::exp(p - top);
-        for (int64_t d = 0; d < vSize; ++d) {
-          double mixed = 0;
-          for (int64_t t = 0; t < total; ++t)
-            mixed += row[t] * values[(b * total + t) * vWidth + group * vSize + d];
-          out.data[(b * length + i) * out.width + h * vSize + d] = sum > 0 ? mixed / sum : 0;
-        }
-      }
+  parallelFor(batch * heads * length, threads, [&](int64_t item) {
+    int64_t b = item / (heads * length), h = item / length % heads, i = item % length;
+    int64_t group = h / (heads / kvHeads);
+    const double *queryRow = &query.data[(b * length + i) * query.width + h * size];
+    const double *keys = cache.keys[b].data() + group * size;
+    const double *values = cache.values[b].data() + group * vSize;
+    std::vector<double> row(total);
+    double top = -INFINITY, sum = 0;
+    for (int64_t t = 0; t < total; ++t) {
+      int64_t distance = before + i - t;
+      bool hidden = (causal && distance < 0) || (window > 0 && distance >= window) ||
+                    (mask && (*mask)[b * total + t] == 0);
+      double score = hidden ? -INFINITY : scale * dotProduct(queryRow, keys + t * kvWidth, size);
+      if (softcap != 0 && !hidden)
+        score = softcap * std::tanh(score / softcap);
+      row[t] = score;
+      top = std::max(top, score);
+    }
+    for (double &p : row)
+      sum += p = top == -INFINITY ? 0 : std::exp(p - top);
+    double *mixed = &out.data[(b * length + i) * out.width + h * vSize];
+    for (int64_t t = 0; t < total; ++t)
+      if (row[t] != 0)
+        addScaled(mixed, row[t] / sum, values + t * vWidth, vSize);
+  });
   return out;
 }
 
@@ -164,31 +310,27 @@ Tensor ReferenceModel::evaluate(Operation &op) {
     return out;
   };
   return TypeSwitch<Operation *, Tensor>(&op)
-      .Case([&](LinearOp linearOp) { return linear(linearOp); })
-      .Case([&](AttentionOp attentionOp) { return attention(attentionOp); })
-      .Case([&](EmbeddingOp embedding) {
-        const std::vector<float> &table = weightOf(embedding.getWeight());
-        ArrayRef<int64_t> shape = getWeightShape(embedding.getWeight().getType());
+      .Case([&](LinearOp linear) {
         Tensor out;
-        out.width = shape[1];
-        for (double id : at(embedding.getIds()).data) {
-          if (!(id >= 0 && id < static_cast<double>(shape[0])))
-            onnx::fail("internal: id ", id, " is outside ", shape[0], " rows");
-          auto row = table.begin() + static_cast<int64_t>(id) * out.width;
-          out.data.insert(out.data.end(), row, row + out.width);
-        }
+        out.width = getWeightShape(linear.getWeight().getType())[0];
+        const Tensor &input = at(linear.getInput());
+        std::vector<int64_t> rows(input.data.size() / input.width);
+        std::iota(rows.begin(), rows.end(), 0);
+        out.data = computePart(linear, rows, {{0, out.width}});
         return out;
       })
+      .Case([&](AttentionOp attentionOp) { return attention(attentionOp); })
+      .Case([&](EmbeddingOp embeddingOp) { return embedding(embeddingOp); })
       .Case([&](PositionsOp positions) {
         Tensor out = at(positions.getIds());
         for (size_t i = 0; i < out.data.size(); ++i)
-          out.data[i] = static_cast<double>(past + static_cast<int64_t>(i) % length +
+          out.data[i] = static_cast<double>(step.past + static_cast<int64_t>(i) % step.length +
                                             static_cast<int64_t>(positions.getOffset()));
         return out;
       })
       .Case([&](RMSNormOp norm) {
         Tensor out = at(norm.getInput());
-        const std::vector<float> &scale = weightOf(norm.getScale());
+        const std::vector<float> &scale = vectorOf(norm.getScale());
         size_t width = scale.size();
         for (size_t begin = 0; begin < out.data.size(); begin += width) {
           double square = 0;
@@ -203,8 +345,8 @@ Tensor ReferenceModel::evaluate(Operation &op) {
       })
       .Case([&](LayerNormOp norm) {
         Tensor out = at(norm.getInput());
-        const std::vector<float> &scale = weightOf(norm.getScale());
-        const std::vector<float> *bias = norm.getBias() ? &weightOf(norm.getBias()) : nullptr;
+        const std::vector<float> &scale = vectorOf(norm.getScale());
+        const std::vector<float> *bias = norm.getBias() ? &vectorOf(norm.getBias()) : nullptr;
         size_t width = scale.size();
         double n = static_cast<double>(width);
         for (size_t begin = 0; begin < out.data.size(); begin += width) {
@@ -229,7 +371,7 @@ Tensor ReferenceModel::evaluate(Operation &op) {
         double factor = rope.getAttentionFactor().convertToDouble();
         for (size_t begin = 0; begin < out.data.size(); begin += size) {
           int64_t row = static_cast<int64_t>(begin) / out.width;
-          double position = static_cast<double>(past + row % length);
+          double position = static_cast<double>(step.past + row % step.length);
           for (int64_t i = 0; i < pairs; ++i) {
             double &a = out.data[begin + (interleaved ? 2 * i : i)];
             double &b = out.data[begin + (interleaved ? 2 * i + 1 : i + pairs)];
@@ -265,51 +407,70 @@ Tensor ReferenceModel::evaluate(Operation &op) {
       });
 }
 
-std::vector<Tensor> ReferenceModel::run(const std::map<std::string, std::vector<int64_t>> &inputs,
-                                        int64_t batchSize, int64_t positions) {
-  batch = batchSize;
-  length = positions;
+void ReferenceModel::begin(Step next) {
+  step = std::move(next);
   tensors.clear();
-  results.clear();
+  uses.clear();
   for (BlockArgument argument : function.getArguments()) {
     auto name = function.getArgAttrOfType<StringAttr>(argument.getArgNumber(), "llmc.name");
-    auto found = inputs.find(name.getValue().str());
-    if (found == inputs.end())
+    auto found = step.inputs.find(name.getValue().str());
+    if (found == step.inputs.end())
       onnx::fail("internal: no value for input '", name.getValue().str(), "'");
-    tensors[argument].data.assign(found->second.begin(), found->second.end());
+    Tensor &tensor = tensors[argument.getAsOpaquePointer()];
+    tensor.data.assign(found->second.begin(), found->second.end());
+    ++uses[argument.getAsOpaquePointer()]; // Kept.
   }
-  std::vector<Tensor> outputs;
-  for (Operation &op : function.getBody().front()) {
-    if (isa<WeightOp>(op))
-      continue;
-    if (auto end = dyn_cast<func::ReturnOp>(op)) {
-      for (Value value : end.getOperands())
-        outputs.push_back(at(value));
-      break;
-    }
-    if (auto split = dyn_cast<SplitOp>(op)) {
-      const Tensor &whole = at(split.getInput());
-      std::vector<Tensor> parts;
-      int64_t begin = 0;
-      for (Value result : split.getResults()) {
-        Tensor part;
-        part.width = cast<RankedTensorType>(result.getType()).getShape().back();
-        for (size_t row = 0; row < whole.data.size(); row += whole.width)
-          part.data.insert(part.data.end(), whole.data.begin() + row + begin,
-                           whole.data.begin() + row + begin + part.width);
-        begin += part.width;
-        parts.push_back(std::move(part));
-      }
-      for (auto [result, part] : llvm::zip(split.getResults(), parts))
-        tensors[result] = std::move(part);
-      continue;
-    }
-    Tensor made = evaluate(op);
-    if (auto location = dyn_cast<NameLoc>(op.getLoc()))
-      results[location.getName().str()] = made;
-    tensors[op.getResult(0)] = std::move(made);
+  for (Operation &op : function.getBody().front())
+    for (Value operand : llvm::SmallSetVector<Value, 4>(op.operand_begin(), op.operand_end()))
+      ++uses[operand.getAsOpaquePointer()];
+  for (Value value : step.watched)
+    ++uses[value.getAsOpaquePointer()];
+  if (step.past == 0)
+    caches.clear();
+}
+
+void ReferenceModel::consume(Value value) {
+  if (--uses[value.getAsOpaquePointer()] <= 0)
+    tensors.erase(value.getAsOpaquePointer());
+}
+
+void ReferenceModel::release(Value value) { consume(value); }
+
+void ReferenceModel::replace(Value value, Tensor tensor) {
+  if (uses[value.getAsOpaquePointer()] > 0)
+    tensors[value.getAsOpaquePointer()] = std::move(tensor);
+}
+
+void ReferenceModel::split(SplitOp op) {
+  const Tensor &whole = at(op.getInput());
+  int64_t begin = 0;
+  for (Value result : op.getResults()) {
+    Tensor part;
+    part.width = cast<RankedTensorType>(result.getType()).getShape().back();
+    for (size_t row = 0; row < whole.data.size(); row += whole.width)
+      part.data.insert(part.data.end(), whole.data.begin() + row + begin,
+                       whole.data.begin() + row + begin + part.width);
+    begin += part.width;
+    replace(result, std::move(part));
   }
-  if (!caches.empty())
-    past += length;
-  return outputs;
+}
+
+const Tensor &ReferenceModel::compute(Value value) {
+  auto found = tensors.find(value.getAsOpaquePointer());
+  if (found != tensors.end())
+    return found->second;
+  Operation *op = value.getDefiningOp();
+  if (!op)
+    onnx::fail("internal: a value of the module was not given");
+  llvm::SmallSetVector<Value, 4> operands(op->operand_begin(), op->operand_end());
+  for (Value operand : operands)
+    if (!operand.getDefiningOp<WeightOp>())
+      compute(operand);
+  if (auto splitOp = dyn_cast<SplitOp>(op))
+    split(splitOp);
+  else
+    tensors[op->getResult(0).getAsOpaquePointer()] = evaluate(*op);
+  for (Value operand : operands)
+    consume(operand);
+  return at(value);
 }

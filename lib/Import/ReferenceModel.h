@@ -1,8 +1,8 @@
 //===- ReferenceModel.h - The meaning of a module, by the book ------------===//
 //
-// Interprets the graph ops of an imported module in f64, one operation at a time, as their
-// descriptions say. Slow, and independent of every lowering; the import check compares it with the
-// original.
+// Interprets the graph ops of an imported module in f64, one operation at a time and only those that
+// are asked for, as their descriptions say. Independent of every lowering; the import check compares
+// it with the original. Weights are read where they lie, so that memory does not grow with the model.
 //
 //===----------------------------------------------------------------------===//
 
@@ -14,6 +14,8 @@
 #include <map>
 #include <memory>
 #include <string>
+#include <unordered_map>
+#include <utility>
 #include <vector>
 
 namespace llmc {
@@ -25,35 +27,60 @@ public:
     std::vector<double> data;
     int64_t width = 1;
   };
+  /// Keys and values of each row of the batch, [positions, width].
+  struct Cache {
+    std::vector<std::vector<double>> keys, values;
+  };
+  struct Step {
+    int64_t batch = 1, past = 0, length = 1;
+    /// Ids and masks [batch, positions], by argument name.
+    std::map<std::string, std::vector<int64_t>> inputs;
+    /// Values that are kept until they are released.
+    std::vector<Value> watched;
+  };
+  using Ranges = std::vector<std::pair<int64_t, int64_t>>;
 
   explicit ReferenceModel(ModuleOp module);
 
-  /// Runs the function on ids (and masks) [batch, positions], by argument name, behind what earlier
-  /// calls left in the caches. Returns the results; throws onnx::ImportError for an operation it
-  /// does not know.
-  std::vector<Tensor> run(const std::map<std::string, std::vector<int64_t>> &inputs, int64_t batch,
-                          int64_t length);
+  func::FuncOp getFunction() const { return function; }
 
-  /// The result of the last operation at each named location of the last run.
-  const std::map<std::string, Tensor> &byLocation() const { return results; }
+  /// Forgets the values of the step before. Caches stay; they must hold `past` positions.
+  void begin(Step step);
+  /// The value, computed with what it needs unless it is there. Throws onnx::ImportError for an
+  /// operation that is not known.
+  const Tensor &compute(Value value);
+  /// Some rows and columns of the result of a linear, as [rows, columns].
+  std::vector<double> computePart(LinearOp op, ArrayRef<int64_t> rows, const Ranges &columns);
+  /// Takes a value as given, for all that is computed later.
+  void replace(Value value, Tensor tensor);
+  void release(Value value);
+  Cache &cacheOf(AttentionOp op);
+  void clearCaches() { caches.clear(); }
 
 private:
   Tensor evaluate(Operation &op);
-  Tensor linear(LinearOp op);
   Tensor attention(AttentionOp op);
-  const std::vector<float> &weightOf(Value value);
-  Tensor &at(Value value);
+  void split(SplitOp op);
+  Tensor embedding(EmbeddingOp op);
+  Tensor quantizedInput(LinearOp op);
+  const std::vector<float> &vectorOf(Value value);
+  const Tensor &at(Value value);
+  void consume(Value value);
 
-  struct Cache {
-    std::vector<double> keys, values;
-  };
+  /// The data of a weight while its operation runs; of small models for good.
+  struct StoredWeight;
+  StoredWeight &stored(Value value);
+
   func::FuncOp function;
-  int64_t batch = 1, length = 0, past = 0;
+  Step step;
+  int threads = 1;
+  bool keepsWeights = true;
   std::map<std::string, Cache> caches;
-  DenseMap<Value, Tensor> tensors;
-  /// Behind pointers: an operation holds several weights while the map grows.
-  DenseMap<Operation *, std::unique_ptr<std::vector<float>>> weights;
-  std::map<std::string, Tensor> results;
+  // By the value's pointer. The elements of these maps do not move.
+  std::unordered_map<const void *, Tensor> tensors;
+  std::unordered_map<const void *, int64_t> uses;
+  std::unordered_map<Operation *, std::vector<float>> vectors;
+  std::unordered_map<Operation *, std::shared_ptr<StoredWeight>> matrices;
 };
 
 } // namespace llmc

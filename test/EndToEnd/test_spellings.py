@@ -632,7 +632,9 @@ def attempt(cls, kind, folder, flags=()):
     """("refused", words) or ("values", [(length, got)])."""
     model, base = folder / "model.onnx", folder / "m"
     cls.save(model, kind)
-    result = subprocess.run([BUILD / "bin" / "llmc-import", *flags, model, "-o", f"{base}.mlirbc"], capture_output=True, text=True)
+    # Ten minutes for 30,000 parameters: only what hangs takes longer, however busy the machine.
+    result = subprocess.run([BUILD / "bin" / "llmc-import", *flags, model, "-o", f"{base}.mlirbc"], capture_output=True, text=True,
+                            timeout=600)
     assert result.returncode in (0, 2), f"llmc-import exited {result.returncode}: {result.stderr[-2000:]}"
     if result.returncode == 2:
         assert not base.with_suffix(".mlirbc").exists() and result.stderr

@@ -32,7 +32,7 @@ def test_runs_without_site_packages():
     assert (done.returncode, done.stderr) == (0, "") and done.stdout.endswith("-linux-gnu\n")
 
 
-@pytest.mark.parametrize("name", ["llmc.tools", "llmc.tokenizer", "llmc.demo.table"])
+@pytest.mark.parametrize("name", ["llmc.tools", "llmc.tokenizer", "llmc.errors", "llmc.demo.table"])
 def test_examples_of_docstrings(name):
     result = doctest.testmod(importlib.import_module(name))
     assert result.attempted > 0 and result.failed == 0

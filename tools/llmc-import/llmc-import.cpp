@@ -32,8 +32,11 @@ static constexpr char kOverview[] =
     "  and com.microsoft 1, in the styles of torch.onnx, optimum and ONNX Runtime GenAI. Model "
     "files may\n"
     "  be untrusted: everything is checked before it is used.\n\n"
-    "  The result is compared with the original on a few tokens; where they differ, the node is "
-    "named.\n"
+    "  The result is compared with the original, node by node, at the lengths that matter: prefill, "
+    "cached\n"
+    "  steps, batches, padding, both sides of every window and the end of the context. Of large models "
+    "all of\n"
+    "  the structure is run, with some columns of each linear. Where they differ, the node is named.\n"
     "  What cannot be imported is listed whole.\n";
 
 static constexpr char kExamples[] =
@@ -67,7 +70,7 @@ int main(int argc, char **argv) {
       "o", cl::desc("where the model goes (.mlirbc: bytecode, else text; '-': text to stdout)"),
       cl::value_desc("file"));
   cl::opt<bool> check("check", cl::desc("only list what cannot be imported; writes nothing"));
-  cl::opt<bool> verify("verify", cl::desc("compare with the original also above 1 GB of weights"));
+  cl::opt<bool> verify("verify", cl::desc("compare with the original (the default)"));
   cl::opt<bool> noVerify("no-verify", cl::desc("never compare with the original"));
   cl::opt<bool> floatActivations(
       "float-activations",
@@ -90,9 +93,7 @@ int main(int argc, char **argv) {
   ImportOptions options;
   options.floatActivations = floatActivations;
   options.progress = makeProgress();
-  options.verify = verify     ? ImportOptions::Verify::Always
-                   : noVerify ? ImportOptions::Verify::Never
-                              : ImportOptions::Verify::Small;
+  options.verify = !noVerify;
   DialectRegistry registry;
   registerAllDialects(registry);
   MLIRContext context(registry, MLIRContext::Threading::DISABLED);
@@ -102,6 +103,8 @@ int main(int argc, char **argv) {
   clearProgressLine();
   if (result.exitCode != 0)
     return fail(static_cast<ExitCode>(result.exitCode), result.error);
+  for (const std::string &remark : result.remarks)
+    llvm::errs() << "llmc-import: remark: " << remark << "\n";
   if (check) {
     llvm::outs() << input << ": everything can be imported\n";
     return kExitOk;

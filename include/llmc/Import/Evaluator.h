@@ -19,17 +19,35 @@
 #include <functional>
 #include <string>
 #include <unordered_map>
+#include <unordered_set>
+#include <utility>
 #include <vector>
 
 namespace llmc::onnx {
 
 using ValueMap = std::unordered_map<std::string, OnnxTensor>;
 
-/// Where a graph is computed more exactly than its operators say.
+/// Products with constants of which only some rows and columns are computed; the rest stays 0. What
+/// is computed follows from sizes and name alone.
+struct SampledProducts {
+  std::unordered_set<std::string> outputs; ///< Of MatMul, Gemm or MatMulNBits.
+  int64_t rows = 0;                        ///< At most.
+  double share = 1;                        ///< Of the columns, about; some always.
+  bool contains(const std::string &output) const { return outputs.count(output) != 0; }
+  /// The rows out of `count`, ascending: the first, the last, and some between.
+  std::vector<int64_t> pickRows(int64_t count) const;
+  /// [begin, end) ranges out of `count` columns, ascending.
+  std::vector<std::pair<int64_t, int64_t>> pickColumns(int64_t count,
+                                                       const std::string &output) const;
+};
+
+/// Where a graph is computed more exactly than its operators say, and which products are computed.
 struct EvaluatorOptions {
   /// Ignore accuracy_level of com.microsoft.MatMulNBits: activations stay float. Otherwise
   /// accuracy_level 4 rounds them to int8 per block.
   bool floatActivations = false;
+  /// Null: all products are computed whole.
+  const SampledProducts *sampled = nullptr;
   /// Results of 16-bit float types keep the precision of f32, and casts to these types leave values
   /// as they are. What is stored keeps its values: weights, and casts of initializers and constants.
   bool exactHalf = false;
@@ -53,7 +71,15 @@ public:
   /// Evaluates `wanted` values of the main graph from graph inputs; runs only what they need and
   /// frees values after their last use. Values given in `inputs` are taken as they are, also inner
   /// ones.
-  ValueMap run(const ValueMap &inputs, const std::vector<std::string> &wanted) const;
+  ValueMap run(const ValueMap &inputs, const std::vector<std::string> &wanted) const {
+    return run(inputs, wanted, {}, nullptr);
+  }
+
+  /// Called with each value when it has been made, before anything reads it; may change elements.
+  using Visitor = std::function<void(const NodeProto &, const std::string &, OnnxTensor &)>;
+  /// Also evaluates `watched` values, which are shown to `visit` and freed after their last use.
+  ValueMap run(const ValueMap &inputs, const std::vector<std::string> &wanted,
+               const std::vector<std::string> &watched, const Visitor &visit) const;
 
   /// Runs every graph output.
   ValueMap runAll(const ValueMap &inputs) const;

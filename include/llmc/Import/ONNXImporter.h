@@ -21,13 +21,9 @@ namespace llmc {
 struct ImportOptions {
   /// Ignore accuracy_level of com.microsoft.MatMulNBits: activations stay float.
   bool floatActivations = false;
-  /// Whether original and import are run on a few tokens and compared.
-  enum class Verify {
-    Small, ///< Up to 1 GB of weights.
-    Always,
-    Never
-  };
-  Verify verify = Verify::Small;
+  /// Whether original and import are run at the lengths that matter and compared. Large models take
+  /// longer, but not in proportion: all of their structure is run, with parts of their linears.
+  bool verify = true;
   /// Called with what is being done.
   std::function<void(const std::string &)> progress;
 };
@@ -37,6 +33,8 @@ struct ImportResult {
   int exitCode = 0;
   /// Complete message without a final newline; empty on success.
   std::string error;
+  /// What was left out, a line each.
+  std::vector<std::string> remarks;
   /// Null unless exitCode is 0 and a module was asked for.
   OwningOpRef<ModuleOp> module;
 };

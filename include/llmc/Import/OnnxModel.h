@@ -42,9 +42,20 @@ struct DeclaredDim {
   std::string name;
 };
 
+/// What a graph input is, by its name or, where that says nothing, by its use.
+enum class InputRole {
+  Ids,          ///< Token ids, token types: rows of tables.
+  Mask,         ///< 1 (or true) for what is visible.
+  AdditiveMask, ///< 0 for what is visible, else far below zero.
+  Positions,
+  Past,
+  Unknown
+};
+
 /// A graph input or output.
 struct DeclaredValue {
   std::string name;
+  InputRole role = InputRole::Unknown; ///< Inputs only.
   ElementType type = ElementType::F32;
   bool hasShape = false;
   std::vector<DeclaredDim> dims;
@@ -53,18 +64,21 @@ struct DeclaredValue {
 /// Files that tensors point into, mapped read-only, opened only beneath one folder.
 class ExternalFiles {
 public:
-  explicit ExternalFiles(std::string modelFolder) : folder(std::move(modelFolder)) {}
+  ExternalFiles(std::string modelFolder, std::string modelPath)
+      : folder(std::move(modelFolder)), modelPath(std::move(modelPath)) {}
 
   struct Mapping {
     const uint8_t *data = nullptr;
     uint64_t size = 0;
     ~Mapping();
   };
-  /// Maps `location` (a relative path without `..` or links). `what` names the tensor in errors.
+  /// Maps `location` (a relative path without `..` or links). Where the model's own path is a link,
+  /// as in the cache of the Hugging Face hub, the location may be one into the same folder. `what`
+  /// names the tensor in errors.
   std::shared_ptr<const Mapping> open(const std::string &location, const std::string &what);
 
 private:
-  std::string folder;
+  std::string folder, modelPath;
   std::map<std::string, std::shared_ptr<const Mapping>> mappings;
 };
 
@@ -80,6 +94,7 @@ public:
   int64_t opset(const std::string &domain) const;
   /// The nodes of the main graph, producers before users.
   const std::vector<const NodeProto *> &nodes() const { return order; }
+  /// Inputs that something reads.
   const std::vector<DeclaredValue> &inputs() const { return graphInputs; }
   const std::vector<DeclaredValue> &outputs() const { return graphOutputs; }
   /// The node that makes a value, or nullptr for inputs, initializers and unknown names.
@@ -118,6 +133,13 @@ private:
   mutable std::unique_ptr<ExternalFiles> external;
   uint64_t totalWeightBytes = 0;
 };
+
+/// Sets the roles of the inputs. Throws ImportError where a use says two things.
+void classifyInputs(const OnnxModel &model, std::vector<DeclaredValue> &inputs);
+
+/// Puts the branch of an `If` whose condition is constant, or an input that says whether there is a
+/// cache, in its place (InlineBranches.cpp).
+void inlineBranches(GraphProto &graph, const std::string &where);
 
 /// "node 'name' (Op)" for messages; a nameless node is named by its first output.
 std::string describeNode(const NodeProto &node);

@@ -90,7 +90,7 @@ def measure_variant(variant, work, parameters, threads):
     scored = json.loads(run_tool("llmc-run", base, *arguments, f"--baseline={work / 'full'}"))
     row.update(ppl=scored["ppl"], tokens=scored["tokens"], ratio=scored["ppl_ratio"], kl=scored["kl_mean"],
                ratio_stderr=scored["ppl_ratio_stderr"], kl_99_9=scored["kl_99_9"], top1=scored["same_top1"])
-    timed = json.loads(run_tool("llmc-run", base, f"--prompt-ids=@{work / 'prompt.npy'}", f"--generate={TIMED_IDS // 2}",
+    timed = json.loads(run_tool("llmc-run", base, f"--prompt-ids=@{work / 'prompt.npy'}", f"--generate={TIMED_IDS // 2}", "--stop-ids=none",
                                 "--timing", "--repeat=5", "--threads=1", "--json"))
     row.update(prefill=timed["prefill_tokens_per_s"], decode=timed["decode_tokens_per_s"])
     return row
@@ -127,6 +127,7 @@ def run_demo(options):
         say("demo: calibrating")
         compress(model, [], calibration=HERE / "calib.npy", out=work / "calibrated.mlirbc")
     rows, present = [], []
+    started = time.monotonic()
     for index, variant in enumerate(chosen):
         say(f"demo: {index + 1}/{len(chosen)} {variant.name}: compressing and compiling", end="")
         try:
@@ -139,7 +140,9 @@ def run_demo(options):
                 say("")
                 raise
             failures.append((variant, error))
-        say(f" ({time.monotonic() - begun:.0f} s)")
+        now = time.monotonic()
+        left = (now - started) / (index + 1) * (len(chosen) - index - 1)
+        say(f" ({now - begun:.0f} s" + (f", about {left:.0f} s left)" if left else ")"))
     print_samples(work, present)
     print(format_table(rows) + "\n")
     print(LEGEND.format(prefill_ids=TIMED_IDS, decode_ids=TIMED_IDS // 2 - 1) + "\n")

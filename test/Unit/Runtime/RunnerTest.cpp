@@ -161,7 +161,7 @@ TEST_F(RunnerTest, StopsBehindAStopId) {
   EXPECT_EQ(run(command + " --stop-ids=50").code, 2);
   EXPECT_NE(run(command + " --stop-ids=50").error.find("--stop-ids: id 50 at position 0"),
             std::string::npos);
-  for (const char *wrong : {" --stop-ids=", " --stop-ids=2;3", " --stop-ids=all"})
+  for (const char *wrong : {" --stop-ids=", " --stop-ids=2:3", " --stop-ids=all"})
     EXPECT_EQ(run(command + wrong).code, 1) << wrong;
   EXPECT_EQ(run(step + " --prompt-ids=1 --logits=" + out + " --stop-ids=1").code, 1);
 }

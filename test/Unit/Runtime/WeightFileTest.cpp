@@ -174,10 +174,10 @@ TEST(WeightFile, SettlesWhileItIsRead) {
 
 TEST(WeightFile, SettlesInTheParentOfAFork) {
   const Folder folder;
-  std::string data(64 << 20, 'x');
+  std::string data(16 << 20, 'x');
   llmcrt_weights weights;
   char why[LLMCRT_ERROR] = "";
-  for (int i = 0; i < 5; ++i) {
+  for (int i = 0; i < 3; ++i) {
     ASSERT_TRUE(openBytes(folder, data, weights));
     if (llmcrt_weights_settle(&weights, why)) {
       llmcrt_weights_close(&weights);
@@ -194,7 +194,6 @@ TEST(WeightFile, SettlesInTheParentOfAFork) {
     int status = 0;
     EXPECT_EQ(waitpid(child, &status, 0), child);
     EXPECT_EQ(status, 0);
-    llmcrt_weights_wait(&weights);
     EXPECT_EQ(std::memcmp(weights.data, data.data(), data.size()), 0);
     llmcrt_weights_close(&weights);
   }

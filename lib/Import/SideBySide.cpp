@@ -1,0 +1,531 @@
+//===- SideBySide.cpp - Original and import, one step at a time -----------===//
+
+#include "SideBySide.h"
+#include "EvaluatorOps.h"
+#include "Raiser.h"
+#include "llmc/Import/ImportError.h"
+
+#include <cmath>
+#include <set>
+
+using namespace llmc;
+using onnx::ElementType;
+using onnx::NodeProto;
+using onnx::OnnxTensor;
+using onnx::RaisedKind;
+using onnx::RaisedNode;
+using onnx::Shape;
+using onnx::Sizes;
+using onnx::ValueMap;
+using mlir::Value;
+
+SideBySide::SideBySide(ModuleOp module, const onnx::RaisedGraph &graph,
+                       const std::vector<Value> &values, const onnx::OnnxModel &model,
+                       bool floatActivations)
+    : graph(graph), values(values), model(model), reference(module) {
+  options.floatActivations = floatActivations;
+  options.exactHalf = true;
+  for (size_t i = 0; i < graph.nodes.size(); ++i) {
+    const RaisedNode &node = graph.nodes[i];
+    int number = static_cast<int>(i);
+    if (node.kind == RaisedKind::Attention) {
+      if (!node.pastKey.empty())
+        pasts[node.pastKey] = {number, true};
+      if (!node.pastValue.empty())
+        pasts[node.pastValue] = {number, false};
+    }
+    if (node.kind == RaisedKind::Embedding && node.inputs[0] >= 0) {
+      int64_t &most = vocabularies[graph.nodes[node.inputs[0]].text];
+      int64_t rows = graph.weights[node.weight].rows;
+      most = most ? std::min(most, rows) : rows;
+    }
+    if (node.kind == RaisedKind::Linear)
+      linearSize += static_cast<double>(graph.weights[node.weight].rows) *
+                    static_cast<double>(graph.weights[node.weight].columns);
+    if (node.kind != RaisedKind::Input && values[i] && !node.output.empty())
+      watched[node.output].push_back({number, node.output, ""});
+  }
+  for (const onnx::RaisedOutput &output : graph.outputs)
+    if (values[output.node] && graph.nodes[output.node].output != output.name)
+      watched[output.name].push_back({output.node, output.name, ""});
+  for (const onnx::RaisedWeight &weight : graph.weights)
+    weightNames.insert(weight.key.substr(0, weight.key.find(" transposed")));
+  findProducts();
+}
+
+/// Finds, for each linear, the one product with a constant that its value in the original is made of
+/// by operators that move nothing between columns; then some columns can stand for all.
+void SideBySide::findProducts() {
+  std::unordered_map<std::string, int> readers;
+  for (const NodeProto *node : model.nodes())
+    for (const std::string &name : onnx::valuesRead(*node))
+      ++readers[name];
+  for (const onnx::DeclaredValue &output : model.outputs())
+    ++readers[output.name];
+  static const std::set<std::string> between = {"Add", "Reshape", "Cast", "Identity", "Squeeze",
+                                                "Unsqueeze"};
+  std::function<std::string(const std::string &, int)> find = [&](const std::string &name,
+                                                                  int depth) -> std::string {
+    const NodeProto *node = model.producer(name);
+    if (!node || depth > 5 || (depth && readers[name] != 1))
+      return "";
+    const std::string &op = node->op_type();
+    if (op == "MatMul" || op == "Gemm" || op == "MatMulNBits")
+      return name;
+    std::string found;
+    if (between.count(op))
+      for (const std::string &input : node->input())
+        if (found.empty())
+          found = find(input, depth + 1);
+    return found;
+  };
+  for (auto &entry : watched)
+    for (Watched &one : entry.second) {
+      Value value = values[one.node];
+      if (graph.nodes[one.node].kind != RaisedKind::Linear || !value.getDefiningOp<LinearOp>() ||
+          entry.second.size() != 1)
+        continue;
+      one.product = find(entry.first, 0);
+      if (!one.product.empty())
+        sampled.outputs.insert(one.product);
+    }
+}
+
+double SideBySide::arbitrary() {
+  seed = seed * 6364136223846793005u + 1442695040888963407u;
+  // A few bits, so that every float type holds it.
+  return static_cast<double>(static_cast<int64_t>((seed >> 33) % 127) - 63) / 64;
+}
+
+void SideBySide::chooseIds(const CheckStep &step) {
+  ids.clear();
+  for (const RaisedNode &node : graph.nodes) {
+    if (node.kind != RaisedKind::Input)
+      continue;
+    uint64_t count = std::max<int64_t>(vocabularies[node.text], 1);
+    std::vector<int64_t> &chosen = ids[node.text];
+    for (int64_t i = 0; i < step.batch * step.length; ++i) {
+      seed = seed * 6364136223846793005u + 1442695040888963407u;
+      chosen.push_back(static_cast<int64_t>((seed >> 33) % count));
+    }
+  }
+}
+
+ValueMap SideBySide::originalInputs(const CheckStep &step) const {
+  Sizes sizes;
+  sizes.batch = step.batch;
+  sizes.past = step.past;
+  sizes.length = step.length;
+  ValueMap inputs = onnx::Raiser::knownInputs(model, sizes);
+  auto mask = inputs.find(graph.maskInput);
+  if (mask != inputs.end() && !step.padding.empty()) {
+    // What hides a position is what hides the last one.
+    sizes.padding = 1;
+    OnnxTensor padded = onnx::Raiser::knownInputs(model, sizes).at(graph.maskInput);
+    double hides = padded.at(padded.size() - 1);
+    int64_t total = padded.size() / step.batch;
+    for (int64_t b = 0; b < step.batch; ++b)
+      for (int64_t t = step.padding[b].first; t < step.padding[b].second; ++t)
+        mask->second.set(b * total + t, hides);
+  }
+  for (const onnx::DeclaredValue &input : model.inputs()) {
+    if (inputs.count(input.name))
+      continue;
+    if (onnx::Raiser::isPast(input)) {
+      Shape shape = onnx::Raiser::pastShape(input, sizes);
+      auto owner = pasts.find(input.name);
+      if (owner != pasts.end()) {
+        const RaisedNode &node = graph.nodes[owner->second.attention];
+        shape[1] = node.kvHeads;
+        shape[3] = graph.nodes[node.inputs[owner->second.isKey ? 1 : 2]].width / node.kvHeads;
+      }
+      inputs.emplace(input.name, OnnxTensor(input.type, shape));
+      continue;
+    }
+    OnnxTensor tensor(input.type, {step.batch, step.length});
+    auto chosen = ids.find(input.name);
+    for (int64_t i = 0; i < tensor.size() && chosen != ids.end(); ++i)
+      tensor.set(i, static_cast<double>(chosen->second[i]));
+    inputs.emplace(input.name, std::move(tensor));
+  }
+  return inputs;
+}
+
+ReferenceModel::Step SideBySide::referenceStep(const CheckStep &step) const {
+  ReferenceModel::Step next;
+  next.batch = step.batch;
+  next.past = graph.hasCache ? step.past : 0;
+  next.length = step.length;
+  next.inputs = ids;
+  int64_t total = step.past + step.length;
+  std::vector<int64_t> &mask = next.inputs[graph.maskInput];
+  mask.assign(step.batch * total, 1);
+  for (size_t b = 0; b < step.padding.size(); ++b)
+    for (int64_t t = step.padding[b].first; t < step.padding[b].second; ++t)
+      mask[b * total + t] = 0;
+  return next;
+}
+
+/// Row [batch, position] of a padded position.
+bool SideBySide::isHidden(int64_t row) const {
+  if (now.padding.empty())
+    return false;
+  auto [begin, end] = now.padding[row / now.length];
+  int64_t position = row % now.length;
+  return position >= begin && position < end;
+}
+
+double SideBySide::toleranceOf(const RaisedNode &node, int grain) const {
+  // Activations that are rounded to integers: a last bit decides between two codes.
+  bool rounded = node.kind == RaisedKind::Linear && node.integer > 0;
+  double tolerance = grain == 2 ? 3e-2 : grain == 1 || rounded ? 5e-3 : 1e-4;
+  // An angle in f32 is off by the position's share of a last bit.
+  if (node.kind == RaisedKind::Attention && (node.queryRope.present || node.keyRope.present))
+    tolerance += std::min(3e-2, 5e-7 * static_cast<double>(now.past + now.length));
+  return tolerance;
+}
+
+void SideBySide::differ(const RaisedNode &node, double apart) const {
+  onnx::fail(model.path(), ": original and import part at node '", node.location, "' by ", apart,
+             " of the largest value (past ", now.past, ", ", now.length, " tokens)");
+}
+
+/// The largest difference in a row relative to the row's largest value (or a thousandth of the
+/// tensor's, where a row is all but zero); infinite where sizes or NaNs differ.
+template <typename Got, typename Hidden>
+static double difference(const OnnxTensor &expected, const Got &got, int64_t width, Hidden hidden) {
+  if (expected.size() != static_cast<int64_t>(got.size()) || width <= 0)
+    return INFINITY;
+  int64_t rows = expected.size() / width;
+  std::vector<double> largest(rows, 0.0), apart(rows, 0.0);
+  double most = 0, worst = 0;
+  for (int64_t r = 0; r < rows; ++r) {
+    if (hidden(r))
+      continue;
+    for (int64_t i = r * width; i < (r + 1) * width; ++i) {
+      double value = expected.at(i), off = std::fabs(value - got[i]);
+      largest[r] = std::max(largest[r], std::fabs(value));
+      apart[r] = std::isnan(off) ? INFINITY : std::max(apart[r], off);
+    }
+    most = std::max(most, largest[r]);
+  }
+  for (int64_t r = 0; r < rows; ++r) {
+    double scale = std::max(largest[r], 1e-3 * most);
+    worst = std::max(worst, scale > 0 ? apart[r] / scale : apart[r]);
+  }
+  return worst;
+}
+
+void SideBySide::takeOver(const Watched &one, const OnnxTensor &tensor) {
+  ReferenceModel::Tensor taken;
+  taken.width = graph.nodes[one.node].width;
+  taken.data = onnx::toDoubles(tensor);
+  reference.replace(values[one.node], std::move(taken));
+  reference.release(values[one.node]);
+}
+
+/// Compares the rows and columns that were computed and makes up the others.
+void SideBySide::compareSampled(const Watched &one, LinearOp op, OnnxTensor &tensor,
+                                double tolerance) {
+  const RaisedNode &node = graph.nodes[one.node];
+  int64_t width = node.width;
+  if (tensor.size() != now.batch * now.length * width)
+    return differ(node, INFINITY);
+  std::vector<int64_t> rows = sampled.pickRows(now.batch * now.length);
+  ReferenceModel::Ranges columns = sampled.pickColumns(width, one.product);
+  std::vector<double> got = reference.computePart(op, rows, columns);
+  std::vector<double> expected;
+  std::vector<bool> known(tensor.size(), false);
+  for (int64_t row : rows)
+    for (auto [begin, end] : columns)
+      for (int64_t n = begin; n < end; ++n) {
+        expected.push_back(tensor.at(row * width + n));
+        known[row * width + n] = true;
+      }
+  double squares = 0;
+  for (double value : expected)
+    squares += value * value;
+  int64_t each = static_cast<int64_t>(expected.size() / rows.size());
+  double apart = difference(onnx::fromDoubles(expected, {static_cast<int64_t>(expected.size())},
+                                              ElementType::F64),
+                            got, each, [&](int64_t r) { return isHidden(rows[r]); });
+  if (!(apart <= tolerance))
+    differ(node, apart);
+  double size = 2 * std::sqrt(squares / static_cast<double>(expected.size()));
+  for (int64_t i = 0; i < tensor.size(); ++i)
+    if (!known[i])
+      tensor.set(i, size * arbitrary());
+}
+
+void SideBySide::compare(const Watched &one, OnnxTensor &tensor, int grain) {
+  const RaisedNode &node = graph.nodes[one.node];
+  double tolerance = toleranceOf(node, grain);
+  auto linear = values[one.node].getDefiningOp<LinearOp>();
+  if (options.sampled && !one.product.empty() && linear) {
+    compareSampled(one, linear, tensor, tolerance);
+  } else {
+    const ReferenceModel::Tensor &got = reference.compute(values[one.node]);
+    double apart =
+        difference(tensor, got.data, got.width, [&](int64_t row) { return isHidden(row); });
+    if (!(apart <= tolerance))
+      differ(node, apart);
+  }
+  takeOver(one, tensor);
+}
+
+/// Rows behind the past of a cache that the original returns.
+void SideBySide::comparePresent(const std::string &past, const OnnxTensor &present) {
+  auto owner = pasts.find(past);
+  if (owner == pasts.end() || present.rank() != 4)
+    return;
+  const RaisedNode &node = graph.nodes[owner->second.attention];
+  auto op = values[owner->second.attention].getDefiningOp<AttentionOp>();
+  int64_t heads = present.shape()[1], total = present.shape()[2], size = present.shape()[3];
+  if (!op || !op.getCache() || heads != node.kvHeads || total != now.past + now.length)
+    return;
+  ReferenceModel::Cache &cache = reference.cacheOf(op);
+  auto &rows = owner->second.isKey ? cache.keys : cache.values;
+  double factor = owner->second.isKey ? node.keyFactor : node.valueFactor;
+  std::vector<double> got;
+  for (int64_t b = 0; b < now.batch; ++b)
+    for (int64_t h = 0; h < heads; ++h)
+      for (int64_t t = 0; t < total; ++t)
+        for (int64_t d = 0; d < size; ++d)
+          got.push_back(factor * rows[b][(t * heads + h) * size + d]);
+  auto grain = grains.find(graph.presents.at(past));
+  double tolerance = toleranceOf(node, grain == grains.end() ? 0 : grain->second);
+  double apart = difference(present, got, size, [](int64_t) { return false; });
+  if (!(apart <= tolerance))
+    onnx::fail(model.path(), ": original and import part at node '", node.location, "' in cache '",
+               graph.presents.at(past), "' by ", apart, " of the largest value (past ", now.past,
+               ", ", now.length, " tokens)");
+}
+
+static int roundingClass(ElementType type) {
+  return type == ElementType::BF16 ? 2 : type == ElementType::F16 ? 1 : 0;
+}
+
+void SideBySide::visit(const NodeProto &node, const std::string &name, OnnxTensor &tensor) {
+  int own = roundingClass(tensor.type()), grain = own;
+  for (const std::string &input : node.input()) {
+    auto known = grains.find(input);
+    if (known != grains.end())
+      grain = std::max(grain, known->second);
+    else if (model.isInitializer(input) && !weightNames.count(input))
+      grain = std::max(grain, roundingClass(model.initializer(input).type()));
+  }
+  auto found = watched.find(name);
+  if (found == watched.end()) {
+    grains[name] = grain;
+    return;
+  }
+  for (const Watched &one : found->second)
+    compare(one, tensor, grain);
+  // The import goes on from this value, however it came about.
+  grains[name] = own;
+  shapes.emplace(name, tensor.shape());
+  types.emplace(name, tensor.type());
+}
+
+void SideBySide::run(const CheckStep &step, double products) {
+  now = step;
+  if (shapes.empty())
+    firstStep = step;
+  if (step.past == 0)
+    kept.clear();
+  chooseIds(step);
+  double rows = static_cast<double>(step.batch * step.length);
+  options.sampled = nullptr;
+  if (rows * linearSize > products) {
+    sampled.rows = std::min<int64_t>(step.batch * step.length, 8);
+    sampled.share = products / (static_cast<double>(sampled.rows) * linearSize);
+    options.sampled = &sampled;
+  }
+  ValueMap inputs = originalInputs(step);
+  for (auto &entry : kept)
+    inputs[entry.first] = entry.second;
+  ReferenceModel::Step next = referenceStep(step);
+  std::vector<std::string> watch, wanted;
+  for (auto &entry : watched) {
+    watch.push_back(entry.first);
+    for (const Watched &one : entry.second)
+      next.watched.push_back(values[one.node]);
+  }
+  for (const auto &entry : graph.presents)
+    wanted.push_back(entry.second);
+  reference.begin(std::move(next));
+  if (step.past > 0 && kept.empty()) {
+    // A graph of a fixed past has no step before.
+    reference.clearCaches();
+    for (const auto &owner : pasts)
+      if (owner.second.isKey && !fillCache(owner.second.attention, step, inputs))
+        onnx::fail(model.path(), ": node '", graph.nodes[owner.second.attention].location,
+                   "' has keys of earlier positions without values");
+  }
+  grains.clear();
+  onnx::Evaluator evaluator(model, options);
+  ValueMap made =
+      evaluator.run(inputs, wanted, watch,
+                    [&](const NodeProto &node, const std::string &name, OnnxTensor &tensor) {
+                      visit(node, name, tensor);
+                    });
+  // What the last comparison needs is computed; a value that was given away whole is the rest.
+  for (const onnx::RaisedOutput &output : graph.outputs)
+    if (!made.count(output.name) && !shapes.count(output.name) && values[output.node])
+      onnx::fail(model.path(), ": output '", output.name, "' was not compared");
+  kept.clear();
+  for (const auto &entry : graph.presents) {
+    comparePresent(entry.first, made.at(entry.second));
+    kept[entry.first] = made.at(entry.second);
+  }
+}
+
+/// Values at both sides of a window weigh as much as all others together.
+double SideBySide::boost(const RaisedNode &attention, int64_t position) const {
+  int64_t last = now.past + now.length - 1;
+  if (attention.window <= 0 || position < last - attention.window - now.length ||
+      position > last - attention.window + 2)
+    return 1;
+  return std::exp2(std::ceil(std::log2(std::sqrt(static_cast<double>(attention.window)))));
+}
+
+/// Gives arbitrary values to a node, or to what it is made of where the original has no value of it.
+bool SideBySide::feed(int number, const CheckStep &step, const RaisedNode &attention,
+                      ValueMap &inputs,
+                      std::vector<std::pair<Value, ReferenceModel::Tensor>> &given, bool isValue) {
+  const RaisedNode &node = graph.nodes[number];
+  if (node.kind == RaisedKind::Input)
+    return true;
+  auto shape = shapes.find(node.output);
+  if (node.output.empty() || !values[number] || shape == shapes.end()) {
+    if (node.inputs.empty())
+      return false;
+    for (int input : node.inputs)
+      if (!feed(input, step, attention, inputs, given, isValue))
+        return false;
+    return true;
+  }
+  if (inputs.count(node.output))
+    return true;
+  Shape sized = shape->second;
+  int64_t rows = step.batch * step.length;
+  if (sized.size() >= 2 && sized[0] == firstStep.batch && sized[1] == firstStep.length) {
+    sized[0] = step.batch;
+    sized[1] = step.length;
+  } else if (!sized.empty() && sized[0] == firstStep.batch * firstStep.length) {
+    sized[0] = rows;
+  } else {
+    return false;
+  }
+  if (onnx::elementCount(sized) != rows * node.width)
+    return false;
+  ReferenceModel::Tensor tensor;
+  tensor.width = node.width;
+  for (int64_t r = 0; r < rows; ++r) {
+    double factor = isValue ? boost(attention, step.past + r % step.length) : 1;
+    for (int64_t i = 0; i < node.width; ++i)
+      tensor.data.push_back(factor * arbitrary());
+  }
+  inputs.emplace(node.output, onnx::fromDoubles(tensor.data, sized, types.at(node.output)));
+  given.push_back({values[number], std::move(tensor)});
+  return true;
+}
+
+/// Arbitrary keys and values of the positions before a step, on both sides. After begin.
+bool SideBySide::fillCache(int number, const CheckStep &step, ValueMap &inputs) {
+  const RaisedNode &node = graph.nodes[number];
+  auto op = values[number] ? values[number].getDefiningOp<AttentionOp>() : AttentionOp();
+  if (!op || !op.getCache())
+    return false;
+  for (bool isKey : {true, false}) {
+    auto input = inputs.find(isKey ? node.pastKey : node.pastValue);
+    if (input == inputs.end())
+      return false;
+    OnnxTensor &past = input->second;
+    int64_t heads = past.shape()[1], size = past.shape()[3];
+    auto &rows = isKey ? reference.cacheOf(op).keys : reference.cacheOf(op).values;
+    double factor = isKey ? node.keyFactor : node.valueFactor;
+    rows.assign(step.batch, std::vector<double>(step.past * heads * size));
+    for (int64_t b = 0; b < step.batch; ++b)
+      for (int64_t t = 0; t < step.past; ++t)
+        for (int64_t h = 0; h < heads; ++h)
+          for (int64_t d = 0; d < size; ++d) {
+            double value = (isKey ? 1 : boost(node, t)) * arbitrary();
+            past.set(((b * heads + h) * step.past + t) * size + d, factor * value);
+            rows[b][(t * heads + h) * size + d] = value;
+          }
+  }
+  return true;
+}
+
+bool SideBySide::runAttention(int number, const CheckStep &step) {
+  const RaisedNode &node = graph.nodes[number];
+  auto op = values[number] ? values[number].getDefiningOp<AttentionOp>() : AttentionOp();
+  if (!op || node.output.empty())
+    return false;
+  now = step;
+  chooseIds(step);
+  options.sampled = nullptr;
+  ValueMap inputs = originalInputs(step);
+  std::vector<std::pair<Value, ReferenceModel::Tensor>> given;
+  for (int i = 0; i < 3; ++i)
+    if (!feed(node.inputs[i], step, node, inputs, given, i == 2))
+      return false;
+  ReferenceModel::Step next = referenceStep(step);
+  next.watched.push_back(values[number]);
+  reference.begin(std::move(next));
+  reference.clearCaches();
+  for (auto &entry : given)
+    reference.replace(entry.first, std::move(entry.second));
+  if (step.past > 0 && !fillCache(number, step, inputs))
+    return false;
+  grains.clear();
+  int grain = 0;
+  onnx::Evaluator evaluator(model, options);
+  OnnxTensor made;
+  evaluator.run(inputs, {}, {node.output},
+                [&](const NodeProto &maker, const std::string &name, OnnxTensor &tensor) {
+                  if (watched.count(name) && name != node.output)
+                    return;
+                  grain = roundingClass(tensor.type());
+                  for (const std::string &input : maker.input()) {
+                    auto known = grains.find(input);
+                    grain = std::max(grain, known == grains.end() ? 0 : known->second);
+                    if (model.isInitializer(input) && !weightNames.count(input))
+                      grain = std::max(grain, roundingClass(model.initializer(input).type()));
+                  }
+                  grains[name] = grain;
+                  if (name == node.output)
+                    made = tensor;
+                });
+  const ReferenceModel::Tensor &got = reference.compute(values[number]);
+  double apart = difference(made, got.data, got.width, [](int64_t) { return false; });
+  auto known = grains.find(node.output);
+  if (!(apart <= toleranceOf(node, known == grains.end() ? 0 : known->second)))
+    differ(node, apart);
+  kept.clear();
+  return true;
+}
+
+bool SideBySide::runEmbedding(int number, const CheckStep &step, const std::string &input,
+                              const std::vector<int64_t> &chosen) {
+  const RaisedNode &node = graph.nodes[number];
+  if (node.output.empty() || !values[number])
+    return false;
+  now = step;
+  chooseIds(step);
+  if (!chosen.empty())
+    ids[input] = chosen;
+  ReferenceModel::Step next = referenceStep(step);
+  next.watched.push_back(values[number]);
+  reference.begin(next);
+  onnx::Evaluator evaluator(model, options);
+  ValueMap made = evaluator.run(originalInputs(step), {node.output});
+  const ReferenceModel::Tensor &got = reference.compute(values[number]);
+  const OnnxTensor &expected = made.at(node.output);
+  double apart = difference(expected, got.data, got.width, [](int64_t) { return false; });
+  if (!(apart <= toleranceOf(node, roundingClass(expected.type()))))
+    differ(node, apart);
+  kept.clear();
+  return true;
+}
