@@ -259,6 +259,47 @@ void Raiser::bindInputs() {
          describeRoles(model));
 }
 
+/// Rows [1, .., rows, width] of a constant, sliced: which rows, the same slice of their numbers
+/// says.
+void Raiser::sliceRows(const NodeProto &node, std::vector<const OnnxTensor *> inputs,
+                       const Value &table, Value &result) const {
+  Shape shape = table.tensor.shape();
+  if (shape.size() < 2 || shape.back() < 1 || !isFloat(table.tensor.type()))
+    return;
+  int64_t width = shape.back(), count = shape[shape.size() - 2];
+  if (table.tensor.size() != count * width)
+    return;
+  shape.back() = 1;
+  OnnxTensor numbers(ElementType::I64, shape);
+  for (int64_t i = 0; i < count; ++i)
+    numbers.mutableInts()[i] = i;
+  inputs[0] = &numbers;
+  OnnxTensor rows = evaluator.runNode(node, inputs)[0];
+  if (rows.size() == 0 || rows.shape().back() != 1)
+    return;
+  result.table = table.origin;
+  result.rows = rows.reshaped({rows.size()});
+  result.tableValues = table.tensor.reshaped({count, width});
+}
+
+/// The rows of a table that these values are, where no value says their numbers.
+static OnnxTensor findRows(const OnnxTensor &values, const OnnxTensor &table, int64_t count) {
+  int64_t width = table.shape()[1];
+  OnnxTensor rows(ElementType::I64, {count});
+  for (int64_t r = 0; r < count && values.size() == count * width; ++r) {
+    int64_t &row = rows.mutableInts()[r];
+    auto differs = [&] {
+      for (int64_t f = 0; f < width; ++f)
+        if (values.at(r * width + f) != table.at(row * width + f))
+          return true;
+      return false;
+    };
+    for (row = 0; row < table.shape()[0] && differs();)
+      ++row;
+  }
+  return rows;
+}
+
 bool Raiser::evaluateKnown(const NodeProto &node, const Values &in) {
   const std::string &op = node.op_type();
   bool standard = node.domain().empty() || node.domain() == "ai.onnx";
@@ -313,6 +354,8 @@ bool Raiser::evaluateKnown(const NodeProto &node, const Values &in) {
       result.rowsName = node.input(1);
       result.tableValues = first.tensor;
     }
+    if (op == "Slice" && first.constant && !first.origin.empty() && !result.constant)
+      sliceRows(node, inputs, first, result);
   }
   for (int i = 0; i < node.output_size() && i < static_cast<int>(outputs.size()); ++i) {
     Value value = result;
@@ -352,7 +395,9 @@ void Raiser::lookFar(const NodeProto &node, Values &in) {
     Value value = *in[i];
     value.tensor = far->sample(node.input(static_cast<int>(i)), value.tensor);
     if (!value.table.empty())
-      value.rows = far->sample(value.rowsName, value.rows);
+      value.rows = value.rowsName.empty()
+                       ? findRows(value.tensor, value.tableValues, value.rows.size())
+                       : far->sample(value.rowsName, value.rows);
     farValues.push_back(std::move(value));
     in[i] = &farValues.back();
   }
@@ -560,6 +605,15 @@ void Raiser::visit(const NodeProto &node) {
     for (size_t i = 1; i < in.size(); ++i)
       if (in[i] && in[i]->tensor.size() != 1)
         notUnderstood("an operand is no single number");
+    if (op == "Clip" && in[0]->kind == Kind::Scores && in[0]->masked) {
+      Value scores = *in[0];
+      auto bound = [&](size_t i, double none) {
+        return i < in.size() && in[i] ? in[i]->tensor.at(0) : none;
+      };
+      if (afterMask("Max", bound(1, -INFINITY), true, scores) &&
+          afterMask("Min", bound(2, INFINITY), true, scores))
+        return set(node, 0, std::move(scores));
+    }
     return unary(node, in);
   }
   notUnderstood(Evaluator::supports(node) ? "data reaches it in an unknown way"
@@ -608,6 +662,30 @@ void Raiser::checkPresent(const std::string &past, const std::string &output, co
          ", where attention to earlier positions expects ", std::fabs(wanted->second));
 }
 
+/// A cache's name without what says that it goes in or comes out.
+static std::string cacheName(std::string name) {
+  for (const char *part : {"past_key_values", "present_key_values", "past", "present"}) {
+    size_t at = name.find(part);
+    if (at != std::string::npos)
+      return name.erase(at, std::string(part).size());
+  }
+  return name;
+}
+
+/// Whoever feeds caches by their names must mean what the graph computes.
+void Raiser::checkCacheNames() const {
+  std::map<std::string, std::string> pasts;
+  for (const DeclaredValue &input : model.inputs())
+    if (isPast(input))
+      pasts[cacheName(input.name)] = input.name;
+  for (const auto &entry : graph.presents) {
+    auto named = pasts.find(cacheName(entry.second));
+    if (named != pasts.end() && named->second != entry.first)
+      fail(model.path(), ": graph output '", entry.second, "' continues the cache '", entry.first,
+           "', but by its name it would be fed as '", named->second, "'");
+  }
+}
+
 void Raiser::finishOutputs() {
   bool anyPast = hasPast(model), allCausal = true, anyAttention = false;
   for (const RaisedNode &node : graph.nodes)
@@ -645,6 +723,7 @@ void Raiser::finishOutputs() {
       fail(model.path(), ": graph output '", output.name, "': ", problem.reason);
     }
   }
+  checkCacheNames();
   if (graph.outputs.empty())
     fail(model.path(), ": no graph output is left once the caches are taken out");
   if (!graph.hasCache || graph.outputs.size() == 1)

@@ -144,6 +144,8 @@ private:
   void set(const NodeProto &node, int output, Value value);
   const Value *find(const std::string &name) const;
   [[noreturn]] void notUnderstood(const std::string &reason) const;
+  void sliceRows(const NodeProto &node, std::vector<const OnnxTensor *> inputs, const Value &table,
+                 Value &result) const;
   bool evaluateKnown(const NodeProto &node, const Values &in);
   void addMask(Value &scores, const OnnxTensor &mask, const std::string &name,
                bool hides = false) const;
@@ -154,6 +156,7 @@ private:
   int64_t position(int64_t row) const { return far ? far->position(row) : sizes.past + row; }
   void makeWhole(const NodeProto &node, Values &in);
   void finishOutputs();
+  void checkCacheNames() const;
   void checkPresent(const std::string &past, const std::string &output, const View &view);
   std::string scopeOf(const NodeProto &node) const;
   void followTypes(const NodeProto &node, const Values &in);
