@@ -170,6 +170,7 @@ void Raiser::set(const NodeProto &node, int output, Value value) {
   if (value.kind == Value::Kind::Data && isIdentity(value.view, made, factor) && factor == 1 &&
       made < pastBase && graph.nodes[made].output.empty())
     graph.nodes[made].output = node.output(output);
+  value.name = node.output(output);
   values[node.output(output)] = std::move(value);
 }
 
@@ -215,7 +216,7 @@ void Raiser::bindInputs() {
     value.type = value.tensor.type();
     value.grain = grainOf(value.type);
     value.constant = true;
-    value.origin = name;
+    value.origin = value.name = name;
     pool.values.emplace(name, std::move(value));
   }
   ValueMap known = knownInputs(model, sizes);
@@ -363,6 +364,7 @@ bool Raiser::evaluateKnown(const NodeProto &node, const Values &in) {
     value.shape = value.tensor.shape();
     value.type = value.tensor.type();
     value.grain = std::max(value.grain, grainOf(value.type));
+    value.name = node.output(i);
     if (result.constant)
       pool.values[node.output(i)] = std::move(value);
     else
@@ -389,24 +391,25 @@ void Raiser::lookFar(const NodeProto &node, Values &in) {
   bool scores = anyOf(Kind::Scores), attention = node.op_type() == "Attention";
   bool moves = movesElements(node.op_type()) && node.op_type() != "CastLike";
   for (size_t i = 0; i < in.size(); ++i) {
-    if (!in[i] || in[i]->kind != Kind::Known || in[i]->constant || (moves && i > 0) ||
-        (scores && in[i]->tensor.size() != 1) || (attention && i == 3))
+    if (!in.peek(i) || in.peek(i)->kind != Kind::Known || in.peek(i)->constant ||
+        (moves && i > 0) || (scores && in.peek(i)->tensor.size() != 1) || (attention && i == 3))
       continue;
-    Value value = *in[i];
+    Value value = *in.peek(i);
     value.tensor = far->sample(node.input(static_cast<int>(i)), value.tensor);
     if (!value.table.empty())
       value.rows = value.rowsName.empty()
                        ? findRows(value.tensor, value.tableValues, value.rows.size())
                        : far->sample(value.rowsName, value.rows);
     farValues.push_back(std::move(value));
-    in[i] = &farValues.back();
+    in.replace(i, &farValues.back());
   }
 }
 
 void Raiser::noteShapes(const NodeProto &node, const Values &in) {
   for (size_t i = 1; i < in.size() && node.op_type() != "Concat"; ++i)
-    if (in[i] && in[i]->kind == Value::Kind::Known && !in[i]->constant && in[i]->tensor.isInteger())
-      shapeValues[node.input(static_cast<int>(i))] = in[i]->tensor.toInts();
+    if (in.peek(i) && in.peek(i)->kind == Value::Kind::Known && !in.peek(i)->constant &&
+        in.peek(i)->tensor.isInteger())
+      shapeValues[node.input(static_cast<int>(i))] = in.peek(i)->tensor.toInts();
 }
 
 SizeLaws::Point Raiser::point() const {
@@ -491,7 +494,7 @@ void Raiser::makeWhole(const NodeProto &node, Values &in) {
       continue;
     Value &value = values[node.input(static_cast<int>(i))];
     value = dataValue(materialize(value.view), value.shape);
-    in[i] = &value;
+    in.replace(i, &value);
   }
 }
 
@@ -502,7 +505,7 @@ void Raiser::visit(const NodeProto &node) {
   for (const std::string &name : node.input())
     in.push_back(name.empty() ? nullptr : find(name));
   for (size_t i = 0; i < in.size(); ++i)
-    if (!in[i] && !node.input(static_cast<int>(i)).empty())
+    if (!in.peek(i) && !node.input(static_cast<int>(i)).empty())
       notUnderstood("input '" + node.input(static_cast<int>(i)) + "' has no value");
   // Nothing can be said about what follows from something that was not understood.
   for (const Value *value : in)
@@ -551,7 +554,8 @@ void Raiser::visit(const NodeProto &node) {
     return gemm(node, in);
   if (standard && op == "Softmax" && isKind(0, Kind::Scores)) {
     int64_t rank = static_cast<int64_t>(in[0]->shape.size());
-    if (normalizeAxis(Attributes(node).getInt("axis", -1), rank) != rank - 1)
+    int64_t usual = model.opset("") < 13 ? 1 : -1;
+    if (normalizeAxis(Attributes(node).getInt("axis", usual), rank) != rank - 1)
       notUnderstood("softmax over other than the last dimension");
     Value probs = *in[0];
     probs.kind = Kind::Probs;
@@ -620,13 +624,34 @@ void Raiser::visit(const NodeProto &node) {
                                           : "the operator is not supported");
 }
 
+/// What of a data node nobody looked at is not understood; the evaluator sees to the others.
+void Raiser::requireRead(const NodeProto &node, const ReadRecord &record) const {
+  std::string missing;
+  for (int i = 0; i < node.output_size(); ++i) {
+    const Value *value = node.output(i).empty() ? nullptr : find(node.output(i));
+    if (value && (value->kind == Value::Kind::Unknown || value->kind == Value::Kind::Known))
+      return;
+    if (!value && !node.output(i).empty() && isUsed(model, node.output(i)))
+      missing += (missing.empty() ? "" : "; ") + ("output " + std::to_string(i)) + " ('" +
+                 node.output(i) + "') is not supported";
+  }
+  std::vector<bool> given;
+  for (const std::string &name : node.input())
+    given.push_back(!name.empty());
+  std::string unread = record.unread(given);
+  if (!unread.empty() || !missing.empty())
+    notUnderstood(unread + (unread.empty() || missing.empty() ? "" : "; ") + missing);
+}
+
 RaisedGraph Raiser::run(std::vector<Misunderstood> &problems) {
   bindInputs();
   for (const NodeProto *node : model.nodes()) {
     current = node;
     std::string reason;
     try {
+      ReadRecord record(*node);
       visit(*node);
+      requireRead(*node, record);
       continue;
     } catch (const NotUnderstood &problem) {
       reason = problem.reason;
