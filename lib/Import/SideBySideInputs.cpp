@@ -46,7 +46,8 @@ SideBySide::SideBySide(ModuleOp module, const onnx::RaisedGraph &graph,
     if (values[output.node] && graph.nodes[output.node].output != output.name)
       watched[output.name].push_back({output.node, output.name, ""});
   for (const onnx::RaisedWeight &weight : graph.weights)
-    weightNames.insert(weight.key.substr(0, weight.key.find(" transposed")));
+    if (weight.key.derived.empty())
+      weightNames.insert(weight.key.name);
   findProducts();
 }
 

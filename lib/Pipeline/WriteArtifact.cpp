@@ -270,6 +270,8 @@ std::string Compilation::finishInfo(const std::string &weightsFile) {
   root["max_tokens"] = settings.maxTokens;
   if (int64_t vocabulary = number("llmc.vocabulary"))
     root["vocab"] = vocabulary;
+  if (int64_t limit = number("llmc.id_limit"); limit && number("llmc.vocabulary"))
+    root["id_limit"] = limit;
   json::Object weights{{"bytes", totalWeightBytes}, {"hash", weightHash}};
   if (weightsFile.empty()) {
     root["embedded_weights"] = std::move(weights);
