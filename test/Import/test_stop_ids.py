@@ -149,7 +149,7 @@ module attributes {llmc.stop_ids = array<i64: 2, 8>} {
   func.func @main(%ids: tensor<?x?xi64>) -> tensor<?x?x8xf32> attributes {llmc.role = "step"} {
     %e = llmc.weight "e" {values = dense<0.5> : tensor<8x4xf32>} : tensor<8x4xf32>
     %x = llmc.embedding %e, %ids : tensor<8x4xf32>, tensor<?x?xi64>
-    %y = llmc.linear %x, %e : tensor<?x?x4xf32>, tensor<8x4xf32> -> tensor<?x?x8xf32>
+    %y = llmc.linear %x, %e : tensor<?x?x4xf32>, tensor<8x4xf32>
     return %y : tensor<?x?x8xf32>
   }
 }
