@@ -177,6 +177,10 @@ Raiser::HeadOperand Raiser::headOperand(const View &view, const char *what) {
     // behind the cache.
     if (rotated == size)
       out.multiplier = length;
+    // Beyond this many positions a rounded angle does not tell one from the next.
+    rope.coarse = nodeAngleGrain > 0;
+    if (rope.coarse)
+      limitContext(std::llround(1 / nodeAngleGrain), "its angles are computed in 16 bits");
     rope.factor = length / out.multiplier;
     for (int64_t i = 0; i < rope.pairs; ++i) {
       int64_t a = rope.interleaved ? 2 * i : i, b = rope.interleaved ? 2 * i + 1 : i + rope.pairs;
@@ -189,8 +193,9 @@ Raiser::HeadOperand Raiser::headOperand(const View &view, const char *what) {
             std::fabs(std::hypot(own[r][a], other[r][b]) - length) <= 10 * loose * length;
         if (!rotation)
           notUnderstood(std::string(what) + " is multiplied by something that is no rotation");
-        rope.samples[i].push_back(
-            {position(r), std::atan2(other[r][b], own[r][a]), std::max(1e-6, 2 * grain)});
+        rope.samples[i].push_back({position(r), std::atan2(other[r][b], own[r][a]),
+                                   std::max(1e-6, 2 * grain),
+                                   std::max(0x1p-22, 1.5 * nodeAngleGrain)});
       }
     }
   }

@@ -149,8 +149,7 @@ static void solvePair(std::vector<AngleSample> &samples, double &frequency, doub
     double predicted = isFirst ? 0 : position * frequency;
     double turns = std::nearbyint((predicted - sample.angle) / (2 * M_PI));
     double angle = sample.angle + turns * 2 * M_PI;
-    // The original computes angle = position * frequency in f32.
-    double error = sample.error + std::fabs(angle) * 0x1p-22;
+    double error = sample.error + std::fabs(angle) * sample.relative;
     double tolerance = error + position * uncertainty;
     if (!isFirst) {
       if (tolerance > 1)
@@ -227,8 +226,9 @@ void llmc::onnx::snapFrequencies(RaisedRope &rope, const OnnxModel &model) {
     std::vector<double> candidate;
     for (int64_t i = 0; i < rope.pairs; ++i)
       candidate.push_back(tensor.at(i));
-    // What stands in the file in f32 or wider is it; in 16 bits it may be a rounding of the base's.
-    bool isExact = tensor.type() == ElementType::F32 || tensor.isDouble();
+    // What stands in the file in f32 or wider is it; in 16 bits it may be a rounding of the base's,
+    // but not where the original goes on in 16 bits.
+    bool isExact = tensor.type() == ElementType::F32 || tensor.isDouble() || rope.coarse;
     if (isExact && distance(rope, candidate) <= 1) {
       rope.frequencies = candidate;
       return;
@@ -236,6 +236,19 @@ void llmc::onnx::snapFrequencies(RaisedRope &rope, const OnnxModel &model) {
     if (!isRound)
       consider(candidate);
   }
-  if (!best.empty())
-    rope.frequencies = best;
+  if (best.empty())
+    return;
+  std::vector<double> meant = best;
+  if (!rope.coarse) {
+    rope.frequencies = meant;
+    return;
+  }
+  // Computed in 16 bits, the base's frequencies were rounded to these before anything else.
+  bool isBrain = false;
+  for (const std::string &name : model.initializerNames())
+    isBrain |= model.initializer(name).type() == ElementType::BF16;
+  for (double &frequency : best)
+    frequency =
+        roundToType(static_cast<float>(frequency), isBrain ? ElementType::BF16 : ElementType::F16);
+  rope.frequencies = distance(rope, best) <= 1 ? best : meant;
 }

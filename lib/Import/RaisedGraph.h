@@ -70,10 +70,12 @@ struct AngleSample {
   int64_t position;
   double angle;
   double error = 1e-6; ///< How far off it may be: rounding of cos and sin to 16 bits or to f32.
+  double relative = 0x1p-22; ///< And as a share of itself: rounding of the angle.
 };
 
 struct RaisedRope {
   bool present = false, interleaved = false;
+  bool coarse = false; ///< The original computes its angles in 16 bits.
   int64_t pairs = 0;
   double factor = 1;
   std::vector<std::vector<AngleSample>> samples; ///< Per pair.

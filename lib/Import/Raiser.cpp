@@ -130,7 +130,7 @@ static bool startsAnew(const NodeProto &node) {
 /// The type that the outputs of the node have, and the coarsest arithmetic among its inputs.
 void Raiser::followTypes(const NodeProto &node, const Values &in) {
   nodeType = ElementType::F32;
-  nodeGrain = 0;
+  nodeGrain = nodeAngleGrain = 0;
   bool first = true;
   for (const Value *value : in) {
     if (!value || value->kind == Value::Kind::Unknown || !isFloat(value->type))
@@ -138,6 +138,7 @@ void Raiser::followTypes(const NodeProto &node, const Values &in) {
     if (first)
       nodeType = value->type;
     first = false;
+    nodeAngleGrain = std::max(nodeAngleGrain, value->angleGrain);
     bool weight = value->kind == Value::Kind::Known && value->tensor.rank() > 1 && value->constant;
     if (!weight || !startsAnew(node) || contains(node.op_type(), "Attention"))
       nodeGrain = std::max(nodeGrain, value->grain);
@@ -161,6 +162,7 @@ void Raiser::set(const NodeProto &node, int output, Value value) {
                       ? grainOf(nodeType)
                       : std::max(nodeGrain, grainOf(nodeType));
     value.view.grain = value.key.grain = value.grain;
+    value.angleGrain = value.kind == Value::Kind::Data && startsAnew(node) ? 0 : nodeAngleGrain;
   }
   if (value.kind == Value::Kind::Pointwise)
     value.maker = current;
@@ -319,8 +321,11 @@ bool Raiser::evaluateKnown(const NodeProto &node, const Values &in) {
       return false;
     inputs.push_back(value ? &value->tensor : nullptr);
     result.constant &= !value || value->constant;
-    if (value)
-      result.grain = std::max(result.grain, value->grain);
+    if (!value)
+      continue;
+    result.grain = std::max(result.grain, value->grain);
+    result.angleGrain = std::max(result.angleGrain, value->angleGrain);
+    result.positionGrain = std::max(result.positionGrain, value->positionGrain);
   }
   if (result.constant && pool.values.count(node.output(0)))
     return true;
@@ -365,6 +370,10 @@ bool Raiser::evaluateKnown(const NodeProto &node, const Values &in) {
     value.type = value.tensor.type();
     value.grain = std::max(value.grain, grainOf(value.type));
     value.name = node.output(i);
+    if (op == "Cos" || op == "Sin")
+      value.angleGrain = value.positionGrain;
+    if (!result.constant)
+      value.positionGrain = std::max(value.positionGrain, grainOf(value.type));
     if (result.constant)
       pool.values[node.output(i)] = std::move(value);
     else

@@ -64,6 +64,8 @@ struct Value {
   Shape shape;
   ElementType type = ElementType::F32; ///< What the original computes in.
   double grain = 0; ///< Relative rounding of the coarsest type on the way; 0 for f32 and wider.
+  /// The same of what follows from positions, and what it was where cos and sin were taken.
+  double positionGrain = 0, angleGrain = 0;
 
   // Known.
   OnnxTensor tensor;
@@ -262,6 +264,7 @@ private:
   std::map<std::string, double> presentFactors; ///< What new rows must be multiplied by in a cache.
   ElementType nodeType = ElementType::F32;      ///< That of the outputs of the current node.
   double nodeGrain = 0;                         ///< The coarsest of what reaches it.
+  double nodeAngleGrain = 0;                    ///< Value::angleGrain of what reaches it.
   const NodeProto *current = nullptr;
 };
 

@@ -90,11 +90,12 @@ class Original:
 
     def longest(self, wanted):
         """A length that the graph takes: its own where it is fixed, else `wanted`."""
-        for name, _, dims in self.inputs:
-            if len(dims) == 4 and dims[2]:
-                return 2 * dims[2]
-            if name == "input_ids" and dims[1]:
-                return dims[1]
+        pasts = [dims[2] for _, _, dims in self.inputs if len(dims) == 4 and dims[2]]
+        lengths = [dims[1] for name, _, dims in self.inputs if name == "input_ids" and dims[1]]
+        if pasts:
+            return 2 * pasts[0]
+        if lengths:
+            return lengths[0]
         return wanted
 
     def logits_of(self, ids):
