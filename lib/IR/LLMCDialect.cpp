@@ -77,5 +77,8 @@ LogicalResult LLMCDialect::verifyOperationAttribute(Operation *op, NamedAttribut
   if (name == "llmc.context_reason" && !isa<StringAttr>(attribute.getValue()))
     return op->emitOpError("expects llmc.context_reason to be a string, got ")
            << attribute.getValue();
+  if (name == "llmc.any_machine" &&
+      (!isa<UnitAttr>(attribute.getValue()) || !isa<FunctionOpInterface>(op)))
+    return op->emitOpError("cannot have this llmc.any_machine, which is a unit on a function");
   return success();
 }

@@ -145,7 +145,7 @@ Value Emitter::weight(int number) {
           body->begin(), body->end(), [](Operation &op) { return !isa<WeightOp>(op); })));
     const RaisedWeight &raised = graph.weights[number];
     Location loc =
-        NameLoc::get(builder.getStringAttr(raised.key.substr(0, raised.key.find(" transposed"))));
+        NameLoc::get(builder.getStringAttr(raised.key.text()));
     weights[number] = emitWeight(builder, loc, emitted[number]);
   }
   return weights[number];

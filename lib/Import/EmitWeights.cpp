@@ -30,7 +30,7 @@ static int64_t sourceRow(const EmittedWeight &weight, int64_t r) {
   std::string index = "[" + std::to_string(row);
   if (weight.columns)
     index += ", " + std::to_string(column);
-  onnx::fail("tensor '", weight.key.substr(0, weight.key.find(" transposed")), "' (weight '",
+  onnx::fail("tensor '", weight.key.text(), "' (weight '",
              weight.name, "'): element ", index, "] is ", std::isnan(value) ? "NaN" : "infinite",
              "; expected finite values");
 }

@@ -13,35 +13,54 @@
 using namespace llmc::onnx;
 
 const AttributeProto *Attributes::find(const char *name) const {
+  ReadRecord::attributeRead(node, name);
   for (const AttributeProto &attribute : node.attribute())
     if (attribute.name() == name)
       return &attribute;
   return nullptr;
 }
 
-int64_t Attributes::getInt(const char *name, int64_t otherwise) const {
+const AttributeProto *Attributes::find(const char *name, AttributeProto::AttributeType type) const {
   const AttributeProto *attribute = find(name);
+  if (!attribute)
+    return nullptr;
+  if (!attribute->ref_attr_name().empty())
+    fail("attribute '", name, "' refers to '", attribute->ref_attr_name(),
+         "' of a function; expected a value");
+  // Old writers leave the type out.
+  bool present = type == AttributeProto::INT     ? attribute->has_i()
+                 : type == AttributeProto::FLOAT ? attribute->has_f()
+                                                 : true;
+  if (attribute->type() == AttributeProto::UNDEFINED ? !present : attribute->type() != type)
+    fail("attribute '", name, "' is of type ",
+         AttributeProto::AttributeType_Name(attribute->type()), ", expected ",
+         AttributeProto::AttributeType_Name(type));
+  return attribute;
+}
+
+int64_t Attributes::getInt(const char *name, int64_t otherwise) const {
+  const AttributeProto *attribute = find(name, AttributeProto::INT);
   return attribute ? attribute->i() : otherwise;
 }
 
 int64_t Attributes::requireInt(const char *name) const {
-  if (const AttributeProto *attribute = find(name))
+  if (const AttributeProto *attribute = find(name, AttributeProto::INT))
     return attribute->i();
   fail("attribute '", name, "' is missing");
 }
 
 float Attributes::getFloat(const char *name, float otherwise) const {
-  const AttributeProto *attribute = find(name);
+  const AttributeProto *attribute = find(name, AttributeProto::FLOAT);
   return attribute ? attribute->f() : otherwise;
 }
 
 std::string Attributes::getString(const char *name, const std::string &otherwise) const {
-  const AttributeProto *attribute = find(name);
+  const AttributeProto *attribute = find(name, AttributeProto::STRING);
   return attribute ? attribute->s() : otherwise;
 }
 
 std::vector<int64_t> Attributes::getInts(const char *name) const {
-  const AttributeProto *attribute = find(name);
+  const AttributeProto *attribute = find(name, AttributeProto::INTS);
   if (!attribute)
     return {};
   return std::vector<int64_t>(attribute->ints().begin(), attribute->ints().end());
@@ -160,15 +179,26 @@ std::vector<OnnxTensor>
 Evaluator::runNode(const NodeProto &node, const std::vector<const OnnxTensor *> &inputs,
                    const std::function<const OnnxTensor *(const std::string &)> &lookup) const {
   std::string domain = domainOf(node);
+  ReadRecord record(node);
+  auto requireRead = [&] {
+    std::vector<bool> given;
+    for (const OnnxTensor *input : inputs)
+      given.push_back(input != nullptr);
+    std::string unread = record.unread(given);
+    if (!unread.empty())
+      fail(unread);
+  };
   try {
     if (domain.empty() && node.op_type() == "If") {
       if (inputs.empty() || !inputs[0] || inputs[0]->size() != 1 || !lookup)
         fail("expected one condition");
-      const AttributeProto *branch =
-          Attributes(node).find(inputs[0]->at(0) != 0 ? "then_branch" : "else_branch");
-      if (!branch)
+      ReadRecord::inputRead(0);
+      const AttributeProto *yes = Attributes(node).find("then_branch"),
+                           *no = Attributes(node).find("else_branch");
+      if (!yes || !no)
         fail("a branch is missing");
-      return runSubgraph(branch->g(), lookup);
+      requireRead();
+      return runSubgraph((inputs[0]->at(0) != 0 ? yes : no)->g(), lookup);
     }
     auto found = opTable().find({domain, node.op_type()});
     if (found == opTable().end())
@@ -183,6 +213,11 @@ Evaluator::runNode(const NodeProto &node, const std::vector<const OnnxTensor *> 
     OpCall call{node, Attributes(node), model, options, model.opset(domain), inputs, {}};
     call.outputs.resize(node.output_size());
     found->second(call);
+    requireRead();
+    call.written.resize(call.outputs.size(), false);
+    for (int i = 0; i < node.output_size(); ++i)
+      if (call.wants(i) && !call.written[i] && isUsed(model, node.output(i)))
+        fail("output ", i, " ('", node.output(i), "') is not supported");
     return std::move(call.outputs);
   } catch (const ImportError &error) {
     throw ImportError(describeNode(node) + ": " + error.what(), error.kind());

@@ -97,11 +97,16 @@ OnnxTensor AttentionCore::run(const OnnxTensor &q, const OnnxTensor &k, const On
 static void attention(OpCall &call) {
   OnnxTensor q = call.input(0), k = call.input(1), v = call.input(2);
   bool flat = q.rank() == 3;
+  int64_t heads = call.attributes.getInt("q_num_heads", 0),
+          kvHeads = call.attributes.getInt("kv_num_heads", 0);
   if (flat) {
-    int64_t kvHeads = call.attributes.requireInt("kv_num_heads");
-    q = splitHeads(q, call.attributes.requireInt("q_num_heads"));
+    q = splitHeads(q, heads);
     k = splitHeads(k, kvHeads);
     v = splitHeads(v, kvHeads);
+  } else if (q.rank() == 4 && k.rank() == 4 &&
+             ((heads && heads != q.shape()[1]) || (kvHeads && kvHeads != k.shape()[1]))) {
+    fail("q_num_heads ", heads, " and kv_num_heads ", kvHeads, " for ", q.shape()[1], " and ",
+         k.shape()[1], " heads");
   }
   const OnnxTensor *mask = call.optional(3), *pastKey = call.optional(4);
   const OnnxTensor *pastValue = call.optional(5), *valid = call.optional(6);
@@ -123,7 +128,10 @@ static void attention(OpCall &call) {
   core.scale = call.attributes.has("scale") ? call.attributes.getFloat("scale", 1)
                                             : 1 / std::sqrt(static_cast<double>(q.shape()[3]));
   core.softcap = call.attributes.getFloat("softcap", 0);
-  core.keep = call.wants(3) ? call.attributes.getInt("qk_matmul_output_mode", 0) : -1;
+  int64_t mode = call.attributes.getInt("qk_matmul_output_mode", 0);
+  if (mode < 0 || mode > 3)
+    fail("qk_matmul_output_mode is ", mode, ", expected 0 to 3");
+  core.keep = call.wants(3) ? mode : -1;
   bool causal = call.attributes.getInt("is_causal", 0) != 0;
   int64_t left = call.attributes.getInt("left_window_size", -1);
   int64_t right = call.attributes.getInt("right_window_size", -1);
@@ -219,10 +227,20 @@ static void groupQueryAttention(OpCall &call) {
   int64_t past = total - seq;
   if (past < 0)
     fail("total length ", total, " is less than the ", seq, " new positions");
+  const OnnxTensor *longest = call.optional(6);
+  if (longest && (longest->size() != 1 || longest->at(0) != static_cast<double>(total)))
+    fail("the total sequence length is not ", total);
 
+  // Without a rotation its tables and positions say nothing.
+  const OnnxTensor *cosineTable = call.optional(7), *sineTable = call.optional(8);
+  const OnnxTensor *positions = call.optional(9);
+  bool interleaved = call.attributes.getInt("rotary_interleaved", 0) != 0;
   if (call.attributes.getInt("do_rotary", 0) != 0) {
-    const OnnxTensor &cosines = call.input(7), &sines = call.input(8);
-    const OnnxTensor *positions = call.optional(9);
+    if (!cosineTable || !sineTable)
+      fail("rotary tables are missing");
+    const OnnxTensor &cosines = *cosineTable, &sines = *sineTable;
+    if (positions && positions->size() != batch * seq)
+      fail("expected ", batch * seq, " positions, got ", positions->size());
     if (cosines.rank() != 2 || cosines.shape() != sines.shape() || 2 * cosines.shape()[1] > size)
       fail("rotary tables of shape ", shapeString(cosines.shape()), " for heads of ", size);
     int64_t half = cosines.shape()[1];
@@ -236,8 +254,7 @@ static void groupQueryAttention(OpCall &call) {
       OnnxTensor flat = transpose(x, {0, 2, 1, 3});
       std::vector<double> values = toDoubles(flat);
       rotate(
-          values, batch, seq, count, size, 2 * half,
-          call.attributes.getInt("rotary_interleaved", 0) != 0,
+          values, batch, seq, count, size, 2 * half, interleaved,
           [&](int64_t b, int64_t s, int64_t d) { return cosines.at(row(b, s) * half + d); },
           [&](int64_t b, int64_t s, int64_t d) { return sines.at(row(b, s) * half + d); });
       x = transpose(fromDoubles(values, flat.shape(), x.type()), {0, 2, 1, 3});
@@ -245,8 +262,11 @@ static void groupQueryAttention(OpCall &call) {
     turn(q, heads);
     turn(k, kvHeads);
   }
+  const OnnxTensor *givenKey = call.optional(3), *givenValue = call.optional(4);
   if (past > 0) {
-    const OnnxTensor &pastKey = call.input(3), &pastValue = call.input(4);
+    if (!givenKey || !givenValue)
+      fail("past keys or values are missing for ", past, " positions");
+    const OnnxTensor &pastKey = *givenKey, &pastValue = *givenValue;
     if (pastKey.rank() != 4 || pastKey.shape()[2] < past || pastValue.shape() != pastKey.shape())
       fail("a past of shape ", shapeString(pastKey.shape()), " for ", past, " positions");
     OnnxTensor oldKey = firstRows(pastKey, past), oldValue = firstRows(pastValue, past);

@@ -252,6 +252,7 @@ static void castLike(OpCall &call) { call.set(0, castTo(call.input(0), call.inpu
 static void identity(OpCall &call) { call.set(0, call.input(0)); }
 
 static void dropout(OpCall &call) {
+  call.optional(1); // The ratio matters in training only.
   const OnnxTensor *training = call.optional(2);
   if (training && training->at(0) != 0)
     fail("training mode is not supported");

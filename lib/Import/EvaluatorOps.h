@@ -9,6 +9,7 @@
 #define LLMC_LIB_IMPORT_EVALUATOROPS_H
 
 #include "Onnx.pb.h"
+#include "ReadRecord.h"
 #include "llmc/Import/Evaluator.h"
 #include "llmc/Import/ImportError.h"
 
@@ -18,7 +19,8 @@
 
 namespace llmc::onnx {
 
-/// Typed access to the attributes of a node.
+/// Typed access to the attributes of a node; what is looked at is recorded. Throws ImportError
+/// where an attribute has another type.
 class Attributes {
 public:
   explicit Attributes(const NodeProto &node) : node(node) {}
@@ -31,6 +33,8 @@ public:
   std::vector<int64_t> getInts(const char *name) const;
 
 private:
+  const AttributeProto *find(const char *name, AttributeProto::AttributeType type) const;
+
   const NodeProto &node;
 };
 
@@ -42,8 +46,12 @@ struct OpCall {
   int64_t opset;
   const std::vector<const OnnxTensor *> &inputs;
   std::vector<OnnxTensor> outputs;
+  std::vector<bool> written = {};
 
-  const OnnxTensor *optional(size_t i) const { return i < inputs.size() ? inputs[i] : nullptr; }
+  const OnnxTensor *optional(size_t i) const {
+    ReadRecord::inputRead(i);
+    return i < inputs.size() ? inputs[i] : nullptr;
+  }
   const OnnxTensor &input(size_t i) const {
     if (const OnnxTensor *tensor = optional(i))
       return *tensor;
@@ -51,8 +59,11 @@ struct OpCall {
   }
   bool wants(int i) const { return i < node.output_size() && !node.output(i).empty(); }
   void set(size_t i, OnnxTensor tensor) {
-    if (i < outputs.size())
-      outputs[i] = std::move(tensor);
+    if (i >= outputs.size())
+      return;
+    outputs[i] = std::move(tensor);
+    written.resize(outputs.size(), false);
+    written[i] = true;
   }
   /// Integers of input `i`, or of the attribute that older opsets have instead.
   bool intsFrom(size_t i, const char *attribute, std::vector<int64_t> &values) const;

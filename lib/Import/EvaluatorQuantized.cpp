@@ -190,14 +190,13 @@ static void matMulNBits(OpCall &call) {
     for (int64_t begin = first; begin < last; begin += kPiece) {
       int64_t width = std::min(kPiece, last - begin);
       llmc::parallelFor(width, productThreads(),
-                  [&](int64_t j) { unpack(begin + j, weight.data() + j * k); });
+                        [&](int64_t j) { unpack(begin + j, weight.data() + j * k); });
       StoredMatrix matrix{weight.data(), StoredMatrix::Format::F32, false, width, k};
       multiplyStored(activations.data(), count, matrix, 0, width, sums.data(), width,
                      productThreads());
       for (int64_t r = 0; r < count; ++r)
         for (int64_t j = 0; j < width; ++j)
-          y.set(rows[r] * n + begin + j,
-                sums[r * width + j] + (bias ? bias->at(begin + j) : 0));
+          y.set(rows[r] * n + begin + j, sums[r * width + j] + (bias ? bias->at(begin + j) : 0));
     }
   call.set(0, y);
 }

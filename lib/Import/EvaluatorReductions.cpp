@@ -38,7 +38,8 @@ static void reduce(OpCall &call, const Reduction &reduction) {
   std::vector<int64_t> axes;
   call.intsFrom(1, "axes", axes);
   bool keep = call.attributes.getInt("keepdims", 1) != 0;
-  if (axes.empty() && call.attributes.getInt("noop_with_empty_axes", 0) != 0) {
+  bool noop = call.attributes.getInt("noop_with_empty_axes", 0) != 0;
+  if (axes.empty() && noop) {
     OnnxTensor y(x.type(), x.shape());
     for (int64_t i = 0; i < x.size(); ++i)
       y.set(i, reduction.finish(reduction.step(reduction.start, x.at(i)), 1));

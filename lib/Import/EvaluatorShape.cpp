@@ -235,6 +235,8 @@ OnnxTensor llmc::onnx::concat(const std::vector<const OnnxTensor *> &parts, int6
 }
 
 static void concatOp(OpCall &call) {
+  for (size_t i = 0; i < call.inputs.size(); ++i)
+    call.input(i);
   call.set(0, concat(call.inputs, call.attributes.requireInt("axis")));
 }
 
@@ -258,6 +260,10 @@ static void split(OpCall &call) {
     int64_t parts = call.attributes.getInt("num_outputs", count);
     if (parts <= 0)
       fail("num_outputs is ", parts);
+    if (parts != count)
+      fail("num_outputs is ", parts, ", but the node has ", count, " outputs");
+    if (call.opset < 18 && length % parts != 0)
+      fail("cannot split ", length, " into ", parts, " equal parts");
     int64_t each = (length + parts - 1) / parts;
     for (int64_t i = 0; i < count; ++i)
       sizes.push_back(std::clamp<int64_t>(length - i * each, 0, each));
@@ -308,24 +314,22 @@ static void sliceOp(OpCall &call) {
 }
 
 static void constant(OpCall &call) {
-  const NodeProto &node = call.node;
-  for (const AttributeProto &attribute : node.attribute()) {
-    const std::string &name = attribute.name();
-    if (name == "value")
-      return call.set(0, call.model.decode(attribute.t(), "attribute 'value'"));
-    if (name == "value_int")
-      return call.set(0, OnnxTensor::scalar(attribute.i()));
-    if (name == "value_float")
-      return call.set(0, OnnxTensor::fromFloats({attribute.f()}, {}));
-    if (name == "value_ints")
-      return call.set(0, OnnxTensor::fromInts({attribute.ints().begin(), attribute.ints().end()},
-                                              {attribute.ints_size()}));
-    if (name == "value_floats")
-      return call.set(0,
-                      OnnxTensor::fromFloats({attribute.floats().begin(), attribute.floats().end()},
-                                             {attribute.floats_size()}));
-  }
-  fail("constant without a supported value attribute");
+  const Attributes &attributes = call.attributes;
+  if (const AttributeProto *value = attributes.find("value"))
+    call.set(0, call.model.decode(value->t(), "attribute 'value'"));
+  else if (attributes.has("value_int"))
+    call.set(0, OnnxTensor::scalar(attributes.requireInt("value_int")));
+  else if (attributes.has("value_float"))
+    call.set(0, OnnxTensor::fromFloats({attributes.getFloat("value_float", 0)}, {}));
+  else if (attributes.has("value_ints")) {
+    std::vector<int64_t> values = attributes.getInts("value_ints");
+    Shape shape = {static_cast<int64_t>(values.size())};
+    call.set(0, OnnxTensor::fromInts(std::move(values), shape));
+  } else if (const AttributeProto *value = attributes.find("value_floats"))
+    call.set(0, OnnxTensor::fromFloats({value->floats().begin(), value->floats().end()},
+                                       {value->floats_size()}));
+  else
+    fail("constant without a supported value attribute");
 }
 
 static void constantOfShape(OpCall &call) {

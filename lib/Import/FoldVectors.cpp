@@ -43,7 +43,7 @@ private:
   void addTo(int node, const std::vector<double> &vector);
   void addToTable(RaisedWeight &table, const std::vector<double> &vector);
   void addToBias(RaisedNode &node, const std::vector<double> &vector);
-  int vectorWeight(const std::vector<double> &values, const std::string &key,
+  int vectorWeight(const std::vector<double> &values, const WeightKey &key,
                    const std::string &name);
   std::string biasName(const RaisedNode &node) const;
   std::vector<double> vectorOf(int weight, int64_t width) const;
@@ -85,10 +85,12 @@ std::vector<double> Folder::vectorOf(int weight, int64_t width) const {
   return values;
 }
 
-int Folder::vectorWeight(const std::vector<double> &values, const std::string &key,
+int Folder::vectorWeight(const std::vector<double> &values, const WeightKey &key,
                          const std::string &name) {
   RaisedWeight weight;
   weight.key = key;
+  if (weight.key.derived.empty())
+    weight.key.derived = "folded";
   weight.name = name;
   size_t dot = name.rfind('.');
   for (int n = 2; !names.insert(weight.name).second; ++n)
@@ -116,7 +118,7 @@ void Folder::addToBias(RaisedNode &node, const std::vector<double> &vector) {
   std::string name = node.bias >= 0 ? graph.weights[node.bias].name : biasName(node);
   if (own)
     names.erase(name);
-  node.bias = vectorWeight(sum, "bias of " + node.location, name);
+  node.bias = vectorWeight(sum, {node.location, false, "bias", 0}, name);
 }
 
 /// A table of 16 bits keeps them.
@@ -248,7 +250,7 @@ void Folder::run() {
     bool isNorm = node.kind == RaisedKind::RMSNorm || node.kind == RaisedKind::LayerNorm;
     if (isNorm && node.weight < 0)
       node.weight = vectorWeight(std::vector<double>(node.width / node.integer, 1),
-                                 "scale of " + node.location, node.location + ".weight");
+                                 {node.location, false, "scale", 0}, node.location + ".weight");
     if (node.kind == RaisedKind::AddVector && node.weight >= 0) {
       std::vector<double> vector = vectorOf(node.weight, node.width);
       if (std::optional<Place> place = placeFor(number)) {

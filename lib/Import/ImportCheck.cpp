@@ -23,6 +23,7 @@ using onnx::RaisedNode;
 static constexpr double kFirstProducts = 16e9, kLaterProducts = 1e9;
 /// Elements of one tensor of scores, and of a cache, that a look far out may make.
 static constexpr int64_t kMostScores = int64_t(1) << 25, kMostCache = int64_t(1) << 23;
+static constexpr int64_t kFewScores = int64_t(1) << 22, kFar = 4096;
 
 namespace {
 class Plan {
@@ -48,7 +49,6 @@ public:
   CheckStep tableStep(int64_t count) const;
   bool isFixed() const { return fixedLength > 0 || fixedPast > 0; }
   bool canStep() const { return hasPast; }
-
 
 private:
   void add(std::vector<CheckStep> &steps, CheckStep step) const;
@@ -82,7 +82,8 @@ void Plan::add(std::vector<CheckStep> &steps, CheckStep step) const {
 
 std::vector<CheckStep> Plan::wholeSteps() const {
   std::vector<CheckStep> steps;
-  // Other rows of a batch than the first, and at the end of its rows, at their beginning and between.
+  // Other rows of a batch than the first, and at the end of its rows, at their beginning and
+  // between.
   if (!graph.hasCache) {
     add(steps, {2, 0, 7, {{7, 7}, {5, 7}}});
     if (!fixedBatch && !fixedLength) {
@@ -96,15 +97,14 @@ std::vector<CheckStep> Plan::wholeSteps() const {
     return steps;
   }
   for (int64_t batch : {2, 3}) {
-    int64_t first = batch == 2 ? 6 : 4;
-    add(steps, {batch, 0, first, {}});
-    if (hasPast) {
+    size_t before = steps.size();
+    add(steps, {batch, 0, batch == 2 ? 6 : 4, {}});
+    if (hasPast && steps.size() > before) {
       int64_t past = steps.back().length;
       for (int64_t length : {1, 2, 1}) {
-        size_t before = steps.size();
+        before = steps.size();
         add(steps, {batch, past, length, {}});
-        if (steps.size() > before)
-          past += steps.back().length;
+        past += steps.size() > before ? steps.back().length : 0;
       }
     }
     if (fixedBatch)
@@ -123,10 +123,21 @@ std::vector<CheckStep> Plan::farSteps(const RaisedNode &attention) const {
     edges.insert(attention.window);
   if (graph.context > 0)
     edges.insert(graph.context);
-  int64_t heads = std::max<int64_t>(attention.heads, 1);
-  int64_t cacheRow = 1;
+  int64_t heads = std::max<int64_t>(attention.heads, 1), cacheRow = 1;
   for (int input : {attention.inputs[1], attention.inputs[2]})
     cacheRow = std::max(cacheRow, graph.nodes[input].width);
+  if (attention.queryRope.present || attention.keyRope.present) {
+    // Small frequencies show far from the start only.
+    int64_t far = graph.context > 0 ? std::min(graph.context, kFar) : kFar;
+    if (hasPast) {
+      far = std::min(far, kMostCache / cacheRow);
+      add(steps, {1, std::max<int64_t>(far - 2, 0), 2, {}});
+    } else {
+      while (heads * far * far > kFewScores)
+        far = far * 3 / 4;
+      add(steps, {1, 0, far, {}});
+    }
+  }
   for (int64_t edge : edges) {
     if (hasPast) {
       if ((edge + 4) * cacheRow > kMostCache)
@@ -153,7 +164,8 @@ CheckStep Plan::tableStep(int64_t count) const {
   step.length = fixedLength ? fixedLength : count;
   if (graph.context > 0 && !fixedLength)
     step.length = std::min(step.length, graph.context - step.past);
-  step.batch = fixedBatch ? fixedBatch : std::max<int64_t>(count / std::max<int64_t>(step.length, 1), 1);
+  step.batch =
+      fixedBatch ? fixedBatch : std::max<int64_t>(count / std::max<int64_t>(step.length, 1), 1);
   return step;
 }
 
@@ -170,18 +182,44 @@ static std::string kindOf(const RaisedNode &node) {
   return text.str();
 }
 
-/// Every row of an embedding, in steps the model can take.
+/// The node by which a table can be compared: itself, or the first that adds it to other tables;
+/// -1 if there is none.
+static int comparedFor(const onnx::RaisedGraph &graph, int table) {
+  static const std::set<RaisedKind> cheap = {RaisedKind::Embedding, RaisedKind::PositionEmbedding,
+                                             RaisedKind::Add,       RaisedKind::AddVector,
+                                             RaisedKind::Scale,     RaisedKind::MultiplyVector};
+  std::vector<bool> fromTables(graph.nodes.size());
+  std::vector<bool> holds(graph.nodes.size(), false);
+  for (size_t i = 0; i < graph.nodes.size(); ++i) {
+    const RaisedNode &node = graph.nodes[i];
+    fromTables[i] = node.kind == RaisedKind::Input || cheap.count(node.kind);
+    holds[i] = static_cast<int>(i) == table;
+    for (int input : node.inputs) {
+      fromTables[i] = fromTables[i] && fromTables[input];
+      holds[i] = holds[i] || holds[input];
+    }
+    if (holds[i] && fromTables[i] && !node.output.empty())
+      return static_cast<int>(i);
+  }
+  return -1;
+}
+
+/// Every row of a table, in steps the model can take.
 static void checkTable(SideBySide &sides, const Plan &plan, const onnx::RaisedGraph &graph,
                        int number, int table) {
   const RaisedNode &node = graph.nodes[table];
   int64_t rows = graph.weights[node.weight].rows;
   if (node.kind == RaisedKind::PositionEmbedding) {
-    CheckStep step = plan.tableStep(std::max<int64_t>(rows - std::max<int64_t>(node.integer, 0), 1));
-    if (!plan.isFixed())
-      step.batch = 1;
-    sides.runEmbedding(number, step, "", {});
-    if (graph.context > 4 && plan.canStep() && !plan.isFixed())
-      sides.runEmbedding(number, {1, graph.context - 3, 3, {}}, "", {});
+    int64_t positions = std::max<int64_t>(rows - std::max<int64_t>(node.integer, 0), 1);
+    if (graph.context > 0)
+      positions = std::min(positions, graph.context);
+    if (plan.isFixed()) {
+      sides.runEmbedding(number, plan.tableStep(positions), "", {});
+      return;
+    }
+    int64_t each = std::max<int64_t>(kMostCache / std::max<int64_t>(node.width, 1), 1);
+    for (int64_t first = 0; first < positions && (first == 0 || plan.canStep()); first += each)
+      sides.runEmbedding(number, {1, first, std::min(each, positions - first), {}}, "", {});
     return;
   }
   constexpr int64_t kRows = 1024, kMostRuns = 256;
@@ -210,16 +248,11 @@ void llmc::checkImport(ModuleOp module, const onnx::RaisedGraph &graph,
   for (size_t i = 0; i < graph.nodes.size(); ++i) {
     const RaisedNode &node = graph.nodes[i];
     int number = static_cast<int>(i);
-    auto isTable = [&](int which) {
-      RaisedKind kind = graph.nodes[which].kind;
-      return kind == RaisedKind::Embedding || kind == RaisedKind::PositionEmbedding;
-    };
     if (node.kind == RaisedKind::Attention)
       kinds[kindOf(node)].push_back(number);
-    if (isTable(number))
-      tables.push_back({number, number});
-    if (node.kind == RaisedKind::AddVector && isTable(node.inputs[0]))
-      tables.push_back({number, node.inputs[0]});
+    if (node.kind == RaisedKind::Embedding || node.kind == RaisedKind::PositionEmbedding)
+      if (int compared = comparedFor(graph, number); compared >= 0)
+        tables.push_back({compared, number});
   }
   for (const auto &entry : kinds)
     for (int number : std::set<int>{entry.second.front(), entry.second.back()})

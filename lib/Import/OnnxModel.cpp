@@ -303,11 +303,16 @@ void OnnxModel::checkGraph(const GraphProto &graph, std::unordered_set<std::stri
   std::unordered_set<std::string> visible = outer;
   visible.insert(local.begin(), local.end());
   for (const NodeProto &node : graph.node()) {
+    bool branches = std::any_of(node.attribute().begin(), node.attribute().end(),
+                                [](const AttributeProto &attribute) {
+                                  return attribute.has_g() || attribute.graphs_size();
+                                });
+    if (!branches)
+      continue;
     // A branch may call its results what the node calls them.
     std::unordered_set<std::string> outside = visible;
-    if (node.attribute_size())
-      for (const std::string &output : node.output())
-        outside.erase(output);
+    for (const std::string &output : node.output())
+      outside.erase(output);
     for (const AttributeProto &attribute : node.attribute()) {
       if (attribute.has_g())
         checkGraph(attribute.g(), outside, where + ": " + describeNode(node), depth + 1, nullptr);

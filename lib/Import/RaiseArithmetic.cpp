@@ -197,7 +197,7 @@ Value Raiser::plusKnown(const Value &data, const Value &known, double sign) {
       counts &= known.rows.ints()[rowAt[r]] == position(r % sizes.length) + offset;
     if (counts && (sizes.length > 1 || sizes.past > 0)) {
       RaisedWeight weight;
-      weight.key = known.table;
+      weight.key.name = known.table;
       weight.values = known.tableValues;
       weight.rows = known.tableValues.shape()[0];
       weight.columns = width;
@@ -213,7 +213,7 @@ Value Raiser::plusKnown(const Value &data, const Value &known, double sign) {
     if (!rowsOfPositions)
       notUnderstood("what is added differs between positions and is no table of positions");
     RaisedWeight weight;
-    weight.key = known.origin.empty() ? "value of " + describeNode(*current) : known.origin;
+    weight.key = weightKey(known);
     weight.values = addend.reshaped({sizes.length, width});
     weight.rows = sizes.length;
     weight.columns = width;
@@ -227,8 +227,7 @@ Value Raiser::plusKnown(const Value &data, const Value &known, double sign) {
   if (sign < 0) {
     for (int64_t f = 0; f < width; ++f)
       named.tensor.set(f, -vector->at(f));
-    if (!named.origin.empty())
-      named.origin += " negated";
+    named.derived = "negated";
   }
   value.view = renamed(view, addVector(source, named));
   return value;

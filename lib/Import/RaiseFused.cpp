@@ -72,23 +72,28 @@ void Raiser::rotaryOp(const NodeProto &node, const Values &in) {
     notUnderstood("packed batching and scales are not supported");
   View data = dataOf(*in[0]);
   bool flat = data.shape.size() == 3;
-  int64_t heads = attributes.getInt("num_heads", 0);
+  int64_t heads = attributes.getInt("num_heads", 0),
+          rotated = attributes.getInt("rotary_embedding_dim", 0);
   const OnnxTensor &cosines = in[first]->tensor, &sines = in[first + 1]->tensor;
   if (flat && heads == 0 && cosines.rank() && cosines.shape().back() > 0)
     heads = data.shape[2] / (2 * cosines.shape().back());
-  View rotated =
-      rotary(headView(data, flat ? heads : 0), cosines, sines,
-             positions ? &positions->tensor : nullptr, attributes.getInt("interleaved", 0) != 0);
+  View split = headView(data, flat ? heads : 0);
+  int64_t width = rotated ? rotated : split.shape[3];
+  if (cosines.rank() == 0 || 2 * cosines.shape().back() != width)
+    notUnderstood("rotary tables of shape " + shapeString(cosines.shape()) + " for " +
+                  std::to_string(width) + " rotated elements");
+  View turned = rotary(split, cosines, sines, positions ? &positions->tensor : nullptr,
+                       attributes.getInt("interleaved", 0) != 0);
   if (flat)
-    for (Term &term : rotated.terms) {
+    for (Term &term : turned.terms) {
       term.index = transpose(term.index, {0, 2, 1, 3}).reshaped(data.shape);
       term.factor = transpose(*term.factor, {0, 2, 1, 3}).reshaped(data.shape);
-      rotated.shape = data.shape;
+      turned.shape = data.shape;
     }
   Value result;
   result.kind = Value::Kind::Data;
-  result.shape = rotated.shape;
-  result.view = std::move(rotated);
+  result.shape = turned.shape;
+  result.view = std::move(turned);
   set(node, 0, std::move(result));
 }
 
@@ -224,6 +229,14 @@ void Raiser::groupQueryAttention(const NodeProto &node, const Values &in) {
     if (lengths->tensor.ints()[b] + 1 != total)
       notUnderstood("sequence length " + std::to_string(lengths->tensor.ints()[b] + 1) +
                     ", expected " + std::to_string(total));
+  const Value *longest = at(6);
+  if (longest && (longest->kind != Value::Kind::Known || longest->tensor.size() != 1 ||
+                  longest->tensor.at(0) != static_cast<double>(total)))
+    notUnderstood("its total sequence length is not that of mask and cache");
+  // Without a rotation its tables and positions say nothing.
+  for (size_t i : {7, 8, 9})
+    at(i);
+  bool interleaved = attributes.getInt("rotary_interleaved", 0) != 0;
   if (attributes.getInt("do_rotary", 0) != 0) {
     if (!at(7) || !at(8) || in[7]->kind != Value::Kind::Known ||
         in[8]->kind != Value::Kind::Known || (at(9) && in[9]->kind != Value::Kind::Known))
@@ -232,7 +245,6 @@ void Raiser::groupQueryAttention(const NodeProto &node, const Values &in) {
     for (int64_t r = 0; r < sizes.length; ++r)
       positions.mutableInts()[r] = position(r);
     const OnnxTensor *rows = at(9) ? &in[9]->tensor : &positions;
-    bool interleaved = attributes.getInt("rotary_interleaved", 0) != 0;
     query = rotary(query, in[7]->tensor, in[8]->tensor, rows, interleaved);
     key = rotary(key, in[7]->tensor, in[8]->tensor, rows, interleaved);
     if (in[7]->tensor.rank() == 2)
@@ -249,7 +261,7 @@ void Raiser::groupQueryAttention(const NodeProto &node, const Values &in) {
   Value result = attention(query, key, value, scores, nullptr, true,
                            std::max<int64_t>(0, attributes.getInt("local_window_size", -1)), shape);
   RaisedNode &made = graph.nodes.back();
-  if (!node.input(3).empty()) {
+  if (at(3) && at(4)) {
     made.pastKey = node.input(3);
     made.pastValue = node.input(4);
   }

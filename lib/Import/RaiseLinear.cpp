@@ -8,38 +8,58 @@
 #include "Raiser.h"
 
 #include <cmath>
+#include <cstring>
 
 using namespace llmc::onnx;
 
-static bool sameVector(const RaisedWeight &a, const RaisedWeight &b) {
-  bool same = a.columns == 0 && b.columns == 0 && a.rows == b.rows;
-  for (int64_t i = 0; i < a.rows && same; ++i)
-    same = a.values.at(i) == b.values.at(i);
-  return same;
+static bool sameValues(const OnnxTensor &a, const OnnxTensor &b) {
+  if (a.type() != b.type() || a.shape() != b.shape())
+    return false;
+  if (a.source().data && a.source().data == b.source().data &&
+      a.source().swapped == b.source().swapped)
+    return true;
+  auto same = [&](const auto *x, const auto *y) {
+    return x == y || std::memcmp(x, y, a.size() * sizeof(*x)) == 0;
+  };
+  return a.isInteger()  ? same(a.ints(), b.ints())
+         : a.isDouble() ? same(a.doubles(), b.doubles())
+                        : same(a.floats(), b.floats());
 }
 
-/// `how` tells apart what names of a file cannot: a matrix taken flipped, a name that was made up.
-int Raiser::weightIndex(RaisedWeight weight, char how) {
-  std::string identity = how + weight.key;
-  auto known = weightKeys.find(identity);
-  // Vectors that are computed on the way may share a name with another.
-  while (known != weightKeys.end() && weight.columns == 0 &&
-         !sameVector(graph.weights[known->second], weight))
-    known = weightKeys.find(identity += '\n');
-  if (known != weightKeys.end()) {
+/// The number of the weight; one that is there already is taken again.
+int Raiser::weightIndex(RaisedWeight weight) {
+  auto known = weightKeys.find(weight.key);
+  for (; known != weightKeys.end(); known = weightKeys.find(weight.key)) {
     const RaisedWeight &old = graph.weights[known->second];
-    if (old.rows != weight.rows || old.columns != weight.columns || old.bits != weight.bits)
-      notUnderstood("weight '" + weight.key + "' is used in two ways");
-    return known->second;
+    if (old.rows == weight.rows && old.columns == weight.columns && old.bits == weight.bits &&
+        old.block == weight.block && old.transposed == weight.transposed &&
+        old.hasZeros == weight.hasZeros && sameValues(old.values, weight.values) &&
+        sameValues(old.codes, weight.codes) && sameValues(old.scales, weight.scales) &&
+        sameValues(old.zeros, weight.zeros))
+      return known->second;
+    ++weight.key.copy;
   }
-  weightKeys[identity] = static_cast<int>(graph.weights.size());
+  weightKeys[weight.key] = static_cast<int>(graph.weights.size());
   graph.weights.push_back(std::move(weight));
   return static_cast<int>(graph.weights.size()) - 1;
 }
 
+/// The initializer that the value is, or else the value itself.
+WeightKey Raiser::weightKey(const Value &value) const {
+  WeightKey key;
+  key.derived = value.derived;
+  key.name = value.origin;
+  if (!value.origin.empty())
+    return key;
+  key.name = value.name.empty() ? current->output(0) : value.name;
+  if (key.derived.empty())
+    key.derived = value.name.empty() ? "operand" : "value";
+  return key;
+}
+
 int Raiser::vectorWeight(const Value &value) {
   RaisedWeight weight;
-  weight.key = value.origin.empty() ? "vector of " + describeNode(*current) : value.origin;
+  weight.key = weightKey(value);
   weight.values = value.tensor.isDouble() ? castTo(value.tensor, ElementType::F32) : value.tensor;
   weight.values = weight.values.reshaped({value.tensor.size()});
   weight.rows = value.tensor.size();
@@ -51,16 +71,14 @@ int Raiser::denseWeight(const Value &value, bool transposed) {
   if (value.tensor.rank() != 2 || !isFloat(value.tensor.type()))
     notUnderstood("its weight is no float matrix");
   RaisedWeight weight;
-  weight.key = value.origin.empty() ? "value of " + describeNode(*current) : value.origin;
   // The same initializer may be used both ways round; then it is two weights.
-  bool flipped = value.transposed != transposed;
-  if (flipped)
-    weight.key += " transposed";
+  weight.key = weightKey(value);
+  weight.key.transposed = value.transposed != transposed;
   weight.values = value.tensor.isDouble() ? castTo(value.tensor, ElementType::F32) : value.tensor;
   weight.transposed = transposed;
   weight.rows = value.tensor.shape()[transposed ? 1 : 0];
   weight.columns = value.tensor.shape()[transposed ? 0 : 1];
-  return weightIndex(std::move(weight), flipped ? 'T' : value.origin.empty() ? 'M' : 'N');
+  return weightIndex(std::move(weight));
 }
 
 Value Raiser::linear(const View &input, const Shape &shape, int weight, int bias, int64_t block) {
@@ -171,8 +189,7 @@ void Raiser::gemm(const NodeProto &node, const Values &in) {
       vector.tensor = OnnxTensor(ElementType::F32, {shape[1]});
       for (int64_t i = 0; i < shape[1]; ++i)
         vector.tensor.set(i, beta * c->tensor.at(c->tensor.size() == 1 ? 0 : i));
-      if (!vector.origin.empty())
-        vector.origin += " times beta of " + describeNode(node);
+      vector.derived = "times beta";
     }
     bias = vectorWeight(vector);
   }
@@ -187,7 +204,7 @@ void Raiser::matMulNBits(const NodeProto &node, const Values &in) {
   if (in.size() > 4 && in[4])
     notUnderstood("g_idx is not supported");
   RaisedWeight weight;
-  weight.key = in[1]->origin.empty() ? "value of " + describeNode(node) : in[1]->origin;
+  weight.key = weightKey(*in[1]);
   weight.codes = in[1]->tensor;
   weight.scales = in[2]->tensor;
   weight.bits = attributes.getInt("bits", 4);
@@ -228,7 +245,7 @@ void Raiser::gatherBlockQuantized(const NodeProto &node, const Values &in) {
       normalizeAxis(attributes.getInt("quantize_axis", 1), 2) != 1 || (in.size() > 3 && in[3]))
     notUnderstood("only symmetric rows of packed bytes are supported");
   RaisedWeight weight;
-  weight.key = data.origin.empty() ? "value of " + describeNode(node) : data.origin;
+  weight.key = weightKey(data);
   weight.codes = data.tensor;
   weight.scales = scales.tensor;
   weight.bits = attributes.getInt("bits", 4);

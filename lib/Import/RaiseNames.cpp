@@ -71,14 +71,14 @@ void llmc::onnx::nameWeights(RaisedGraph &graph, const OnnxModel &model) {
   std::set<std::string> taken;
   for (size_t i = 0; i < graph.weights.size(); ++i) {
     RaisedWeight &weight = graph.weights[i];
-    std::string key = weight.key.substr(0, weight.key.find(" transposed"));
-    std::string module = moduleOfInitializer(key);
+    const WeightKey &key = weight.key;
+    std::string module = key.derived.empty() ? moduleOfInitializer(key.name) : "";
     if (module.empty() && uses[i].node)
       module = moduleOfNode(uses[i].node->location);
     if (module.empty() && uses[i].node)
       module = uses[i].node->scope;
     if (module.empty())
-      module = uses[i].node ? uses[i].node->location : key;
+      module = uses[i].node ? uses[i].node->location : key.name;
     if (!wrapper.empty() && module.compare(0, wrapper.size(), wrapper) == 0)
       module = module.substr(wrapper.size());
     std::string name = module + (uses[i].bias ? ".bias" : ".weight");

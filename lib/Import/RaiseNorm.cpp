@@ -151,7 +151,7 @@ void Raiser::normOp(const NodeProto &node, const Values &in, bool center, bool s
   int64_t rank = static_cast<int64_t>(view.shape.size());
   if (normalizeAxis(attributes.getInt("axis", -1), rank) != rank - 1)
     notUnderstood("normalisation over more than the last dimension");
-  const Value *scale = in[next], *bias = in.size() > next + 1 ? in[next + 1] : nullptr;
+  const Value *scale = in[next], *bias = center && in.size() > next + 1 ? in[next + 1] : nullptr;
   View normed = normNode(view, epsilon, center), result;
   if (!scale || scale->kind != Value::Kind::Known || !attachToNorm(normed, *scale, false, result))
     notUnderstood("its scale is no constant vector");

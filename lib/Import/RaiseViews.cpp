@@ -95,6 +95,8 @@ View Raiser::concatViews(const NodeProto &node, const Values &in) {
     terms = std::max(terms, parts.back().terms.size());
   }
   int64_t axis = Attributes(node).requireInt("axis");
+  for (size_t i = 0; i < in.size(); ++i)
+    ReadRecord::inputRead(i);
   View result;
   for (size_t t = 0; t < terms; ++t) {
     std::vector<OnnxTensor> indices, factors;
@@ -121,6 +123,31 @@ View Raiser::concatViews(const NodeProto &node, const Values &in) {
   return result;
 }
 
+/// Casts between float types are passed over; token ids keep their values as wide integers too.
+void Raiser::requireFloatCast(const NodeProto &node, const Values &in) const {
+  auto isIds = [&](const Value &value) {
+    if (value.kind != Value::Kind::Data || value.view.terms.size() != 1 || value.view.size() == 0)
+      return false;
+    int source = sourceOf(value.view.terms[0].index.ints()[0]);
+    return source >= 0 && source < pastBase && graph.nodes[source].kind == RaisedKind::Input;
+  };
+  ElementType type = ElementType::F32;
+  if (node.op_type() == "CastLike") {
+    const Value &like = *in[1];
+    type = like.kind == Value::Kind::Known ? like.tensor.type()
+           : isIds(like)                   ? ElementType::I64
+                                           : ElementType::F32;
+  } else if (!fromOnnxType(static_cast<int>(Attributes(node).requireInt("to")), type)) {
+    notUnderstood("data is cast to an unsupported element type");
+  }
+  bool test = in[0]->kind == Value::Kind::NaNTest;
+  bool wide = type == ElementType::I64 || type == ElementType::I32 || type == ElementType::U64 ||
+              type == ElementType::U32;
+  if (test ? type != ElementType::Bool : !isFloat(type) && !(wide && isIds(*in[0])))
+    notUnderstood(std::string("data is cast to ") + elementTypeName(type) +
+                  ", which changes its values");
+}
+
 bool Raiser::applyStructural(const NodeProto &node, const Values &in) {
   const std::string &op = node.op_type();
   if (!node.domain().empty() && node.domain() != "ai.onnx")
@@ -142,11 +169,18 @@ bool Raiser::applyStructural(const NodeProto &node, const Values &in) {
   if (!movesElements(op) || !in[0])
     return false;
   for (size_t i = 1; i < in.size(); ++i)
-    if (in[i] && in[i]->kind != Value::Kind::Known && op != "CastLike")
+    if (in.peek(i) && in.peek(i)->kind != Value::Kind::Known && op != "CastLike")
       return false;
   const Value &data = *in[0];
   bool keepsElements = op == "Cast" || op == "Identity" || op == "Dropout" || op == "CastLike";
   if (keepsElements) {
+    if (op == "Cast" || op == "CastLike")
+      requireFloatCast(node, in);
+    if (op == "Dropout") {
+      ReadRecord::inputRead(1); // The ratio matters in training only.
+      if (in.size() > 2 && in[2] && (in[2]->tensor.size() != 1 || in[2]->tensor.at(0) != 0))
+        notUnderstood("training mode is not supported");
+    }
     set(node, 0, data);
     return true;
   }

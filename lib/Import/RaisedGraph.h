@@ -20,9 +20,24 @@
 
 namespace llmc::onnx {
 
+/// What a weight is made of. The parts are kept apart, since a file may call its values anything.
+struct WeightKey {
+  std::string name;        ///< The initializer, or another value of the file.
+  bool transposed = false; ///< Used the other way round than it lies.
+  std::string derived;     ///< What was made of it, or "".
+  int copy = 0;            ///< Counts values that differ though everything else is the same.
+
+  bool operator<(const WeightKey &other) const {
+    return std::tie(name, transposed, derived, copy) <
+           std::tie(other.name, other.transposed, other.derived, other.copy);
+  }
+  /// For messages and locations.
+  std::string text() const { return derived.empty() ? name : name + " (" + derived + ")"; }
+};
+
 /// A parameter: dense (vector, or matrix stored [rows, columns] or transposed) or packed integers.
 struct RaisedWeight {
-  std::string key;  ///< Identity: the initializer (or value) it comes from.
+  WeightKey key;
   std::string name; ///< Module path, given when the graph is complete.
   OnnxTensor values;
   bool transposed = false; ///< The matrix is stored [columns, rows].

@@ -172,6 +172,7 @@ void Raiser::set(const NodeProto &node, int output, Value value) {
   if (value.kind == Value::Kind::Data && isIdentity(value.view, made, factor) && factor == 1 &&
       made < pastBase && graph.nodes[made].output.empty())
     graph.nodes[made].output = node.output(output);
+  value.name = node.output(output);
   values[node.output(output)] = std::move(value);
 }
 
@@ -217,7 +218,7 @@ void Raiser::bindInputs() {
     value.type = value.tensor.type();
     value.grain = grainOf(value.type);
     value.constant = true;
-    value.origin = name;
+    value.origin = value.name = name;
     pool.values.emplace(name, std::move(value));
   }
   ValueMap known = knownInputs(model, sizes);
@@ -259,6 +260,47 @@ void Raiser::bindInputs() {
   if (graph.idsInput.empty())
     fail(model.path(), ": no graph input holds token ids (integers of two dimensions)",
          describeRoles(model));
+}
+
+/// Rows [1, .., rows, width] of a constant, sliced: which rows, the same slice of their numbers
+/// says.
+void Raiser::sliceRows(const NodeProto &node, std::vector<const OnnxTensor *> inputs,
+                       const Value &table, Value &result) const {
+  Shape shape = table.tensor.shape();
+  if (shape.size() < 2 || shape.back() < 1 || !isFloat(table.tensor.type()))
+    return;
+  int64_t width = shape.back(), count = shape[shape.size() - 2];
+  if (table.tensor.size() != count * width)
+    return;
+  shape.back() = 1;
+  OnnxTensor numbers(ElementType::I64, shape);
+  for (int64_t i = 0; i < count; ++i)
+    numbers.mutableInts()[i] = i;
+  inputs[0] = &numbers;
+  OnnxTensor rows = evaluator.runNode(node, inputs)[0];
+  if (rows.size() == 0 || rows.shape().back() != 1)
+    return;
+  result.table = table.origin;
+  result.rows = rows.reshaped({rows.size()});
+  result.tableValues = table.tensor.reshaped({count, width});
+}
+
+/// The rows of a table that these values are, where no value says their numbers.
+static OnnxTensor findRows(const OnnxTensor &values, const OnnxTensor &table, int64_t count) {
+  int64_t width = table.shape()[1];
+  OnnxTensor rows(ElementType::I64, {count});
+  for (int64_t r = 0; r < count && values.size() == count * width; ++r) {
+    int64_t &row = rows.mutableInts()[r];
+    auto differs = [&] {
+      for (int64_t f = 0; f < width; ++f)
+        if (values.at(r * width + f) != table.at(row * width + f))
+          return true;
+      return false;
+    };
+    for (row = 0; row < table.shape()[0] && differs();)
+      ++row;
+  }
+  return rows;
 }
 
 bool Raiser::evaluateKnown(const NodeProto &node, const Values &in) {
@@ -318,6 +360,8 @@ bool Raiser::evaluateKnown(const NodeProto &node, const Values &in) {
       result.rowsName = node.input(1);
       result.tableValues = first.tensor;
     }
+    if (op == "Slice" && first.constant && !first.origin.empty() && !result.constant)
+      sliceRows(node, inputs, first, result);
   }
   for (int i = 0; i < node.output_size() && i < static_cast<int>(outputs.size()); ++i) {
     Value value = result;
@@ -329,6 +373,7 @@ bool Raiser::evaluateKnown(const NodeProto &node, const Values &in) {
       value.angleGrain = value.positionGrain;
     if (!result.constant)
       value.positionGrain = std::max(value.positionGrain, grainOf(value.type));
+    value.name = node.output(i);
     if (result.constant)
       pool.values[node.output(i)] = std::move(value);
     else
@@ -355,22 +400,25 @@ void Raiser::lookFar(const NodeProto &node, Values &in) {
   bool scores = anyOf(Kind::Scores), attention = node.op_type() == "Attention";
   bool moves = movesElements(node.op_type()) && node.op_type() != "CastLike";
   for (size_t i = 0; i < in.size(); ++i) {
-    if (!in[i] || in[i]->kind != Kind::Known || in[i]->constant || (moves && i > 0) ||
-        (scores && in[i]->tensor.size() != 1) || (attention && i == 3))
+    if (!in.peek(i) || in.peek(i)->kind != Kind::Known || in.peek(i)->constant ||
+        (moves && i > 0) || (scores && in.peek(i)->tensor.size() != 1) || (attention && i == 3))
       continue;
-    Value value = *in[i];
+    Value value = *in.peek(i);
     value.tensor = far->sample(node.input(static_cast<int>(i)), value.tensor);
     if (!value.table.empty())
-      value.rows = far->sample(value.rowsName, value.rows);
+      value.rows = value.rowsName.empty()
+                       ? findRows(value.tensor, value.tableValues, value.rows.size())
+                       : far->sample(value.rowsName, value.rows);
     farValues.push_back(std::move(value));
-    in[i] = &farValues.back();
+    in.replace(i, &farValues.back());
   }
 }
 
 void Raiser::noteShapes(const NodeProto &node, const Values &in) {
   for (size_t i = 1; i < in.size() && node.op_type() != "Concat"; ++i)
-    if (in[i] && in[i]->kind == Value::Kind::Known && !in[i]->constant && in[i]->tensor.isInteger())
-      shapeValues[node.input(static_cast<int>(i))] = in[i]->tensor.toInts();
+    if (in.peek(i) && in.peek(i)->kind == Value::Kind::Known && !in.peek(i)->constant &&
+        in.peek(i)->tensor.isInteger())
+      shapeValues[node.input(static_cast<int>(i))] = in.peek(i)->tensor.toInts();
 }
 
 SizeLaws::Point Raiser::point() const {
@@ -455,7 +503,7 @@ void Raiser::makeWhole(const NodeProto &node, Values &in) {
       continue;
     Value &value = values[node.input(static_cast<int>(i))];
     value = dataValue(materialize(value.view), value.shape);
-    in[i] = &value;
+    in.replace(i, &value);
   }
 }
 
@@ -466,7 +514,7 @@ void Raiser::visit(const NodeProto &node) {
   for (const std::string &name : node.input())
     in.push_back(name.empty() ? nullptr : find(name));
   for (size_t i = 0; i < in.size(); ++i)
-    if (!in[i] && !node.input(static_cast<int>(i)).empty())
+    if (!in.peek(i) && !node.input(static_cast<int>(i)).empty())
       notUnderstood("input '" + node.input(static_cast<int>(i)) + "' has no value");
   // Nothing can be said about what follows from something that was not understood.
   for (const Value *value : in)
@@ -515,7 +563,8 @@ void Raiser::visit(const NodeProto &node) {
     return gemm(node, in);
   if (standard && op == "Softmax" && isKind(0, Kind::Scores)) {
     int64_t rank = static_cast<int64_t>(in[0]->shape.size());
-    if (normalizeAxis(Attributes(node).getInt("axis", -1), rank) != rank - 1)
+    int64_t usual = model.opset("") < 13 ? 1 : -1;
+    if (normalizeAxis(Attributes(node).getInt("axis", usual), rank) != rank - 1)
       notUnderstood("softmax over other than the last dimension");
     Value probs = *in[0];
     probs.kind = Kind::Probs;
@@ -569,10 +618,38 @@ void Raiser::visit(const NodeProto &node) {
     for (size_t i = 1; i < in.size(); ++i)
       if (in[i] && in[i]->tensor.size() != 1)
         notUnderstood("an operand is no single number");
+    if (op == "Clip" && in[0]->kind == Kind::Scores && in[0]->masked) {
+      Value scores = *in[0];
+      auto bound = [&](size_t i, double none) {
+        return i < in.size() && in[i] ? in[i]->tensor.at(0) : none;
+      };
+      if (afterMask("Max", bound(1, -INFINITY), true, scores) &&
+          afterMask("Min", bound(2, INFINITY), true, scores))
+        return set(node, 0, std::move(scores));
+    }
     return unary(node, in);
   }
   notUnderstood(Evaluator::supports(node) ? "data reaches it in an unknown way"
                                           : "the operator is not supported");
+}
+
+/// What of a data node nobody looked at is not understood; the evaluator sees to the others.
+void Raiser::requireRead(const NodeProto &node, const ReadRecord &record) const {
+  std::string missing;
+  for (int i = 0; i < node.output_size(); ++i) {
+    const Value *value = node.output(i).empty() ? nullptr : find(node.output(i));
+    if (value && (value->kind == Value::Kind::Unknown || value->kind == Value::Kind::Known))
+      return;
+    if (!value && !node.output(i).empty() && isUsed(model, node.output(i)))
+      missing += (missing.empty() ? "" : "; ") + ("output " + std::to_string(i)) + " ('" +
+                 node.output(i) + "') is not supported";
+  }
+  std::vector<bool> given;
+  for (const std::string &name : node.input())
+    given.push_back(!name.empty());
+  std::string unread = record.unread(given);
+  if (!unread.empty() || !missing.empty())
+    notUnderstood(unread + (unread.empty() || missing.empty() ? "" : "; ") + missing);
 }
 
 RaisedGraph Raiser::run(std::vector<Misunderstood> &problems) {
@@ -581,7 +658,9 @@ RaisedGraph Raiser::run(std::vector<Misunderstood> &problems) {
     current = node;
     std::string reason;
     try {
+      ReadRecord record(*node);
       visit(*node);
+      requireRead(*node, record);
       continue;
     } catch (const NotUnderstood &problem) {
       reason = problem.reason;
@@ -615,6 +694,30 @@ void Raiser::checkPresent(const std::string &past, const std::string &output, co
       std::max(1e-5, 4 * view.grain) * std::fabs(wanted->second))
     fail(model.path(), ": graph output '", output, "' keeps rows times ", std::sqrt(square),
          ", where attention to earlier positions expects ", std::fabs(wanted->second));
+}
+
+/// A cache's name without what says that it goes in or comes out.
+static std::string cacheName(std::string name) {
+  for (const char *part : {"past_key_values", "present_key_values", "past", "present"}) {
+    size_t at = name.find(part);
+    if (at != std::string::npos)
+      return name.erase(at, std::string(part).size());
+  }
+  return name;
+}
+
+/// Whoever feeds caches by their names must mean what the graph computes.
+void Raiser::checkCacheNames() const {
+  std::map<std::string, std::string> pasts;
+  for (const DeclaredValue &input : model.inputs())
+    if (isPast(input))
+      pasts[cacheName(input.name)] = input.name;
+  for (const auto &entry : graph.presents) {
+    auto named = pasts.find(cacheName(entry.second));
+    if (named != pasts.end() && named->second != entry.first)
+      fail(model.path(), ": graph output '", entry.second, "' continues the cache '", entry.first,
+           "', but by its name it would be fed as '", named->second, "'");
+  }
 }
 
 void Raiser::finishOutputs() {
@@ -654,6 +757,7 @@ void Raiser::finishOutputs() {
       fail(model.path(), ": graph output '", output.name, "': ", problem.reason);
     }
   }
+  checkCacheNames();
   if (graph.outputs.empty())
     fail(model.path(), ": no graph output is left once the caches are taken out");
   if (!graph.hasCache || graph.outputs.size() == 1)

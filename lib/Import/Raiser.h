@@ -15,6 +15,7 @@
 #include "EvaluatorOps.h"
 #include "FarLook.h"
 #include "RaisedGraph.h"
+#include "ReadRecord.h"
 #include "Sizes.h"
 
 #include <deque>
@@ -70,6 +71,8 @@ struct Value {
   OnnxTensor tensor;
   bool constant = false;   ///< Follows from initializers only.
   std::string origin;      ///< The initializer it is, but for layout.
+  std::string name;        ///< Its own name in the file.
+  std::string derived;     ///< What the importer made of it, or "".
   bool transposed = false; ///< The matrix of `origin` was transposed on the way.
   std::string table;       ///< Rows of this constant matrix, gathered by known indices:
   OnnxTensor rows, tableValues;
@@ -138,14 +141,17 @@ public:
   static Shape pastShape(const DeclaredValue &input, const Sizes &sizes);
 
 private:
-  using Values = std::vector<const Value *>;
+  using Values = RecordedList<const Value *>;
 
   // Raiser.cpp: dispatch.
   void bindInputs();
   void visit(const NodeProto &node);
+  void requireRead(const NodeProto &node, const ReadRecord &record) const;
   void set(const NodeProto &node, int output, Value value);
   const Value *find(const std::string &name) const;
   [[noreturn]] void notUnderstood(const std::string &reason) const;
+  void sliceRows(const NodeProto &node, std::vector<const OnnxTensor *> inputs, const Value &table,
+                 Value &result) const;
   bool evaluateKnown(const NodeProto &node, const Values &in);
   void addMask(Value &scores, const OnnxTensor &mask, const std::string &name,
                bool hides = false) const;
@@ -156,6 +162,7 @@ private:
   int64_t position(int64_t row) const { return far ? far->position(row) : sizes.past + row; }
   void makeWhole(const NodeProto &node, Values &in);
   void finishOutputs();
+  void checkCacheNames() const;
   void checkPresent(const std::string &past, const std::string &output, const View &view);
   std::string scopeOf(const NodeProto &node) const;
   void followTypes(const NodeProto &node, const Values &in);
@@ -172,6 +179,7 @@ private:
   bool isIdentity(const View &view, int &node, double &factor) const;
   bool isUniform(const View &view) const;
   bool isIdentityOf(const View &view, int node) const;
+  void requireFloatCast(const NodeProto &node, const Values &in) const;
   bool sameElements(const View &a, const View &b) const;
   int materialize(const View &view);
   int scaleNode(int node, double factor);
@@ -211,7 +219,8 @@ private:
   bool embedding(const NodeProto &node, const Values &in);
   int denseWeight(const Value &value, bool transposed);
   int vectorWeight(const Value &value);
-  int weightIndex(RaisedWeight weight, char how = 'N');
+  int weightIndex(RaisedWeight weight);
+  WeightKey weightKey(const Value &value) const;
   Value linear(const View &input, const Shape &shape, int weight, int bias, int64_t block);
 
   // RaiseAttention.cpp.
@@ -248,7 +257,8 @@ private:
   std::map<std::string, std::vector<int64_t>> shapeValues;
   RaisedGraph graph;
   std::map<std::string, Value> values;
-  std::map<std::string, int> nodeKeys, weightKeys;
+  std::map<std::string, int> nodeKeys;
+  std::map<WeightKey, int> weightKeys;
   std::vector<std::string> pastNames;
   std::vector<Shape> pastShapes;
   std::map<std::string, double> presentFactors; ///< What new rows must be multiplied by in a cache.

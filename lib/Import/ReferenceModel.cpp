@@ -235,8 +235,8 @@ Tensor ReferenceModel::embedding(EmbeddingOp op) {
       column.across = true;
       column.outputs = table.columns;
       column.inputs = 1;
-      multiplyStored(&one, 1, column, 0, table.columns, &out.data[i * table.columns],
-                     table.columns, 1);
+      multiplyStored(&one, 1, column, 0, table.columns, &out.data[i * table.columns], table.columns,
+                     1);
     });
   }
   if (!keepsWeights)
@@ -256,7 +256,9 @@ Tensor ReferenceModel::attention(AttentionOp op) {
   for (int64_t b = 0; b < batch; ++b) {
     if (static_cast<int64_t>(cache.keys[b].size()) != before * kvWidth)
       onnx::fail("internal: a cache does not hold ", before, " positions");
-    auto rowsOf = [&](const Tensor &tensor) { return tensor.data.begin() + b * length * tensor.width; };
+    auto rowsOf = [&](const Tensor &tensor) {
+      return tensor.data.begin() + b * length * tensor.width;
+    };
     cache.keys[b].insert(cache.keys[b].end(), rowsOf(key), rowsOf(key) + length * kvWidth);
     cache.values[b].insert(cache.values[b].end(), rowsOf(value), rowsOf(value) + length * vWidth);
   }

@@ -1,8 +1,9 @@
 //===- ReferenceModel.h - The meaning of a module, by the book ------------===//
 //
-// Interprets the graph ops of an imported module in f64, one operation at a time and only those that
-// are asked for, as their descriptions say. Independent of every lowering; the import check compares
-// it with the original. Weights are read where they lie, so that memory does not grow with the model.
+// Interprets the graph ops of an imported module in f64, one operation at a time and only those
+// that are asked for, as their descriptions say. Independent of every lowering; the import check
+// compares it with the original. Weights are read where they lie, so that memory does not grow with
+// the model.
 //
 //===----------------------------------------------------------------------===//
 

@@ -30,11 +30,11 @@ public:
 
   /// The whole model, behind the step before it (past > 0; behind arbitrary keys and values where
   /// there was none) or at the beginning. Computes at most
-  /// about `products` multiply-adds of linears on each side. Throws onnx::ImportError that names the
-  /// node where they part.
+  /// about `products` multiply-adds of linears on each side. Throws onnx::ImportError that names
+  /// the node where they part.
   void run(const CheckStep &step, double products);
-  /// One attention alone, on arbitrary queries, keys, values and cache, which stand out at both sides
-  /// of each window. False if it cannot be looked at alone. After run.
+  /// One attention alone, on arbitrary queries, keys, values and cache, which stand out at both
+  /// sides of each window. False if it cannot be looked at alone. After run.
   bool runAttention(int number, const CheckStep &step);
   /// One node alone, on given ids of `input` if there are any: an embedding, or what it became.
   bool runEmbedding(int number, const CheckStep &step, const std::string &input,

@@ -11,6 +11,8 @@
 
 #include "llmc/Lower/KernelBuilder.h"
 
+#include "llvm/ADT/StringSwitch.h"
+
 #include <algorithm>
 
 using namespace llmc;
@@ -39,6 +41,14 @@ static constexpr CpuModel kMiddleDots = {
 static constexpr CpuModel kNarrow = {
     "generic 128-bit", 4, false, 2.5, 2, 1, 1, 2, 2, 4, 8, 4096, 4096, 1, 4096};
 
+// Other names of the same cores.
+static llvm::StringRef nameOfCore(llvm::StringRef cpu) {
+  return llvm::StringSwitch<llvm::StringRef>(cpu)
+      .Cases({"broadwell", "core-avx2", "core_4th_gen_avx", "core_5th_gen_avx"}, "haswell")
+      .Cases({"graniterapids-d", "graniterapids_d"}, "graniterapids")
+      .Default(cpu);
+}
+
 const CpuModel &llmc::getCpuModel(llvm::StringRef cpu, const VectorShape &shape) {
   // A model holds for the vectors of its own instruction set only: features can be turned off.
   bool dots = shape.dot == DotKind::Vnni;
@@ -46,7 +56,7 @@ const CpuModel &llmc::getCpuModel(llvm::StringRef cpu, const VectorShape &shape)
     return shape.lanes == model.lanes && (dots || !model.vnni) && (!shape.tiles || model.tile > 0);
   };
   for (const CpuModel &model : kModels)
-    if (model.name == cpu && fits(model))
+    if (model.name == nameOfCore(cpu) && fits(model))
       return model;
   if (shape.lanes >= 16)
     return dots ? kWideDots : kWide;

@@ -328,6 +328,10 @@ void LowerStepPass::runOnOperation() {
   module->setAttr("llmc.scratch_bytes", b.getI64IntegerAttr(facts.scratchBytes));
   module->setAttr("llmc.kv_block_bytes", b.getI64IntegerAttr(facts.kvBlockBytes));
   module->setAttr("llmc.vocabulary", b.getI64IntegerAttr(facts.isStep ? facts.vocabulary : 0));
+  // Ids are below the rows of the table, which need not be as many as the logits.
+  const InterfaceInput *ids =
+      llvm::find_if(facts.inputs, [](const InterfaceInput &input) { return input.limit > 0; });
+  module->setAttr("llmc.id_limit", b.getI64IntegerAttr(ids == facts.inputs.end() ? 0 : ids->limit));
   if (failed(emitInterface(module, facts)))
     return signalPassFailure();
   entry->erase();

@@ -188,9 +188,8 @@ static void multiplyAcross(const double *rows, int64_t m, const StoredMatrix &ma
   for (int64_t p = 0; p < k; p += kDeep) {
     const float *weights[kDeep];
     for (int64_t d = 0; d < kDeep; ++d)
-      weights[d] = p + d < k
-                       ? widen(matrix, (p + d) * matrix.outputs + begin, n, buffers[d])
-                       : zeros.data();
+      weights[d] =
+          p + d < k ? widen(matrix, (p + d) * matrix.outputs + begin, n, buffers[d]) : zeros.data();
     const double *from = rows + p;
     int64_t stride = k;
     if (p + kDeep > k) { // The last few, with zeros behind them.

@@ -94,7 +94,8 @@ FailureOr<std::unique_ptr<Compilation>> Compilation::create(ModuleOp module,
     return module.emitError("chunk of ") << options.chunk << " asked for, expected at least 1";
   config.chunk = std::min(options.chunk, config.context);
   config.embedWeights = options.embedWeights;
-  config.maxTokens = options.maxTokens ? options.maxTokens : config.context;
+  // A batch of short sequences is as good as a long one.
+  config.maxTokens = options.maxTokens ? options.maxTokens : std::max(config.context, usual);
   if (config.maxTokens < 1)
     return module.emitError("max-tokens of ")
            << options.maxTokens << " asked for, expected at least 1";

@@ -270,6 +270,8 @@ std::string Compilation::finishInfo(const std::string &weightsFile) {
   root["max_tokens"] = settings.maxTokens;
   if (int64_t vocabulary = number("llmc.vocabulary"))
     root["vocab"] = vocabulary;
+  if (int64_t limit = number("llmc.id_limit"); limit && number("llmc.vocabulary"))
+    root["id_limit"] = limit;
   json::Object weights{{"bytes", totalWeightBytes}, {"hash", weightHash}};
   if (weightsFile.empty()) {
     root["embedded_weights"] = std::move(weights);
@@ -293,6 +295,35 @@ std::string Compilation::finishInfo(const std::string &weightsFile) {
   return text;
 }
 
+// The model's numbers as macros, so that a program can lay out its arrays.
+static std::string describeMacros(const CompileConfig &settings, const json::Object &info,
+                                  int64_t vocabulary) {
+  std::string text, capitals = StringRef(settings.prefix).upper();
+  auto define = [&](const llvm::Twine &name, int64_t value, StringRef meaning) {
+    text +=
+        ("#define " + capitals + "_" + name + " " + llvm::Twine(value) + " /* " + meaning + " */\n")
+            .str();
+  };
+  if (vocabulary)
+    define("VOCABULARY", vocabulary, "ids are below it");
+  for (auto [i, output] : llvm::enumerate(*info.getArray("outputs"))) {
+    const json::Array &shape = *output.getAsObject()->getArray("shape");
+    std::optional<int64_t> width = shape.empty() ? std::nullopt : shape.back().getAsInteger();
+    if (!width)
+      continue;
+    if (i == 0)
+      define("WIDTH", *width, "floats in a row of the first output");
+    define("WIDTH_" + llvm::Twine(i), *width, "of output " + std::to_string(i));
+  }
+  if (info.getString("role") == StringRef("step")) {
+    define("CONTEXT", settings.context, "positions that fit in a state");
+    define("CHUNK", settings.chunk, "rows of one pass of prefill");
+  } else {
+    define("MAX_TOKENS", settings.maxTokens, "most of batch x sequence");
+  }
+  return text;
+}
+
 std::string Compilation::header() const {
   const std::string &p = settings.prefix;
   std::string guard = StringRef(p).upper() + "_H";
@@ -301,6 +332,10 @@ std::string Compilation::header() const {
       ". See llmc/Runtime/llmc.h for what the functions mean. */\n#ifndef " + guard + "\n#define " +
       guard +
       "\n\n#include \"llmc/Runtime/llmc.h\"\n\n#ifdef __cplusplus\nextern \"C\" {\n#endif\n\n";
+  const json::Value interface = *json::parse(interfaceJson);
+  auto limit = module->getAttrOfType<IntegerAttr>("llmc.id_limit");
+  text += describeMacros(settings, *interface.getAsObject(), limit ? limit.getInt() : 0);
+  text += "\nint32_t " + p + "_check_cpu(char *why); /* why: NULL or LLMC_WHY bytes */\n";
   text += "int32_t " + p + "_abi(void);\nconst char *" + p + "_info_json(void);\n";
   text +=
       "int32_t " + p +
@@ -310,7 +345,7 @@ std::string Compilation::header() const {
       "_init(llmc_model *model, void *arena, const void *weights, const llmc_threads *threads);\n";
   if (settings.embedWeights)
     text += "/* weights may be NULL: they are in the object. */\n";
-  bool isStep = json::parse(interfaceJson)->getAsObject()->getString("role") == StringRef("step");
+  bool isStep = interface.getAsObject()->getString("role") == StringRef("step");
   if (isStep) {
     text += "int32_t " + p + "_state_init(llmc_state *state, void *kv);\n";
     for (const char *name : {"_prefill", "_prefill_all"})

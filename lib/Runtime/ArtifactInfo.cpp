@@ -110,6 +110,7 @@ private:
       return;
     }
     info.vocab = number(root, "vocab", 1, INT32_MAX);
+    info.idLimit = root.contains("id_limit") ? number(root, "id_limit", 1, INT32_MAX) : info.vocab;
     info.context = number(root, "context", 1, maximumSize);
     info.chunk = number(root, "chunk", 1, maximumSize);
     if (!root.contains("stop_ids") || root.at("stop_ids").is_null())

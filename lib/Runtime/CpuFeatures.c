@@ -1,32 +1,35 @@
 /* Compares the features an artifact was compiled for, in LLVM's spelling, with the machine: cpuid
  * and xgetbv on x86, the auxiliary vector on AArch64. Bit numbers: Intel SDM volume 2A (CPUID), AMD
  * APM volume 3 appendix E, and the kernel's Documentation/arch/arm64/elf_hwcaps.rst. Tiles:
- * Documentation/arch/x86/xstate.rst. */
+ * Documentation/arch/x86/xstate.rst. Both tables are there on every machine: the compiler writes
+ * the same check into the code of either. */
 #ifndef _GNU_SOURCE
 #define _GNU_SOURCE
 #endif
+#include "llmc/Runtime/CpuFeatures.h"
 #include "llmc/Runtime/llmcrt.h"
 
 #include <stdio.h>
 #include <string.h>
 
-#if defined(__x86_64__)
-#include <cpuid.h>
-#include <sys/syscall.h>
-#include <unistd.h>
+#define COUNT(array) (sizeof(array) / sizeof((array)[0]))
+
+/* --- Tables --- */
 
 /* What the operating system must save for the registers to be usable: bits of XCR0. */
-enum { NoState = 0, AvxState = 0x6, Avx512State = 0xe6, AmxState = 0x60000 };
-enum { L1C, L1D, L7B, L7C, L7D, L71A, L71D, X1C, Words };
+enum { NoState = 0, AvxState = 0x6, Avx512State = 0xe6, AmxState = LLMCRT_AMX_STATE };
 
-typedef struct {
-  const char *name;
-  uint8_t word;
-  uint8_t bit;
-  uint32_t state;
-} Feature;
+/* Leaf of cpuid, subleaf, register from eax 0 to edx 3. */
+#define L1C 1, 0, 2
+#define L1D 1, 0, 3
+#define L7B 7, 0, 1
+#define L7C 7, 0, 2
+#define L7D 7, 0, 3
+#define L71A 7, 1, 0
+#define L71D 7, 1, 3
+#define X1C 0x80000001u, 0, 2
 
-static const Feature features[] = {
+static const llmcrt_x86_feature x86_features[] = {
     {"sse3", L1C, 0, NoState},
     {"pclmul", L1C, 1, NoState},
     {"ssse3", L1C, 9, NoState},
@@ -91,6 +94,77 @@ static const Feature features[] = {
     {"fma4", X1C, 16, AvxState},
     {"tbm", X1C, 21, NoState},
 };
+
+#define BIT(n) (UINT64_C(1) << (n))
+
+/* Bits of AT_HWCAP and AT_HWCAP2. */
+static const llmcrt_aarch64_feature aarch64_features[] = {
+    {"fp-armv8", BIT(0), 0},
+    {"neon", BIT(1), 0},
+    {"aes", BIT(3) | BIT(4), 0},
+    {"sha2", BIT(5) | BIT(6), 0},
+    {"crc", BIT(7), 0},
+    {"lse", BIT(8), 0},
+    {"fullfp16", BIT(9) | BIT(10), 0},
+    {"rdm", BIT(12), 0},
+    {"jsconv", BIT(13), 0},
+    {"complxnum", BIT(14), 0},
+    {"rcpc", BIT(15), 0},
+    {"sha3", BIT(17) | BIT(21), 0},
+    {"sm4", BIT(18) | BIT(19), 0},
+    {"dotprod", BIT(20), 0},
+    {"sve", BIT(22), 0},
+    {"fp16fml", BIT(23), 0},
+    {"lse2", BIT(25), 0},
+    {"rcpc-immo", BIT(26), 0},
+    {"flagm", BIT(27), 0},
+    {"pauth", BIT(30) | BIT(31), 0},
+    {"sve2", 0, BIT(1)},
+    {"sve2-aes", 0, BIT(2) | BIT(3)},
+    {"sve-aes", 0, BIT(2) | BIT(3)},
+    {"sve2-bitperm", 0, BIT(4)},
+    {"sve-bitperm", 0, BIT(4)},
+    {"sve2-sha3", 0, BIT(5)},
+    {"sve-sha3", 0, BIT(5)},
+    {"sve2-sm4", 0, BIT(6)},
+    {"sve-sm4", 0, BIT(6)},
+    {"altnzcv", 0, BIT(7)},
+    {"fptoint", 0, BIT(8)},
+    {"f32mm", 0, BIT(10)},
+    {"f64mm", 0, BIT(11)},
+    {"i8mm", 0, BIT(13)},
+    {"bf16", 0, BIT(14)},
+    {"sme", 0, BIT(23)},
+    {"sme-i16i64", 0, BIT(24)},
+    {"sme-f64f64", 0, BIT(25)},
+    {"sme-fa64", 0, BIT(30)},
+    {"cssc", 0, BIT(34)},
+    {"sve2p1", 0, BIT(36)},
+    {"sme2", 0, BIT(37)},
+    {"sme2p1", 0, BIT(38)},
+    {"mops", 0, BIT(43)},
+};
+
+const llmcrt_x86_feature *llmcrt_find_x86_feature(const char *name) {
+  for (size_t i = 0; i < COUNT(x86_features); ++i)
+    if (strcmp(name, x86_features[i].name) == 0)
+      return &x86_features[i];
+  return NULL;
+}
+
+const llmcrt_aarch64_feature *llmcrt_find_aarch64_feature(const char *name) {
+  for (size_t i = 0; i < COUNT(aarch64_features); ++i)
+    if (strcmp(name, aarch64_features[i].name) == 0)
+      return &aarch64_features[i];
+  return NULL;
+}
+
+/* --- This machine --- */
+
+#if defined(__x86_64__)
+#include <cpuid.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
 /* Instructions that only an intrinsic or the operating system brings in, and hints; a virtual
  * machine often hides them. */
@@ -157,92 +231,37 @@ static int32_t linuxGrantsTiles(void) {
   return syscall(SYS_arch_prctl, RequestPermission, TileData) == 0;
 }
 
-static int32_t machineHas(const Feature *feature) {
-  uint32_t words[Words] = {0}, a = 0, b = 0, c = 0, d = 0;
-  uint32_t state = 0;
-  if (__get_cpuid(1, &a, &b, &c, &d)) {
-    words[L1C] = c;
-    words[L1D] = d;
-    if (c & (1u << 27)) { /* OSXSAVE: xgetbv may be executed */
-      uint32_t low, high;
-      __asm__ __volatile__("xgetbv" : "=a"(low), "=d"(high) : "c"(0));
-      state = low;
-    }
+/* What the system saves of the registers: XCR0, 0 when it may not be read. */
+static uint32_t savedState(void) {
+  uint32_t a = 0, b = 0, c = 0, d = 0, low, high;
+  if (!__get_cpuid(1, &a, &b, &c, &d) || !(c & (1u << 27))) /* OSXSAVE */
+    return 0;
+  __asm__ __volatile__("xgetbv" : "=a"(low), "=d"(high) : "c"(0));
+  return low;
+}
+
+/* 1, 0, or -1 for a name that is in no table. */
+static int32_t machineHas(const char *name) {
+  const llmcrt_x86_feature *feature = llmcrt_find_x86_feature(name);
+  uint32_t words[4] = {0};
+  if (!feature)
+    return -1;
+  if (feature->subleaf > 0) {
+    /* Subleaf 0 names the last one. */
+    if (!__get_cpuid_count(feature->leaf, 0, &words[0], &words[1], &words[2], &words[3]) ||
+        words[0] < feature->subleaf)
+      return 0;
   }
-  if (__get_cpuid_count(7, 0, &a, &b, &c, &d)) {
-    const uint32_t last = a;
-    words[L7B] = b;
-    words[L7C] = c;
-    words[L7D] = d;
-    if (last >= 1 && __get_cpuid_count(7, 1, &a, &b, &c, &d)) {
-      words[L71A] = a;
-      words[L71D] = d;
-    }
-  }
-  if (__get_cpuid(0x80000001u, &a, &b, &c, &d))
-    words[X1C] = c;
-  return (words[feature->word] >> feature->bit & 1) && (state & feature->state) == feature->state &&
+  if (!__get_cpuid_count(feature->leaf, feature->subleaf, &words[0], &words[1], &words[2],
+                         &words[3]))
+    return 0;
+  return (words[feature->reg] >> feature->bit & 1) &&
+         (savedState() & feature->state) == feature->state &&
          (feature->state != AmxState || linuxGrantsTiles());
 }
 
 #elif defined(__aarch64__)
 #include <sys/auxv.h>
-
-/* Which bits of AT_HWCAP (low) and AT_HWCAP2 (high) must all be there. */
-typedef struct {
-  const char *name;
-  uint64_t low;
-  uint64_t high;
-} Feature;
-
-#define BIT(n) (UINT64_C(1) << (n))
-
-static const Feature features[] = {
-    {"fp-armv8", BIT(0), 0},
-    {"neon", BIT(1), 0},
-    {"aes", BIT(3) | BIT(4), 0},
-    {"sha2", BIT(5) | BIT(6), 0},
-    {"crc", BIT(7), 0},
-    {"lse", BIT(8), 0},
-    {"fullfp16", BIT(9) | BIT(10), 0},
-    {"rdm", BIT(12), 0},
-    {"jsconv", BIT(13), 0},
-    {"complxnum", BIT(14), 0},
-    {"rcpc", BIT(15), 0},
-    {"sha3", BIT(17) | BIT(21), 0},
-    {"sm4", BIT(18) | BIT(19), 0},
-    {"dotprod", BIT(20), 0},
-    {"sve", BIT(22), 0},
-    {"fp16fml", BIT(23), 0},
-    {"lse2", BIT(25), 0},
-    {"rcpc-immo", BIT(26), 0},
-    {"flagm", BIT(27), 0},
-    {"pauth", BIT(30) | BIT(31), 0},
-    {"sve2", 0, BIT(1)},
-    {"sve2-aes", 0, BIT(2) | BIT(3)},
-    {"sve-aes", 0, BIT(2) | BIT(3)},
-    {"sve2-bitperm", 0, BIT(4)},
-    {"sve-bitperm", 0, BIT(4)},
-    {"sve2-sha3", 0, BIT(5)},
-    {"sve-sha3", 0, BIT(5)},
-    {"sve2-sm4", 0, BIT(6)},
-    {"sve-sm4", 0, BIT(6)},
-    {"altnzcv", 0, BIT(7)},
-    {"fptoint", 0, BIT(8)},
-    {"f32mm", 0, BIT(10)},
-    {"f64mm", 0, BIT(11)},
-    {"i8mm", 0, BIT(13)},
-    {"bf16", 0, BIT(14)},
-    {"sme", 0, BIT(23)},
-    {"sme-i16i64", 0, BIT(24)},
-    {"sme-f64f64", 0, BIT(25)},
-    {"sme-fa64", 0, BIT(30)},
-    {"cssc", 0, BIT(34)},
-    {"sve2p1", 0, BIT(36)},
-    {"sme2", 0, BIT(37)},
-    {"sme2p1", 0, BIT(38)},
-    {"mops", 0, BIT(43)},
-};
 
 /* Privileged or hint instructions, and tuning. The versions stand for features that LLVM lists one
  * by one as well. */
@@ -312,22 +331,19 @@ static const char *const ignoredPrefixes[] = {
     "a6",       "a7",  "max-interleave-", "harden-",  "avoid-",
 };
 
-static int32_t machineHas(const Feature *feature) {
+static int32_t machineHas(const char *name) {
+  const llmcrt_aarch64_feature *feature = llmcrt_find_aarch64_feature(name);
   const uint64_t low = getauxval(AT_HWCAP), high = getauxval(AT_HWCAP2);
+  if (!feature)
+    return -1;
   return (low & feature->low) == feature->low && (high & feature->high) == feature->high;
 }
 
 #else
-typedef struct {
-  const char *name;
-} Feature;
-static const Feature features[] = {{""}};
 static const char *const ignored[] = {""};
 static const char *const ignoredPrefixes[] = {"\n"};
-static int32_t machineHas(const Feature *feature) { return feature != NULL; }
+static int32_t machineHas(const char *name) { return name != NULL ? -1 : 0; }
 #endif
-
-#define COUNT(array) (sizeof(array) / sizeof((array)[0]))
 
 int32_t llmcrt_cpu_has(const char *name) {
   if (!name)
@@ -336,9 +352,9 @@ int32_t llmcrt_cpu_has(const char *name) {
     return 1;
   if (name[0] == '+')
     ++name;
-  for (size_t i = 0; i < COUNT(features); ++i)
-    if (strcmp(name, features[i].name) == 0)
-      return machineHas(&features[i]);
+  const int32_t known = machineHas(name);
+  if (known >= 0)
+    return known;
   for (size_t i = 0; i < COUNT(ignored); ++i)
     if (strcmp(name, ignored[i]) == 0)
       return 1;

@@ -69,7 +69,7 @@ std::vector<int32_t> llmc::checkedIds(const std::vector<int64_t> &ids, int64_t v
 GenerateRequest llmc::makeRequest(const std::vector<int64_t> &prompt, int64_t newIds,
                                   std::optional<int64_t> prefill, const ArtifactInfo &info) {
   GenerateRequest request;
-  request.prompt = checkedIds(prompt, info.vocab, "--prompt-ids");
+  request.prompt = checkedIds(prompt, info.idLimit, "--prompt-ids");
   request.newIds = newIds;
   request.stopIds = info.stopIds;
   const int64_t length = static_cast<int64_t>(prompt.size());

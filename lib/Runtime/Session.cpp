@@ -43,6 +43,8 @@ void Session::check(int32_t code, const char *function) const {
     failInput(what + ": not supported by this artifact");
   case LLMC_CHECK_FAILED:
     failInput(what + ": " + failedCheck());
+  case LLMC_BAD_CPU:
+    failInput(what + ": this machine lacks what the code was compiled for");
   case LLMC_BAD_ARGUMENT:
     failInput(what + ": refused its arguments (sizes over what was compiled?)");
   default:

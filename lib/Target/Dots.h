@@ -40,6 +40,15 @@ void lowerPicks(ModuleOp module, const TargetInfo &target);
 /// target has them by index, else selections.
 void lowerLookups(ModuleOp module, const TargetInfo &target);
 
+/// Gives the declarations of functions marked llmc.any_machine their body: the check that the
+/// machine has all features of the target. They take where to say why not (NULL: nowhere), and
+/// return LLMC_OK or LLMC_BAD_CPU.
+void writeCpuChecks(ModuleOp module, const TargetInfo &target);
+
+/// Functions marked llmc.any_machine, in the LLVM dialect: compiled for every processor of the
+/// architecture.
+LogicalResult limitToAnyMachine(ModuleOp module, const TargetInfo &target);
+
 /// Calls an intrinsic with one result.
 Value callIntrinsic(ImplicitLocOpBuilder &b, Type type, StringRef name, ValueRange arguments);
 /// The same value of an x86 register, but LLVM does not reassociate what contains it: sums would

@@ -26,6 +26,7 @@ LogicalResult llmc::lowerToLLVMDialect(ModuleOp module, const TargetInfo &target
   lowerBlocks(module, target);
   lowerDots(module, target);
   lowerPicks(module, target);
+  writeCpuChecks(module, target);
   PassManager pm(module.getContext());
   pm.addPass(createCanonicalizerPass());
   pm.addPass(createCSEPass());
@@ -45,6 +46,8 @@ LogicalResult llmc::lowerToLLVMDialect(ModuleOp module, const TargetInfo &target
   pm.addPass(createCSEPass());
   pm.addPass(createReconcileUnrealizedCastsPass());
   if (failed(pm.run(module)))
+    return failure();
+  if (failed(limitToAnyMachine(module, target)))
     return failure();
   bool clean = true;
   module.walk([&](Operation *op) {
@@ -68,8 +71,11 @@ std::unique_ptr<llvm::Module> llmc::translateToLLVM(ModuleOp module, llvm::LLVMC
   for (llvm::Function &function : *result) {
     if (function.isDeclaration())
       continue;
-    function.addFnAttr("target-cpu", machine.getTargetCPU());
-    function.addFnAttr("target-features", machine.getTargetFeatureString());
+    // Some are for less than the target.
+    if (!function.hasFnAttribute("target-cpu")) {
+      function.addFnAttr("target-cpu", machine.getTargetCPU());
+      function.addFnAttr("target-features", machine.getTargetFeatureString());
+    }
     // The whole register width is meant: the code was tiled for it.
     function.addFnAttr("prefer-vector-width", "512");
     function.addFnAttr(llvm::Attribute::NoUnwind);

@@ -54,6 +54,8 @@ def _check_numbers(info, path):
     for key in ("vocab", "context", "chunk") if info["role"] == "step" else ():
         if type(info.get(key)) is not int or not 1 <= info[key] <= _MAXIMUM:
             _fail(f"{path}: the field '{key}': expected a whole number of 1 or more, found {info.get(key)!r}")
+    if type(info.get("id_limit", 1)) is not int or not 1 <= info.get("id_limit", 1) <= _MAXIMUM:
+        _fail(f"{path}: the field 'id_limit': expected a whole number of 1 or more, found {info['id_limit']!r}")
     for key in ("vocab", "max_tokens") if info["role"] == "run" else ():
         if info.get(key) is not None and (type(info[key]) is not int or not 0 <= info[key] <= _MAXIMUM):
             _fail(f"{path}: the field '{key}': expected a whole number, found {info[key]!r}")

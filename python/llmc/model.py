@@ -178,9 +178,10 @@ class Model:
         ids = [operator.index(value) for value in ids]
         if not ids:
             raise Error("BAD_ARGUMENT", "expected at least one id")
+        limit = self.info.get("id_limit", self.vocab)
         for position, value in enumerate(ids):
-            if not 0 <= value < self.vocab:
-                raise Error("BAD_TOKEN", f"id {value} at position {position} is outside the vocabulary of {self.vocab} ids")
+            if not 0 <= value < limit:
+                raise Error("BAD_TOKEN", f"id {value} at position {position} is outside the vocabulary of {limit} ids")
         needed = self._state.length + len(ids) + more
         if needed > self.context:
             raise Error("CONTEXT_FULL", f"{needed} positions are needed, but the context has {self.context}")

@@ -9,7 +9,7 @@ from .errors import Error
 from .tools import tool_folders
 
 ABI = 1
-CODES = {1: "BAD_ARGUMENT", 2: "BAD_TOKEN", 3: "CONTEXT_FULL", 4: "UNSUPPORTED", 5: "CHECK_FAILED"}
+CODES = {1: "BAD_ARGUMENT", 2: "BAD_TOKEN", 3: "CONTEXT_FULL", 4: "UNSUPPORTED", 5: "CHECK_FAILED", 6: "BAD_CPU"}
 ERROR_BYTES = 512
 _MAP_NORESERVE = getattr(mmap, "MAP_NORESERVE", 0x4000)
 

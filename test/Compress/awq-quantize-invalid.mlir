@@ -31,8 +31,8 @@ func.func @norm_not_finite(%x: tensor<?x?x2xf32>) -> tensor<?x?x1xf32> {
   %a = llmc.weight "a.weight" {values = dense<[[0.9, 0.03]]> : tensor<1x2xf32>} : tensor<1x2xf32>
   %n = llmc.rms_norm %x, %g {eps = 1.0e-5 : f64} : tensor<?x?x2xf32>, tensor<2xf32>
   %y = llmc.linear %n, %a {llmc.statistics = {
-      count = 8 : i64, mean = dense<0.0> : tensor<2xf64>, mean_abs = dense<[1.0, 20.0]> : tensor<2xf64>, max_abs = dense<[1.0, 20.0]> : tensor<2xf64>,
-      sum_squares = dense<[8.0, 3200.0]> : tensor<2xf64>, hessian = dense<[[8.0, 0.0], [0.0, 3200.0]]> : tensor<2x2xf32>}}
+      count = 8000 : i64, mean = dense<0.0> : tensor<2xf64>, mean_abs = dense<[1.0, 20.0]> : tensor<2xf64>, max_abs = dense<[1.0, 20.0]> : tensor<2xf64>,
+      sum_squares = dense<[8000.0, 3200000.0]> : tensor<2xf64>, hessian = dense<[[8000.0, 0.0], [0.0, 3200000.0]]> : tensor<2x2xf32>}}
       : tensor<?x?x2xf32>, tensor<1x2xf32>
   return %y : tensor<?x?x1xf32>
 }

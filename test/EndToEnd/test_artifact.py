@@ -1,7 +1,9 @@
 """The artifact as users hold it: linked into a C program on two machines, the same bits for any thread count, errors by name."""
+import ctypes
 import json
 import os
 import pathlib
+import platform
 import re
 import shutil
 import subprocess
@@ -73,8 +75,7 @@ def test_aarch64_generates_the_same(way, tmp_path, flags):
     expected = greedy(way.compiled(module))
     base = compile_named(tmp_path, module, "--target=aarch64-linux-gnu", "--cpu=cortex-a76")
     program = build_program(tmp_path, "aarch64-linux-gnu-gcc", base, library, "-static")
-    features = json.loads((tmp_path / "model.json").read_text())["target"]["features"]
-    out = subprocess.run(["qemu-aarch64", "-cpu", "cortex-a76", program, f"{base}.safetensors", "2", *features],
+    out = subprocess.run(["qemu-aarch64", "-cpu", "cortex-a76", program, f"{base}.safetensors", "2"],
                          check=True, capture_output=True, text=True)
     assert out.stdout == expected
 
@@ -143,11 +144,26 @@ def test_prompt_past_context(way):
     (("--target=riscv64-linux-gnu", "--cpu=generic"), "unknown target"),
     (("--target=x86_64-linux-gnu", "--cpu=pentagon"), "unknown cpu 'pentagon'"),
     (("--target=x86_64-linux-gnu", "--cpu=znver4", "--features=+telepathy"), "unknown feature '+telepathy'"),
-    (("--target=aarch64-linux-gnu", "--cpu=native"), "is for this machine"),
+    (("--target=aarch64-linux-gnu" if platform.machine() == "x86_64" else "--target=x86_64-linux-gnu", "--cpu=native"), "is for this machine"),
+    (("--target=arm64-apple-darwin", "--cpu=apple-m1"), "the system 'darwin' is not supported"),
+    (("--target=x86_64-pc-windows-msvc", "--cpu=haswell"), "the system 'windows' is not supported"),
+    (("--target=x86_64-linux-gnux32", "--cpu=haswell"), "the environment 'gnux32' is not supported"),
+    (("--target=i686-linux-gnu", "--cpu=pentium4"), "the processor 'i686' is not compiled for"),
+    (("--target=x86_64-linux-gnu", "--cpu=i386"), "cpu 'i386' has no 64-bit mode"),
+    (("--target=x86_64-linux-gnu", "--cpu=cortex-a76"), "there is one for --target=aarch64-linux-gnu"),
+    (("--target=x86_64-linux-gnu", "--cpu=haswell", "--features=+movrs"), "cannot be checked by the loader"),
 ])
 def test_target_is_checked(way, tmp_path, options, message):
-    assert message in run_tool("llmc-compile", *options, way.imported(QWEN2), "-o", tmp_path / "x", expect=2)
+    said = run_tool("llmc-compile", *options, way.imported(QWEN2), "-o", tmp_path / "new" / "x", expect=2)
+    assert message in said and said.startswith("llmc-compile: error: "), said
     assert not list(tmp_path.iterdir())
+
+
+def test_without_a_processor_a_warning(way, tmp_path):
+    for triple, slow in (("x86_64-linux-gnu", "SSE2"), ("aarch64-linux-gnu", "NEON without dot products")):
+        said = subprocess.run([BUILD / "bin" / "llmc-compile", f"--target={triple}", way.imported(QWEN2), "-o", tmp_path / "x"],
+                              check=True, capture_output=True, text=True).stderr
+        assert f"warning: no --cpu: the code uses {slow} only" in said and "--cpu=native" in said, said
 
 
 def test_output_equal_to_input_is_refused(way, tmp_path):
@@ -158,25 +174,124 @@ def test_output_equal_to_input_is_refused(way, tmp_path):
     assert module.read_bytes() == before
 
 
+def known_features():
+    """The processor's features in the runtime's table: {name: whether this machine has it}."""
+    library = ctypes.CDLL(str(BUILD / "lib" / "libllmcrt.so"))
+    names = re.findall(r'^    \{"([\w.-]+)", [A-Z]', (SOURCE / "lib/Runtime/CpuFeatures.c").read_text(), re.M)
+    return {name: library.llmcrt_cpu_has(name.encode()) == 1 for name in names}
+
+
+def missing_feature():
+    """One that is asked for by itself and that this machine lacks, whatever it is."""
+    return next(name for name, present in known_features().items() if not present and name.split("-")[0] != "amx")
+
+
+def refusals(tmp_path, base, *runner, compiler="clang-22", flags=()):
+    """What P_check_cpu, P_sizes and P_init answer in a program without a library, and why."""
+    program = tmp_path / "refuse"
+    subprocess.run([compiler, "-std=c99", "-Wall", "-Wextra", "-Werror", *flags, f"-I{SOURCE}/include", f"-I{tmp_path}",
+                    SOURCE / "test/EndToEnd/Inputs/refuse.c", f"{base}.o", "-o", program], check=True)
+    out = subprocess.run([*runner, program], check=True, capture_output=True, text=True).stdout
+    checked, sized, begun, guard, why = out.rstrip("\n").split(" ", 4)
+    assert sized == "0" and guard == "!", out
+    return int(checked), int(begun), why
+
+
+@pytest.mark.skipif(platform.machine() != "x86_64", reason="this is no x86-64 machine")
 def test_missing_feature_is_named(way, tmp_path):
-    base = tmp_path / "wide"
-    run_tool("llmc-compile", "--target=x86_64-linux-gnu", "--cpu=haswell", "--features=+amx-int8,+avx512fp16",
-             way.imported(QWEN2), "-o", base)
+    feature = missing_feature()
+    base = compile_named(tmp_path, way.imported(QWEN2), "--target=x86_64-linux-gnu", "--cpu=haswell", f"--features=+{feature}")
+    named = json.loads((tmp_path / "model.json").read_text())["target"]["features"]
+    lacked = min(name for name in named if not known_features()[name])  # what it brings along may be missing, too
     message = run_tool("llmc-run", base, "--prompt-ids=1", "--generate=1", expect=2)
-    assert "feature" in message and ("amx" in message or "avx512" in message)
+    assert f"this machine lacks the processor feature '{lacked}'" in message
+    assert refusals(tmp_path, base) == (6, 6, f"this machine lacks the processor feature '{lacked}'")
 
 
+def test_this_machine_is_accepted(way, tmp_path):
+    assert refusals(tmp_path, compile_named(tmp_path, way.imported(QWEN2), *HOST)) == (0, 0, "")
+
+
+@pytest.mark.parametrize("cpu,answer", [("cortex-a76", (0, 0, "")),
+                                        ("neoverse-v1", (6, 6, "this machine lacks the processor feature 'i8mm'"))])
+def test_aarch64_asks_the_auxiliary_vector(way, tmp_path, cpu, answer):
+    if not (shutil.which("qemu-aarch64") and shutil.which("aarch64-linux-gnu-gcc")):
+        pytest.skip("qemu-aarch64 or the cross compiler is not here")
+    base = compile_named(tmp_path, way.imported(QWEN2), "--target=aarch64-linux-gnu", f"--cpu={cpu}")
+    text = subprocess.run(["nm", "--undefined-only", f"{base}.o"], check=True, capture_output=True, text=True).stdout
+    assert set(re.findall(r"U (\w+)", text)) <= RUNTIME_IMPORTS
+    assert refusals(tmp_path, base, "qemu-aarch64", "-cpu", "cortex-a76", compiler="aarch64-linux-gnu-gcc",
+                    flags=["-static"]) == answer
+
+
+@pytest.mark.skipif(platform.machine() != "x86_64", reason="this is no x86-64 machine")
 def test_tile_registers_are_needed_where_used(way, tmp_path):
     def features(name, *options):
         run_tool("llmc-compile", "--target=x86_64-linux-gnu", "--cpu=sapphirerapids", *options, way.imported(QWEN2), "-o", tmp_path / name)
         return {f for f in json.loads((tmp_path / f"{name}.json").read_text())["target"]["features"] if f.startswith("amx")}
 
     assert features("off", "--features=-amx-int8") == set()
-    assert features("tiles") == {"amx-int8", "amx-tile"}
-    if "amx_int8" in pathlib.Path("/proc/cpuinfo").read_text():
-        pytest.skip("this processor has tile registers")
-    message = run_tool("llmc-run", tmp_path / "tiles", "--prompt-ids=1", "--generate=1", expect=2)
-    assert "this machine lacks the processor feature 'amx-int8'" in message
+    assert features("model") == {"amx-int8", "amx-tile"}
+    if known_features()["amx-int8"]:
+        return  # test_a_program_uses_tile_registers runs it.
+    message = run_tool("llmc-run", tmp_path / "model", "--prompt-ids=1", "--generate=1", expect=2)
+    assert re.search("this machine lacks the processor feature '(amx|avx)", message)
+    checked, begun, why = refusals(tmp_path, tmp_path / "model")
+    assert (checked, begun) == (6, 6) and re.match("this machine lacks the processor feature '(amx|avx)", why)
+
+
+@pytest.mark.skipif(platform.machine() != "x86_64", reason="this is no x86-64 machine")
+def test_a_program_uses_tile_registers(way, tmp_path):
+    """A natural program asks P_check_cpu, which asks Linux: without that the first instruction on a tile ends it."""
+    if not known_features()["amx-int8"]:
+        pytest.skip("this processor has no tile registers, or the system keeps them")
+    module = way.passes(way.imported(QWEN2), "--rtn-quantize=bits=8 group=0 activations=i8-token")
+    base = compile_named(tmp_path, module, "--target=x86_64-linux-gnu", "--cpu=sapphirerapids")
+    code = subprocess.run(["objdump", "-d", f"{base}.o"], check=True, capture_output=True, text=True).stdout
+    assert "tdpb" in code
+    program = build_program(tmp_path, "clang-22", base, BUILD / "lib" / "libllmcrt.a")
+    expected = greedy(base)
+    for threads in ("1", "3"):
+        out = subprocess.run([program, f"{base}.safetensors", threads], check=True, capture_output=True, text=True)
+        assert out.stdout == expected
+
+
+def test_what_comes_before_the_check_runs_anywhere(way, tmp_path):
+    """The functions called before it is known what the machine has use no instruction that it may lack."""
+    base = compile_named(tmp_path, way.imported(QWEN2), "--target=x86_64-linux-gnu", "--cpu=sapphirerapids")
+    for name in ("check_cpu", "abi", "info_json", "sizes", "init", "state_init"):
+        code = subprocess.run(["objdump", "-d", f"--disassemble=model_{name}", f"{base}.o"], check=True, capture_output=True, text=True).stdout
+        mnemonics = set(re.findall(r"^\s+\w+:\t[0-9a-f ]+\t(\w+)", code, re.M))
+        assert "ret" in mnemonics and not {m for m in mnemonics if re.match(r"v|shlx|shrx|sarx|mulx|rorx|andn|bzhi", m)}, (name, mnemonics)
+
+
+def test_example_of_the_documentation(way, tmp_path):
+    text = (SOURCE / "docs/Rationale/Artifact.md").read_text()
+    program, = re.findall(r"```c\n(.*?)```", text, re.S)
+    module = way.imported(QWEN2)
+    run_tool("llmc-compile", *HOST, module, "-o", tmp_path / "small")
+    (tmp_path / "hello.c").write_text(program)
+    shutil.copy(tmp_path / "hello.c", tmp_path / "hello.cpp")
+    for compiler, standard, source in (("clang-22", "c99", "hello.c"), ("clang++-22", "c++17", "hello.cpp")):
+        subprocess.run([compiler, f"-std={standard}", "-Wall", "-Wextra", "-Werror", "-pthread", f"-I{SOURCE}/include", f"-I{tmp_path}",
+                        tmp_path / source, tmp_path / "small.o", BUILD / "lib" / "libllmcrt.a", "-o", tmp_path / "hello"], check=True)
+        out = subprocess.run([tmp_path / "hello"], cwd=tmp_path, check=True, capture_output=True, text=True).stdout
+        assert out == run_tool("llmc-run", tmp_path / "small", "--prompt-ids=1,42,7", "--generate=8")
+
+
+def test_header_states_numbers(way, tmp_path):
+    def macros(name, module, *options):
+        run_tool("llmc-compile", *HOST, *options, module, "-o", tmp_path / name)
+        return dict(re.findall(r"^#define (\w+) (\d+)", (tmp_path / f"{name}.h").read_text(), re.M))
+
+    assert macros("small", way.imported(QWEN2), "--context=96", "--chunk=32") == {
+        "SMALL_VOCABULARY": "128", "SMALL_WIDTH": "128", "SMALL_WIDTH_0": "128", "SMALL_CONTEXT": "96", "SMALL_CHUNK": "32"}
+    found = macros("encoder", way.imported(FIXTURES / "bert-torchscript" / "model.onnx"), "--max-tokens=64")
+    outputs = json.loads((tmp_path / "encoder.json").read_text())["outputs"]
+    widths = {f"ENCODER_WIDTH_{i}": str(output["shape"][-1]) for i, output in enumerate(outputs)}
+    assert found == {"ENCODER_VOCABULARY": found["ENCODER_VOCABULARY"], "ENCODER_WIDTH": widths["ENCODER_WIDTH_0"], **widths,
+                     "ENCODER_MAX_TOKENS": "64"}
+    assert int(found["ENCODER_VOCABULARY"]) > 0
 
 
 def test_peak_memory_of_packed_run(way):

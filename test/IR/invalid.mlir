@@ -517,6 +517,11 @@ module attributes {llmc.context_reason = 4 : i64} {}
 
 // -----
 
+// expected-error @+1 {{cannot have this llmc.any_machine, which is a unit on a function}}
+func.func private @check(i64) -> i32 attributes {llmc.any_machine = 1 : i32}
+
+// -----
+
 // llmc.pick C1.
 func.func @pick_lanes(%four: vector<8xf32>, %index: vector<4xi32>) {
   // expected-error @+1 {{expects as many indices as inputs and a multiple of four, got 'vector<8xf32>' and 'vector<4xi32>'}}

@@ -111,7 +111,8 @@ Damages::Damages(ModuleOp module) : builder(module.getContext()) {
   module.walk([&](Operation *op) {
     if (auto attention = dyn_cast<AttentionOp>(op)) {
       std::string which = " of attention " + std::to_string(attentions++);
-      setAttribute("scale" + which, op, "scale", f64(attention.getScale().convertToDouble() * 1.05));
+      setAttribute("scale" + which, op, "scale",
+                   f64(attention.getScale().convertToDouble() * 1.05));
       setAttribute("softcap" + which, op, "softcap",
                    f64(attention.getSoftcap().convertToDouble() != 0 ? 0 : 1));
       int64_t window = attention.getWindow();
@@ -127,8 +128,8 @@ Damages::Damages(ModuleOp module) : builder(module.getContext()) {
     }
     if (auto rope = dyn_cast<RopeOp>(op); rope && attentions < 2) {
       SmallVector<double> other(rope.getFrequencies());
-      other.back() *= 1.1;
-      setAttribute("last frequency", op, "frequencies", builder.getDenseF64ArrayAttr(other));
+      other[other.size() / 2] *= 1.1;
+      setAttribute("a frequency", op, "frequencies", builder.getDenseF64ArrayAttr(other));
     }
     if (auto norm = dyn_cast<RMSNormOp>(op); norm && !norms++)
       setAttribute("epsilon", op, "eps", f64(norm.getEps().convertToDouble() + 0.01));

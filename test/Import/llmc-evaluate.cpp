@@ -124,7 +124,8 @@ int main(int argc, char **argv) {
       return 0;
     }
     if (arguments.empty())
-      fail("usage: llmc-evaluate MODEL [--float-activations] [--exact-half] --input=NAME=FILE --output=NAME=FILE");
+      fail("usage: llmc-evaluate MODEL [--float-activations] [--exact-half] --input=NAME=FILE "
+           "--output=NAME=FILE");
     std::unique_ptr<OnnxModel> model = OnnxModel::load(arguments[0]);
     ValueMap inputs;
     std::vector<std::pair<std::string, std::string>> outputs;

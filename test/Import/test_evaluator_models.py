@@ -127,3 +127,20 @@ def test_stories_predicts_the_expected_tokens(folder, tmp_path):
     flags = ["--float-activations"] if int4 else []
     logits = decoder_logits(model, folder, ids[:, :-1], count - 4, str(tmp_path), *flags)
     assert (logits.argmax(-1) == ids[0, 1:]).all()
+
+
+def test_half_precision_can_be_kept_exact(tmp_path):
+    """1 + 2^-11 is no f16: it is lost between two nodes, but for --exact-half. What is stored in f32 and cast is an f16."""
+    helper, f32, f16 = onnx.helper, onnx.TensorProto.FLOAT, onnx.TensorProto.FLOAT16
+    nodes = [helper.make_node("Cast", ["x"], ["half"], to=f16), helper.make_node("Add", ["half", "tiny"], ["sum"]),
+             helper.make_node("Sub", ["sum", "one"], ["rest"]), helper.make_node("Cast", ["rest"], ["y"], to=f32),
+             helper.make_node("Cast", ["stored"], ["kept"], to=f16), helper.make_node("Cast", ["kept"], ["z"], to=f32)]
+    constants = [numpy_helper.from_array(np.array(v, t), n) for n, v, t in
+                 (("tiny", 2.0**-12, np.float16), ("one", 1, np.float16), ("stored", 1 + 2.0**-12, np.float32))]
+    values = [helper.make_tensor_value_info(name, f32, [1]) for name in "xyz"]
+    graph = helper.make_graph(nodes, "half", values[:1], values[1:], constants)
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=9)
+    onnx.save(model, tmp_path / "model.onnx")
+    feeds = {"x": np.array([1 + 2.0**-12], np.float32)}
+    assert run(model, str(tmp_path), feeds, ["y", "z"], str(tmp_path)) == {"y": 0, "z": 1}
+    assert run(model, str(tmp_path), feeds, ["y", "z"], str(tmp_path), "--exact-half") == {"y": 2.0**-11, "z": 1}

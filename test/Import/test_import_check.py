@@ -69,7 +69,7 @@ def large(tmp_path_factory):
     return path
 
 
-LARGE = ["scale of attention 29", "causal of attention 0", "last frequency",
+LARGE = ["scale of attention 29", "causal of attention 0", "a frequency",
          "a row of model.layers.29.mlp", "a row of model.embed_tokens",
          "model.layers.0.self_attn.k_proj.weight and"]
 

@@ -27,7 +27,7 @@ def former(artifact, tmp_path):
 
 @pytest.mark.parametrize("options", [
     ["--target=x86_64-linux-gnu", "--cpu=nothing-like-it"], ["--target=arm64-apple-darwin", "--cpu=apple-m1"],
-    ["--target=x86_64-linux-gnu", "--cpu=x86-64-v3", "--context=100000000"],
+    ["--target=x86_64-linux-gnu", "--cpu=x86-64-v3", "--chunk=0"],
     ["--target=x86_64-linux-gnu", "--cpu=x86-64-v3", "--features=+no-such-feature"]])
 def test_a_target_or_size_that_cannot_be(tools, model, former, options):
     before = contents(former)

@@ -58,10 +58,11 @@ static cl::opt<std::string> target("target",
                                    cl::value_desc("triple"), cl::cat(category));
 static cl::opt<std::string>
     cpu("cpu",
-        cl::desc("CPU as LLVM names it (znver4, haswell, cortex-a76), or native for this machine"),
+        cl::desc("CPU as LLVM names it (znver4, haswell, cortex-a76), or native for this machine; "
+                 "without it code is for what every machine of the triple has (SSE2, plain NEON)"),
         cl::cat(category));
 static cl::opt<std::string> features("features",
-                                     cl::desc("Features added or removed: +avx512vnni,-avx512bf16"),
+                                     cl::desc("Features added or removed: +avx512vnni,-amx-int8"),
                                      cl::value_desc("list"), cl::cat(category));
 static cl::opt<int64_t>
     context("context",
@@ -215,6 +216,13 @@ int main(int argc, char **argv) {
   for (const char *suffix : {"", ".o", ".so", ".h", ".safetensors", ".json"})
     if (output != "-" && isSameFile(input, output + suffix))
       return fail(kExitUsage, "output '" + output + suffix + "' is the input");
+
+  // Before anything is read or written: a target that is refused costs no time.
+  llvm::Expected<TargetInfo> machine = resolveTarget({target, cpu, features});
+  if (!machine)
+    return fail(kExitBadInput, llvm::toString(machine.takeError()));
+  if (!machine->warning.empty())
+    llvm::errs() << "llmc-compile: warning: " << machine->warning << "\n";
 
   DialectRegistry registry;
   registerAllDialects(registry);

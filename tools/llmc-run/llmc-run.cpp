@@ -165,7 +165,8 @@ void runPerplexity(const RunnerOptions &options, const ThreadPool &threads) {
     requireRole(*baseline, /*step=*/true);
   }
   const Windows windows = cutWindows(readNpy(options.perplexity), options.window,
-                                     artifact.info().vocab, options.perplexity);
+                                     std::min(artifact.info().vocab, artifact.info().idLimit),
+                                     options.perplexity);
   const auto open = [&](const Artifact &source) {
     if (windows.length - 1 > source.info().context)
       failInput(options.perplexity + ": windows of " + std::to_string(windows.length) +

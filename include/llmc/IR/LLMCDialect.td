@@ -22,7 +22,9 @@ def LLMC_Dialect : Dialect {
       its rotation changes), a hard bound of `llmc-compile --context`; `llmc.context_reason` says why;
     * `llmc.stop_ids` on the module (`array<i64: 2, 3>`): the ids that end a text, which `llmc-run` and `Model.generate` stop at;
     * `llmc.statistics` on `llmc.linear`: what calibration saw at the input;
-    * `llmc.provenance` on the module: what each compression pass did to each layer.
+    * `llmc.provenance` on the module: what each compression pass did to each layer;
+    * `llmc.any_machine` on functions of the C interface: compiled for every processor of the architecture, as they run
+      before it is known what the machine has. Without a body: the check of the processor, which the target writes.
   }];
   let useDefaultAttributePrinterParser = 1;
   let useDefaultTypePrinterParser = 1;

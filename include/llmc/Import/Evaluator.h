@@ -49,7 +49,8 @@ struct EvaluatorOptions {
   /// Null: all products are computed whole.
   const SampledProducts *sampled = nullptr;
   /// Results of 16-bit float types keep the precision of f32, and casts to these types leave values
-  /// as they are. What is stored keeps its values: weights, and casts of initializers and constants.
+  /// as they are. What is stored keeps its values: weights, and casts of initializers and
+  /// constants.
   bool exactHalf = false;
 };
 

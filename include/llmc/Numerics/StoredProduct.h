@@ -22,8 +22,8 @@ struct StoredMatrix {
   int64_t outputs = 0, inputs = 0;
 };
 
-/// out[r * outStride + n - begin] = sum over k of rows[r * inputs + k] * matrix(n, k), for r < m and
-/// n in [begin, end). Uses `threads` threads where that pays.
+/// out[r * outStride + n - begin] = sum over k of rows[r * inputs + k] * matrix(n, k), for r < m
+/// and n in [begin, end). Uses `threads` threads where that pays.
 void multiplyStored(const double *rows, int64_t m, const StoredMatrix &matrix, int64_t begin,
                     int64_t end, double *out, int64_t outStride, int threads);
 

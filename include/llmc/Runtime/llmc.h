@@ -8,6 +8,9 @@
  *   const char *P_info_json(void);                 what is in the artifact: roles, shapes, target
  *   int32_t     P_sizes(int64_t context, int64_t chunk, int32_t threads, uint64_t *arena,
  *                       uint64_t *kv);
+ *   int32_t     P_check_cpu(char *why);             does this machine have what the code needs? Before
+ *                       anything else; also asks Linux for tile registers (AMX). why: NULL, or
+ *                       LLMC_WHY bytes for one line that names the first thing that is missing
  *   int32_t     P_init(llmc_model *, void *arena, const void *weights, const llmc_threads *);
  *                       weights may be NULL if they are in the object (--embed-weights)
  *   int32_t     P_state_init(llmc_state *, void *kv);
@@ -19,6 +22,13 @@
  *                       float *logits);
  *   int32_t     P_run(llmc_model *, const llmc_tensor inputs[], llmc_tensor outputs[]);
  *                       (plain graphs)
+ *
+ * and, of the model: P_VOCABULARY (ids are below it), P_WIDTH (floats in a row of the first output,
+ * the logits), P_WIDTH_0, P_WIDTH_1 ... (of each output), P_CONTEXT, P_CHUNK, P_MAX_TOKENS (what it
+ * was compiled for), with P in capitals.
+ *
+ * P_check_cpu, P_abi, P_info_json, P_sizes, P_init and P_state_init run on every processor of the
+ * architecture. P_init makes the check again and refuses with LLMC_BAD_CPU.
  *
  * All buffers belong to the caller, are 64-byte aligned, and must outlive the model (arena,
  * weights) or the state (kv). Nothing is allocated after init and no function aborts: every error
@@ -37,6 +47,9 @@ extern "C" {
 
 #define LLMC_ABI 1
 
+/* Bytes that P_check_cpu may write to `why`. */
+#define LLMC_WHY 96
+
 /* Result codes of every int32_t function. */
 enum {
   LLMC_OK = 0,
@@ -45,7 +58,8 @@ enum {
   LLMC_CONTEXT_FULL = 3, /* the ids do not fit behind what the state holds */
   LLMC_UNSUPPORTED =
       4, /* valid by signature, not by this artifact (batched decode, another role) */
-  LLMC_CHECK_FAILED = 5 /* an expect_close or expect_eq of the model did not hold (tests) */
+  LLMC_CHECK_FAILED = 5, /* an expect_close or expect_eq of the model did not hold (tests) */
+  LLMC_BAD_CPU = 6 /* the processor, or what the system lets use of it, lacks what the code needs */
 };
 
 /* A pool of threads lent to the model. NULL instead of a pointer to it means serial. */

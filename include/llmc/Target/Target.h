@@ -24,13 +24,13 @@ namespace llmc {
 struct TargetOptions {
   std::string triple;   ///< x86_64-linux-gnu, aarch64-linux-gnu; empty: this machine's.
   std::string cpu;      ///< LLVM's name, or native (only for this machine's own triple).
-  std::string features; ///< +dotprod,-avx512f ...
+  std::string features; ///< +dotprod,-avx512f ...: of a strategy, or what the loader can check.
 };
 
 /// A target resolved: what the code may use, and the shape of its vectors.
 struct TargetInfo {
   std::string triple, cpu, featureString;
-  std::vector<std::string> features; ///< Sorted names of the features the code may use.
+  std::vector<std::string> features; ///< Sorted names of the instruction sets the code may use.
   int64_t lanes = 4;                 ///< f32 in one vector register.
   int64_t registers = 16;            ///< Vector registers.
   bool half = true;                  ///< f16 is widened by an instruction.
@@ -39,9 +39,11 @@ struct TargetInfo {
   std::string dot = "none";
   bool tiles = false;   ///< Blocks of dot products in tile registers (AMX).
   std::string strategy; ///< amx-int8, avx512vnni, avx2, neon ...: what --explain prints.
+  std::string warning;  ///< For a user who named no processor; empty otherwise.
 };
 
-/// Checks triple, CPU and features against what LLVM knows. The error names the part at fault.
+/// Checks triple, CPU and features against what LLVM knows; turns off what LLVM enables for the CPU
+/// and no strategy uses. The error names the part at fault.
 llvm::Expected<TargetInfo> resolveTarget(const TargetOptions &options);
 
 /// The LLVM target machine for `target`: position-independent, no fused multiply-add but the

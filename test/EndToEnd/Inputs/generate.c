@@ -1,13 +1,11 @@
-/* generate.c WEIGHTS THREADS FEATURE...: links a compiled model (prefix model) and prints 24 greedy
- * ids behind 1, 42, 7. WEIGHTS is a file, or - for weights in the object. */
+/* generate.c WEIGHTS THREADS: links a compiled model (prefix model) and prints 24 greedy ids behind
+ * 1, 42, 7. WEIGHTS is a file, or - for weights in the object. */
 #define _POSIX_C_SOURCE 200112L
 #include "llmc/Runtime/llmcrt.h"
 #include "model.h"
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-enum { VOCABULARY = 128 };
 
 int main(int argc, char **argv) {
   char why[LLMCRT_ERROR] = "cannot start";
@@ -17,9 +15,9 @@ int main(int argc, char **argv) {
   llmc_state state, *states[] = {&state};
   uint64_t arena_bytes, kv_bytes;
   void *arena, *kv;
-  float logits[VOCABULARY];
+  float logits[MODEL_WIDTH];
   const int32_t prompt[] = {1, 42, 7};
-  if (argc < 3 || llmcrt_cpu_check((const char *const *)argv + 3, argc - 3, why) ||
+  if (argc < 3 || model_check_cpu(why) || model_check_cpu(NULL) ||
       (strcmp(argv[1], "-") && llmcrt_weights_open(argv[1], &weights, why)))
     return fprintf(stderr, "%s\n", why), 2;
   llmcrt_pool *pool = llmcrt_pool_create(atoi(argv[2]), &threads);
@@ -31,7 +29,7 @@ int main(int argc, char **argv) {
     return fprintf(stderr, "%s\n", why), 2;
   for (int i = 0; i < 24; ++i) {
     int32_t best = 0;
-    for (int32_t v = 1; v < VOCABULARY; ++v)
+    for (int32_t v = 1; v < MODEL_VOCABULARY; ++v)
       best = logits[v] > logits[best] ? v : best;
     printf("%d%s", (int)best, i < 23 ? " " : "\n");
     if (model_decode(&model, states, &best, 1, logits))

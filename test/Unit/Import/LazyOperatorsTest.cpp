@@ -324,10 +324,13 @@ TEST(LazyOperators, MatrixProducts) {
     auto some = [&](Shape shape) {
       return isFloat(type) ? someFloats(type, shape) : someInts(type, shape, -50, 50);
     };
-    expectSame(
-        *graph.load(),
-        {{"a", some({2, 1, 4, 3})}, {"b", some({5, 3, 6})}, {"v", some({3})}, {"w", some({3})}},
-        names);
+    std::map<std::string, LazyTensor> inputs = {
+        {"a", some({2, 1, 4, 3})}, {"b", some({5, 3, 6})}, {"v", some({3})}, {"w", some({3})}};
+    if (isFloat(type)) {
+      inputs.emplace("p", some({3, 3}));
+      inputs.emplace("q", some({3, 3}));
+    }
+    expectSame(*graph.load(), inputs, names);
   }
 }
 

@@ -21,6 +21,8 @@ TEST(CpuModel, FindsAProcessorByNameAndShape) {
   EXPECT_EQ(getCpuModel("znver5", kAvx2).name, "generic 256-bit");
   EXPECT_EQ(getCpuModel("x86-64-v9", kAvx512).name, "generic 512-bit with VNNI");
   EXPECT_EQ(getCpuModel("", kNeon).name, "generic 128-bit");
+  EXPECT_EQ(getCpuModel("broadwell", kAvx2).name, "haswell");
+  EXPECT_EQ(getCpuModel("graniterapids-d", kAvx512).name, "graniterapids");
 }
 
 TEST(CpuModel, KnowsMatrixUnits) {
