@@ -61,16 +61,16 @@ def test_windows_are_exact():
 
 @pytest.fixture(scope="module")
 def large(tmp_path_factory):
-    """135M parameters, as a checkpoint in f16 that runs in f32."""
+    """135M parameters in f32."""
     pytest.importorskip("onnx")
     path = str(tmp_path_factory.mktemp("large") / "model.onnx")
     subprocess.run([sys.executable, os.path.join(ROOT, "python", "bench", "make_onnx.py"),
-                    "smollm2-135m", "--store=f16", f"--out={path}"], check=True)
+                    "smollm2-135m", "--store=f32", f"--out={path}"], check=True)
     return path
 
 
-LARGE = ["scale of attention 29", "causal of attention 0", "a frequency",
-         "a row of model.layers.29.mlp", "a row of model.embed_tokens",
+# Frequencies are not among them: they are measured far out before the check.
+LARGE = ["scale of attention 29", "causal of attention 0", "a row of model.layers.29.mlp", "a row of model.embed_tokens",
          "model.layers.0.self_attn.k_proj.weight and"]
 
 
