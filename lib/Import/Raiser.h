@@ -118,6 +118,11 @@ struct ConstantPool {
   std::map<std::string, Value> values;
 };
 
+/// Thrown by Raiser::notUnderstood and caught where a node is visited.
+struct NotUnderstood {
+  std::string reason;
+};
+
 class Raiser {
 public:
   /// With `far`, values that are known but not constant are those of the far look.
