@@ -90,10 +90,24 @@ static void mergeNode(RaisedNode &into, const RaisedNode &from, bool withMasks) 
   mergeRope(into.keyRope, from.keyRope, where);
 }
 
+/// A parameter is one initializer, or made of values that are the same at all lengths.
+static bool isSameWeight(const RaisedWeight &a, const RaisedWeight &b) {
+  if (a.key < b.key || b.key < a.key || a.rows != b.rows || a.columns != b.columns ||
+      a.values.size() != b.values.size())
+    return false;
+  for (int64_t i = 0; i < a.values.size() && !a.columns; ++i)
+    if (!(std::fabs(a.values.at(i) - b.values.at(i)) <= 1e-6 * std::fabs(a.values.at(i))))
+      return false;
+  return true;
+}
+
 void llmc::onnx::mergeGraphs(RaisedGraph &into, const RaisedGraph &from, bool withMasks,
                              const std::string &path) {
   if (from.nodes.size() != into.nodes.size() || from.weights.size() != into.weights.size())
     fail(path, ": the graph means different things at different lengths");
+  for (size_t i = 0; i < into.weights.size(); ++i)
+    if (!isSameWeight(into.weights[i], from.weights[i]))
+      fail(path, ": '", into.weights[i].key.text(), "' is another constant at other lengths");
   for (size_t i = 0; i < into.nodes.size(); ++i)
     mergeNode(into.nodes[i], from.nodes[i], withMasks);
 }
