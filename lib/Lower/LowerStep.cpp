@@ -332,6 +332,8 @@ void LowerStepPass::runOnOperation() {
   const InterfaceInput *ids =
       llvm::find_if(facts.inputs, [](const InterfaceInput &input) { return input.limit > 0; });
   module->setAttr("llmc.id_limit", b.getI64IntegerAttr(ids == facts.inputs.end() ? 0 : ids->limit));
+  if (!facts.isStep)
+    module->setAttr("llmc.longest_sequence", b.getI64IntegerAttr(facts.sequenceLimit));
   if (failed(emitInterface(module, facts)))
     return signalPassFailure();
   entry->erase();

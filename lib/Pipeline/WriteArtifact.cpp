@@ -268,6 +268,8 @@ std::string Compilation::finishInfo(const std::string &weightsFile) {
   root["context"] = settings.context;
   root["chunk"] = settings.chunk;
   root["max_tokens"] = settings.maxTokens;
+  if (int64_t longest = number("llmc.longest_sequence"))
+    root["longest_sequence"] = longest;
   if (int64_t vocabulary = number("llmc.vocabulary"))
     root["vocab"] = vocabulary;
   if (int64_t limit = number("llmc.id_limit"); limit && number("llmc.vocabulary"))

@@ -107,6 +107,7 @@ private:
     info.maxTokens = optionalNumber("max_tokens", maximumSize);
     if (!info.isStep) {
       info.vocab = optionalNumber("vocab", INT32_MAX);
+      info.longestSequence = optionalNumber("longest_sequence", maximumSize);
       return;
     }
     info.vocab = number(root, "vocab", 1, INT32_MAX);

@@ -147,6 +147,10 @@ std::vector<Array> llmc::bindInputs(const ArtifactInfo &info, const NamedArrays 
       continue;
     bindShape(tensor, array->second, sizes);
     const int64_t tokens = tokensOf(tensor, array->second);
+    const std::vector<int64_t> &shape = array->second.shape;
+    if (info.longestSequence && shape.size() == 2 && shape[1] > info.longestSequence)
+      failInput("input '" + tensor.name + "': has sequences of " + std::to_string(shape[1]) +
+                " positions, but the model's context is " + std::to_string(info.longestSequence));
     if (info.maxTokens && tokens > info.maxTokens)
       failInput("input '" + tensor.name + "': has " + std::to_string(tokens) +
                 " tokens, but the model was compiled for at most " +

@@ -58,6 +58,9 @@ def _check_tokens(info, tensor, shape, content):
     name, tokens = tensor["name"], 1
     for wanted, found in zip(tensor["shape"], shape):
         tokens *= found if isinstance(wanted, str) else 1
+    longest = info.get("longest_sequence")
+    if longest and len(shape) == 2 and shape[1] > longest:
+        raise Error("BAD_ARGUMENT", f"input '{name}': has sequences of {shape[1]} positions, but the model's context is {longest}")
     most = info.get("max_tokens")
     if most and tokens > most:
         raise Error("BAD_ARGUMENT", f"input '{name}': has {tokens} tokens, but the model was compiled for at most {most} "

@@ -47,6 +47,8 @@ struct ArtifactInfo {
   int64_t vocab = 0;
   /// Ids are below it: rows of the embedding, which need not be as many as the logits.
   int64_t idLimit = 0;
+  /// Run: positions of one sequence, 0 when the file does not say.
+  int64_t longestSequence = 0;
   int64_t context = 0;          ///< positions that fit in a state
   int64_t chunk = 0;            ///< positions of one pass of prefill
   std::vector<int32_t> stopIds; ///< end a text
