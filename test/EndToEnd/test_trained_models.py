@@ -120,7 +120,7 @@ def test_minilm(way, mini, sentences, hidden_states, kind):
     assert min(cosine(a, b) for a, b in zip(ours, theirs)) > (0.9999 if kind == "f32" else 0.999)
 
 
-@pytest.mark.parametrize("method,bound", [("--rtn-quantize=bits=8", 0.9995), ("--awq-quantize=bits=4", 0.97)])
+@pytest.mark.parametrize("method,bound", [("--rtn-quantize=bits=8", 0.9995), ("--awq-quantize=bits=4", 0.96)])
 def test_minilm_compressed(way, mini, sentences, hidden_states, method, bound):
     ids, mask = sentences
     flags = [method]

@@ -1,13 +1,14 @@
 """A peer that ends is named with how it ended and what it said, in python/bench/peers.py."""
 
 import importlib.util
+import pathlib
 import subprocess
 import sys
 import types
 
 import pytest
-from conftest import SOURCE
 
+SOURCE = pathlib.Path(__file__).resolve().parents[2]
 BENCH = SOURCE / "python" / "bench"
 
 
