@@ -38,7 +38,7 @@ TARGETS = {
 REFUSED = {
     "tigerlake": {"alderlake": "avxvnni", "sapphirerapids": "amx-int8"},
     "arrow_lake": {"skylake-avx512": "avx512bw"},
-    "sapphire_rapids": {"znver4": "sse4a", "sapphirerapids": "amx-int8"},
+    "sapphire_rapids": {"sapphirerapids": "amx-int8"},
 }
 # What is done to a model, and how far it may be from the same without packing: what is rounded to codes of activations was
 # summed in another order, so one in a while takes the neighbouring code.
