@@ -9,7 +9,7 @@ import lit.formats
 config.name = "llmc"
 config.test_format = lit.formats.ShTest(execute_external=False)
 config.suffixes = [".mlir", ".test"]
-config.excludes = ["Unit", "fixtures"]
+config.excludes = ["Unit", "fixtures", "Inputs"]
 config.test_source_root = os.path.join(config.llmc_source, "test")
 config.test_exec_root = os.path.join(config.llmc_build, "test")
 
@@ -24,6 +24,11 @@ for name in ("TMPDIR", "LANG"):
 venv = os.path.join(config.llmc_source, ".venv", "bin", "python")
 python = os.environ.get("LLMC_PYTHON") or (venv if os.path.exists(venv) else "python3")
 shared = os.path.normpath(os.path.join(config.llmc_source, "..", "shared"))
+
+# Programs that link what was built with sanitizers need their runtime.
+if config.llmc_sanitize:
+    config.llmc_cc += " -fsanitize=address,undefined"
+    config.available_features.add("sanitizers")
 
 config.substitutions += [
     # %exits 2 llmc-opt ...: must end with exactly this code; stderr goes to stdout.
@@ -61,6 +66,12 @@ def python_has(module):
     return subprocess.run([python, "-c", code], stderr=subprocess.DEVNULL).returncode == 0
 
 
+def has_assertions():
+    """Whether the build says what passes decide (LLVM_DEBUG)."""
+    done = subprocess.run([os.path.join(tools, "llmc-opt"), "--help-hidden"], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+    return b"--debug-only=" in done.stdout
+
+
 flags = cpu_flags()
 features = {
     "x86": platform.machine() == "x86_64",
@@ -71,6 +82,7 @@ features = {
     "python-onnx": python_has("onnx") and python_has("numpy"),
     "compiler": all(os.path.exists(os.path.join(tools, name)) for name in ("llmc-import", "llmc-compile", "llmc-run")),
     "git": bool(shutil.which("git")),
+    "assertions": os.path.exists(os.path.join(tools, "llmc-opt")) and has_assertions(),
     "torch-free": not python_has("torch"),
 }
 for name, present in features.items():

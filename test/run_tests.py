@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
-"""Runs everything: GoogleTest executables, lit, pytest; ends with one line of sums.
+"""Runs everything: GoogleTest executables, lit, pytest, with --tidy clang-tidy; ends with one line of sums.
 
-usage: run_tests.py BUILD [--only TEXT]     TEXT: only tests in whose path (lit, pytest) or executable's name this
-regular expression is found
+usage: run_tests.py BUILD [--only TEXT] [--tidy]     TEXT: only tests in whose path (lit, pytest), executable's name or
+source (clang-tidy) this regular expression is found
 
 Each suite writes JUnit XML into BUILD/test-results, which is what the sums are made of. A suite that ends badly without
 having said so in its file counts as one failure. Exit code 1 if anything failed or nothing ran. All processors work: each
@@ -63,6 +63,7 @@ def main():
     parser = argparse.ArgumentParser(description="run all tests of a build")
     parser.add_argument("build")
     parser.add_argument("--only", default="")
+    parser.add_argument("--tidy", action="store_true", help="clang-tidy too")
     args = parser.parse_args()
     build = os.path.abspath(args.build)
     results = os.path.join(build, "test-results")
@@ -95,6 +96,11 @@ def main():
         command = [python, "-m", "pytest", "-q", "-rs", "-p", "no:cacheprovider", "--rootdir", SOURCE,
                    "--import-mode=importlib", "--junitxml", report, "-n", str(processors), "--dist", "loadfile"]
         suites.append(("pytest", [(command + files, report, env)]))
+
+    if args.tidy:
+        report = os.path.join(results, "tidy.xml")
+        command = [python, os.path.join(SOURCE, "test", "run_tidy.py"), build, "--only", args.only, "--report", report]
+        suites.append(("tidy", [(command, report, env)]))
 
     totals = [0, 0, 0]
     for name, runs in suites:

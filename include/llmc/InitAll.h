@@ -7,8 +7,11 @@
 
 #include "llmc/Calibrate/Passes.h"
 #include "llmc/Compress/Passes.h"
+#include "llmc/Exec/ExecDialect.h"
 #include "llmc/IR/LLMCDialect.h"
 #include "llmc/Lower/Passes.h"
+#include "llmc/Pipeline/Passes.h"
+#include "llmc/Target/Passes.h"
 
 #include "mlir/Dialect/LLVMIR/LLVMDialect.h"
 #include "mlir/Dialect/Math/IR/Math.h"
@@ -19,20 +22,27 @@
 
 namespace llmc {
 
-/// The dialect of llmc and the upstream ones its stages use.
+/// The dialects of llmc and the upstream ones its stages use.
 inline void registerAllDialects(DialectRegistry &registry) {
-  registry.insert<LLMCDialect, arith::ArithDialect, func::FuncDialect, LLVM::LLVMDialect,
-                  math::MathDialect, memref::MemRefDialect, scf::SCFDialect, tensor::TensorDialect,
-                  vector::VectorDialect>();
+  registry.insert<LLMCDialect, exec::ExecDialect, arith::ArithDialect, func::FuncDialect,
+                  LLVM::LLVMDialect, math::MathDialect, memref::MemRefDialect, scf::SCFDialect,
+                  tensor::TensorDialect, vector::VectorDialect>();
 }
 
-/// Passes by flag: MLIR's own of general use (canonicalize, cse, ...) and those of the rooms.
-/// `executor` runs the model for the passes that need to.
-inline void registerAllPasses(std::shared_ptr<Executor> executor) {
+/// Passes by flag: MLIR's own of general use (canonicalize, cse, ...) and those that lower.
+inline void registerLoweringPasses() {
   registerTransformsPasses();
+  registerLLMCLowerPasses();
+  registerLLMCTargetPasses();
+  registerLLMCPipelinePasses();
+  registerLoweringPipeline();
+}
+
+/// Those of all rooms. `executor` runs the model for the passes that need to.
+inline void registerAllPasses(std::shared_ptr<Executor> executor) {
   registerCalibratePasses(std::move(executor));
   registerCompressPasses();
-  registerLLMCLowerPasses();
+  registerLoweringPasses();
 }
 
 } // namespace llmc

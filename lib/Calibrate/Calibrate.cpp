@@ -12,11 +12,15 @@
 #include "mlir/Pass/PassRegistry.h"
 #include "llvm/ADT/DenseSet.h"
 #include "llvm/ADT/MapVector.h"
+#include "llvm/ADT/Statistic.h"
 #include "llvm/ADT/StringMap.h"
+#include "llvm/Support/Debug.h"
 #include "llvm/Support/FileSystem.h"
 
 #include <numeric>
 #include <thread>
+
+#define DEBUG_TYPE "calibrate"
 
 namespace llmc {
 #define GEN_PASS_DEF_CALIBRATE
@@ -25,6 +29,9 @@ namespace llmc {
 
 using namespace mlir;
 using namespace llmc;
+
+ALWAYS_ENABLED_STATISTIC(inputsObserved, "Inputs that statistics were kept of");
+ALWAYS_ENABLED_STATISTIC(idsRun, "Ids that the model was run on");
 
 namespace {
 
@@ -86,12 +93,12 @@ static FailureOr<SmallVector<HostTensor>> plainInputs(ModuleOp module, ArrayRef<
   func::FuncOp entry;
   module.walk([&](func::FuncOp function) {
     auto role = function->getAttrOfType<StringAttr>("llmc.role");
-    if (!entry && role && role != "step")
+    if (!entry && role == "run")
       entry = function;
   });
   if (!entry)
     return mlir::emitError(module.getLoc())
-           << "calibrate: expected a function with llmc.role \"step\", \"run\" or \"encode\"";
+           << "calibrate: expected a function with llmc.role \"step\" or \"run\"";
   SmallVector<HostTensor> tensors;
   auto count = static_cast<int64_t>(ids.size());
   for (BlockArgument argument : entry.getArguments()) {
@@ -150,12 +157,13 @@ private:
     return mlir::emitError(getOperation().getLoc()) << getArgument() << ": ";
   }
 
-  /// Braces are the quotes for a path with quotes of both kinds in it; MLIR leaves them on.
+  /// Braces are the quotes for a path with quotes of both kinds in it, or spaces at an end.
   void unquote() {
     StringRef path = tokens;
-    if (path.size() > 2 && path.front() == '{' && path.back() == '}' &&
-        !llvm::sys::fs::exists(path))
-      tokens = path.drop_front().drop_back().str();
+    while (path.size() > 2 && path.front() == '{' && path.back() == '}' &&
+           !llvm::sys::fs::exists(path))
+      path = path.drop_front().drop_back();
+    tokens = path.str();
   }
 
   /// Says when there is too little to learn from.
@@ -263,6 +271,7 @@ private:
       if (!collector.error.empty())
         return fail() << collector.error;
       progress.add(row.size());
+      idsRun += row.size();
     }
     return success();
   }
@@ -301,6 +310,10 @@ private:
           makeStatisticsAttr(&getContext(), statistics, input.name + ".input");
       for (LinearOp linear : input.linears)
         linear->setAttr(kStatisticsAttr, attribute);
+      ++inputsObserved;
+      LLVM_DEBUG(llvm::dbgs() << getArgument() << ": input of \"" << input.name
+                              << "\": " << statistics.count << " rows of " << input.channels
+                              << " channels, read by " << input.linears.size() << " linears\n");
     }
     return success();
   }
@@ -316,6 +329,6 @@ std::unique_ptr<Pass> llmc::createCalibrate(std::shared_ptr<Executor> executor,
 }
 
 void llmc::registerCalibratePasses(std::shared_ptr<Executor> executor) {
-  registerPass([executor] { return createCalibrate(executor); });
+  registerPass([executor = std::move(executor)] { return createCalibrate(executor); });
   registerPass([] { return createStripStatistics(); });
 }

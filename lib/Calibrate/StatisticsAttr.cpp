@@ -42,7 +42,7 @@ DictionaryAttr llmc::makeStatisticsAttr(MLIRContext *context, const ChannelStati
   }
   if (statistics.hasHessian()) {
     int64_t size = triangleSize(channels);
-    AsmResourceBlob blob = allocateBlob(size * 4);
+    AsmResourceBlob blob = allocateBlob(builder.getContext(), size * 4);
     char *out = blob.getMutableData().data();
     for (int64_t i = 0; i < channels; ++i) {
       size_t length = (channels - i) * 4;

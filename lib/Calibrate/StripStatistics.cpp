@@ -5,6 +5,10 @@
 #include "llmc/Calibrate/Passes.h"
 #include "llmc/Calibrate/StatisticsAttr.h"
 
+#include "llvm/ADT/Statistic.h"
+
+#define DEBUG_TYPE "strip-statistics"
+
 namespace llmc {
 #define GEN_PASS_DEF_STRIPSTATISTICS
 #include "llmc/Calibrate/Passes.h.inc"
@@ -13,13 +17,18 @@ namespace llmc {
 using namespace mlir;
 using namespace llmc;
 
+ALWAYS_ENABLED_STATISTIC(operationsStripped, "Operations whose statistics were dropped");
+
 namespace {
 
 struct StripStatistics : public llmc::impl::StripStatisticsBase<StripStatistics> {
   using StripStatisticsBase::StripStatisticsBase;
 
   void runOnOperation() override {
-    getOperation().walk([](Operation *op) { op->removeDiscardableAttr(kStatisticsAttr); });
+    getOperation().walk([](Operation *op) {
+      if (op->removeDiscardableAttr(kStatisticsAttr))
+        ++operationsStripped;
+    });
   }
 };
 

@@ -9,7 +9,12 @@
 #include "llmc/Compress/Passes.h"
 #include "llmc/Compress/QuantizeLayer.h"
 
+#include "llvm/ADT/Statistic.h"
+#include "llvm/Support/Debug.h"
+
 #include <limits>
+
+#define DEBUG_TYPE "awq-quantize"
 
 namespace llmc {
 #define GEN_PASS_DEF_AWQQUANTIZE
@@ -19,8 +24,11 @@ namespace llmc {
 using namespace mlir;
 using namespace llmc;
 
+ALWAYS_ENABLED_STATISTIC(sitesScaled, "Sites whose channels were scaled");
+ALWAYS_ENABLED_STATISTIC(sitesKept, "Sites where no strength was better than none");
+
 /// Every selected linear needs a Hessian.
-static LogicalResult requireStatistics(PassRun run, ArrayRef<WeightUse> selection) {
+static LogicalResult requireStatistics(const PassRun &run, ArrayRef<WeightUse> selection) {
   for (const WeightUse &use : selection)
     for (LinearOp linear : use.linears) {
       DictionaryAttr statistics = getStatistics(linear);
@@ -149,7 +157,7 @@ struct AWQQuantize : public llmc::impl::AWQQuantizeBase<AWQQuantize> {
   }
 
   /// Finds the sites and searches them in parallel; keeps those where scaling helps.
-  LogicalResult searchScales(ModuleOp module, PassRun run, ArrayRef<WeightUse> weights,
+  LogicalResult searchScales(ModuleOp module, const PassRun &run, ArrayRef<WeightUse> weights,
                              ArrayRef<bool> selected, const IntFormat &format,
                              std::vector<FoldSite> &sites,
                              std::vector<std::vector<float>> &scales) {
@@ -174,6 +182,9 @@ struct AWQQuantize : public llmc::impl::AWQQuantizeBase<AWQQuantize> {
     if (failed(runInParallel(module, run, first, search, "searching scales")))
       return failure();
     for (auto [site, result] : llvm::zip(found, searched)) {
+      LLVM_DEBUG(llvm::dbgs() << run.flag << ": inputs of \"" << weights[site.consumers[0]].name
+                              << "\": strength " << result.ratio << "\n");
+      ++(result.ratio == 0 ? sitesKept : sitesScaled);
       if (result.ratio == 0)
         continue;
       sites.push_back(std::move(site));

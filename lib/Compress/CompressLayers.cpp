@@ -10,14 +10,17 @@
 #include "llmc/Numerics/Progress.h"
 #include "mlir/IR/Threading.h"
 #include "llvm/ADT/MapVector.h"
+#include "llvm/Support/Debug.h"
+
+#define DEBUG_TYPE "compress"
 
 using namespace mlir;
 using namespace llmc;
 
 bool llmc::readsStatistics(StringRef flag) {
   static constexpr StringRef kFlags[] = {"awq-quantize", "low-rank-decompose", "magnitude-prune",
-                                         "nf4-quantize", "rtn-quantize",       "sparsify-2-4",
-                                         "ternarize"};
+                                         "nf4-quantize", "rtn-quantize",       "scheme-quantize",
+                                         "sparsify-2-4", "ternarize"};
   return llvm::is_contained(kFlags, flag);
 }
 
@@ -30,7 +33,8 @@ static double workOf(const WeightUse &use) {
   return shape.empty() ? work : work * static_cast<double>(llvm::min_element(shape)[0]);
 }
 
-LogicalResult llmc::runInParallel(ModuleOp module, PassRun run, ArrayRef<WeightUse> selection,
+LogicalResult llmc::runInParallel(ModuleOp module, const PassRun &run,
+                                  ArrayRef<WeightUse> selection,
                                   std::function<std::optional<std::string>(size_t)> fn,
                                   StringRef step) {
   std::vector<std::optional<std::string>> errors(selection.size());
@@ -78,7 +82,7 @@ void llmc::noteFewIds(const Layer &layer, SmallVectorImpl<std::string> &notes) {
                   ", which say little; calibrate on some 10,000");
 }
 
-void llmc::emitNotes(ModuleOp module, PassRun run, ArrayRef<WeightUse> selection,
+void llmc::emitNotes(ModuleOp module, const PassRun &run, ArrayRef<WeightUse> selection,
                      ArrayRef<SmallVector<std::string, 1>> notes) {
   llvm::MapVector<StringRef, SmallVector<StringRef>> about;
   for (auto [use, layerNotes] : llvm::zip(selection, notes))
@@ -102,8 +106,8 @@ void llmc::replaceWeight(WeightUse &use, const PackedWeight &packed, StringRef s
   }
 }
 
-LogicalResult llmc::compressLayers(ModuleOp module, PassRun run, std::vector<WeightUse> &selection,
-                                   LayerMethod method) {
+LogicalResult llmc::compressLayers(ModuleOp module, const PassRun &run,
+                                   std::vector<WeightUse> &selection, LayerMethod method) {
   struct Outcome {
     std::optional<PackedWeight> packed;
     LayerRecord record;
@@ -146,8 +150,15 @@ LogicalResult llmc::compressLayers(ModuleOp module, PassRun run, std::vector<Wei
   std::string suffix = blobSuffix(module);
   std::vector<LayerRecord> records;
   for (auto [use, outcome] : llvm::zip(selection, outcomes)) {
-    if (!outcome.packed)
+    if (!outcome.packed) {
+      LLVM_DEBUG(llvm::dbgs() << run.flag << ": \"" << use.name << "\" stays as it is\n");
       continue;
+    }
+    LLVM_DEBUG(llvm::dbgs() << run.flag << ": \"" << use.name
+                            << "\": " << outcome.record.bytesBefore << " bytes become "
+                            << outcome.record.bytesAfter << ", error " << outcome.record.error
+                            << ", that of " << outcome.record.baseline << " "
+                            << outcome.record.baselineError << "\n");
     replaceWeight(use, *outcome.packed, suffix);
     outcome.packed.reset();
     records.push_back(std::move(outcome.record));

@@ -23,7 +23,7 @@ static Type denseType(CompressedType type) {
   if (type.getElementType().isF32())
     return RankedTensorType::get(type.getShape(), f32);
   return CompressedType::get(type.getContext(), type.getShape(), type.getElementType(),
-                             DenseSchemeAttr::get(type.getContext(), f32));
+                             getValueScheme(f32));
 }
 
 namespace {

@@ -63,8 +63,8 @@ static std::optional<ProjectionSlice> traceProjection(Value value) {
 
 /// f32, f16 or bf16, not sparse.
 static bool isFloatTensor(const WeightUse &use) {
-  auto compressed = dyn_cast<CompressedType>(use.op().getType());
-  return !compressed || isa<DenseSchemeAttr>(compressed.getScheme());
+  std::optional<DecodePlan> plan = getDecodePlan(use.op().getType());
+  return plan && plan->isDense();
 }
 
 /// Fills in what makes `input`; otherwise says why it cannot be scaled.

@@ -42,7 +42,7 @@ static Result<PackedWeight> packFactor(std::vector<float> values, int64_t rows, 
   factor.columns = columns;
   factor.elementType = matrix.elementType;
   factor.setFloat(std::move(values));
-  if (matrix.coding == StoredWeight::Coding::Float && matrix.storage != factor.storage) {
+  if (!matrix.isQuantized() && matrix.storage != factor.storage) {
     factor.storage = matrix.storage;
     Result<PackedWeight> packed = packWeight(factor);
     if (packed)
@@ -82,7 +82,7 @@ static Result<Factors> decompose(Layer &layer, Size size, SmallVectorImpl<std::s
   int64_t rows = weight.rows, columns = weight.columns;
   if (weight.isSparse())
     return Failure{"has a mask, which a decomposition would give up"};
-  if (weight.coding != StoredWeight::Coding::Float)
+  if (weight.isQuantized())
     notes.push_back("was quantized; its factors are floats again");
   Result<int64_t> rank = chooseRank(weight, size);
   if (!rank)

@@ -21,7 +21,8 @@ struct Nf4Quantize : public llmc::impl::Nf4QuantizeBase<Nf4Quantize> {
   using Nf4QuantizeBase::Nf4QuantizeBase;
 
   FailureOr<CodeTable> chooseTable(bool quantized) {
-    if (std::optional<CodeTable> named = parseCodeTable(table))
+    std::optional<CodeTable> named = parseCodeTable(table);
+    if (named == CodeTable::NF4 || named == CodeTable::NF4I8)
       return *named;
     ModuleOp module = getOperation();
     if (!table.empty())
@@ -51,22 +52,19 @@ struct Nf4Quantize : public llmc::impl::Nf4QuantizeBase<Nf4Quantize> {
       return signalPassFailure();
 
     // The baseline is an even grid of as many bits and groups.
-    TableFormat format{*chosen, group, *scaleType};
+    SchemeAttrInterface scheme = getTableScheme(&getContext(), {*chosen, group, *scaleType});
     IntFormat even{4, group, false, *scaleType};
     auto quantize = [&](Layer &layer) -> Result<LayerResult> {
       LayerResult result;
       StoredWeight &weight = layer.weight;
       noteRequantized(weight, result.notes);
-      Result<TableWeight> codes =
-          quantizeTable(weight.values, weight.rows, weight.columns, format, weight.keep);
-      if (!codes)
-        return codes.failure();
       StoredWeight rounded = weight;
+      if (Status ok = encodeStored(weight, scheme); !ok)
+        return ok.failure();
       if (Status ok = quantizeStored(rounded, even); !ok)
         return ok.failure();
       result.baseline = "rtn";
       result.baselineValues = std::move(rounded.values);
-      weight.setTable(std::move(*codes));
       result.weight = std::move(weight);
       return result;
     };

@@ -7,7 +7,11 @@
 #include "llmc/IR/WeightData.h"
 #include "llmc/Numerics/ErrorMetrics.h"
 #include "llmc/Numerics/Hash.h"
+#include "llvm/ADT/Statistic.h"
 #include "llvm/Support/raw_ostream.h"
+
+#include <map>
+#include <mutex>
 
 using namespace mlir;
 using namespace llmc;
@@ -59,8 +63,35 @@ std::string llmc::blobSuffix(ModuleOp module) {
   return "." + std::to_string(provenanceSteps(module) + 1);
 }
 
+namespace {
+/// What a pass has done, for --pass-statistics.
+struct Totals {
+  explicit Totals(const char *pass)
+      : weights(pass, "weights", "Weights stored anew"),
+        bytesBefore(pass, "bytesBefore", "Bytes of these weights before"),
+        bytesAfter(pass, "bytesAfter", "Bytes of these weights after") {}
+  llvm::TrackingStatistic weights, bytesBefore, bytesAfter;
+};
+} // namespace
+
+/// Kept for good, with the names that they point to: they are printed when all passes are done.
+static void countLayers(StringRef pass, ArrayRef<LayerRecord> layers) {
+  static std::mutex mutex;
+  static auto *all = new std::map<std::string, std::unique_ptr<Totals>>;
+  std::lock_guard<std::mutex> lock(mutex);
+  auto entry = all->try_emplace(pass.str()).first;
+  if (!entry->second)
+    entry->second = std::make_unique<Totals>(entry->first.c_str());
+  entry->second->weights += layers.size();
+  for (const LayerRecord &layer : layers) {
+    entry->second->bytesBefore += layer.bytesBefore;
+    entry->second->bytesAfter += layer.bytesAfter;
+  }
+}
+
 void llmc::appendProvenance(ModuleOp module, StringRef pass, StringRef options,
                             ArrayRef<LayerRecord> layers) {
+  countLayers(pass, layers);
   Builder b(module.getContext());
   uint64_t input = 0;
   SmallVector<Attribute> entries;

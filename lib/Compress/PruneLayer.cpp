@@ -61,26 +61,15 @@ Result<LayerResult> llmc::pruneLayer(Layer &layer, const PrunePattern &pattern,
   result.baseline = "magnitude";
   result.baselineValues = weight.values;
   applyMask(result.baselineValues, *baseline);
-  if (weight.coding != StoredWeight::Coding::Float)
+  if (weight.isQuantized() && !weight.scheme.decodePlan())
+    result.notes.push_back("its codes stand for several weights, so it is stored as floats again");
+  else if (weight.isQuantized())
     result.notes.push_back(
         "quantized before it is pruned: surviving codes and scales stay; pruning "
         "first would fit the scales to the weights that stay");
 
-  applyMask(weight.values, *mask);
-  if (weight.coding == StoredWeight::Coding::Int) {
-    if (Status ok = pruneCodes(weight.ints, *mask); !ok)
-      return ok.failure();
-  } else if (weight.coding == StoredWeight::Coding::Table) {
-    for (size_t i = 0; i < mask->size(); ++i)
-      if (!(*mask)[i])
-        weight.table.codes[i] = kTableZeroCode;
-  } else if (weight.coding == StoredWeight::Coding::Ternary) {
-    for (size_t i = 0; i < mask->size(); ++i)
-      if (!(*mask)[i])
-        weight.ternary.codes[i] = 0;
-  }
-  weight.keep = std::move(*mask);
-  weight.sparsity = pattern.m ? StoredWeight::Sparsity::NM : StoredWeight::Sparsity::Mask;
+  weight.prune(std::move(*mask),
+               pattern.m ? StoredWeight::Sparsity::NM : StoredWeight::Sparsity::Mask);
   weight.n = pattern.n;
   weight.m = pattern.m;
   result.weight = std::move(weight);

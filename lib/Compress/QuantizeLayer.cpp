@@ -69,6 +69,14 @@ FailureOr<QuantizeSettings> llmc::readQuantizeOptions(ModuleOp module, StringRef
   return settings;
 }
 
+Status llmc::encodeStored(StoredWeight &weight, SchemeAttrInterface scheme) {
+  Result<PlainCodes> codes = scheme.encode(weight.values, weight.rows, weight.columns, weight.keep);
+  if (!codes)
+    return codes.failure();
+  weight.setCodes(scheme, std::move(*codes));
+  return {};
+}
+
 Status llmc::quantizeStored(StoredWeight &weight, const IntFormat &format,
                             Span<const float> limits) {
   QuantizeOptions options;
@@ -78,12 +86,13 @@ Status llmc::quantizeStored(StoredWeight &weight, const IntFormat &format,
       quantizeRtn(weight.values, weight.rows, weight.columns, format, options);
   if (!codes)
     return codes.failure();
-  weight.setInt(std::move(*codes));
+  MLIRContext *context = weight.elementType.getContext();
+  weight.setCodes(getIntScheme(context, format), plainCodes(context, *codes));
   return {};
 }
 
 void llmc::noteRequantized(const StoredWeight &weight, SmallVectorImpl<std::string> &notes) {
-  if (weight.coding != StoredWeight::Coding::Float)
+  if (weight.isQuantized())
     notes.push_back("already quantized, so decompressed and quantized again, which adds to the "
                     "error of the first time");
 }

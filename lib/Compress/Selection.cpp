@@ -6,7 +6,10 @@
 
 #include "mlir/IR/Diagnostics.h"
 #include "llvm/ADT/MapVector.h"
+#include "llvm/Support/Debug.h"
 #include "llvm/Support/Regex.h"
+
+#define DEBUG_TYPE "compress-selection"
 
 using namespace mlir;
 using namespace llmc;
@@ -101,14 +104,23 @@ FailureOr<std::vector<WeightUse>> llmc::selectWeights(ModuleOp module, StringRef
   std::string left;
   size_t matched = 0;
   for (WeightUse &use : *all) {
-    if (use.isOpaque)
+    auto skip = [&]([[maybe_unused]] StringRef why) {
+      LLVM_DEBUG(llvm::dbgs() << pass << ": \"" << use.name << "\" is left out: " << why << "\n");
+    };
+    if (use.isOpaque) {
+      skip("something else than linears and embeddings reads it");
       continue;
+    }
     bool wanted =
         include.empty() ? !use.isHead && use.embeddings.empty() : included.match(use.name);
     if (include.empty() && !wanted)
       left += (left.empty() ? "\"" : ", \"") + use.name + "\"";
     matched += wanted;
-    if (wanted && (exclude.empty() || !excluded.match(use.name)))
+    if (!wanted)
+      skip(!include.empty() ? "no match of include" : use.isHead ? "the head" : "an embedding");
+    else if (!exclude.empty() && excluded.match(use.name))
+      skip("a match of exclude");
+    else
       selected.push_back(std::move(use));
   }
   if (!include.empty() && !matched)

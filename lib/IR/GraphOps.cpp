@@ -199,9 +199,19 @@ LogicalResult RopeOp::verify() {
   if (rotated == 0 || rotated > width / heads) // C2
     return emitOpError("expects 1 to ") << width / heads / 2 << " frequencies for heads of "
                                         << width / heads << ", got " << getFrequencies().size();
-  for (double frequency : getFrequencies())
-    if (!std::isfinite(frequency))
-      return emitOpError("expects finite frequencies");
+  ArrayRef<double> later = getLongFrequencies().value_or(ArrayRef<double>());
+  int64_t original = getOriginalContext();
+  if (getLongFrequencies().has_value() != (original != 0) || original < 0) // C3
+    return emitOpError("expects long_frequencies together with an original_context of at least 1, "
+                       "got original_context = ")
+           << original << (getLongFrequencies() ? " with" : " without") << " long_frequencies";
+  if (original && later.size() != getFrequencies().size()) // C3
+    return emitOpError("expects as many long_frequencies as frequencies, got ")
+           << later.size() << " and " << getFrequencies().size();
+  for (ArrayRef<double> all : {getFrequencies(), later})
+    for (double frequency : all)
+      if (!std::isfinite(frequency))
+        return emitOpError("expects finite frequencies");
   return success();
 }
 
@@ -226,9 +236,9 @@ LogicalResult SplitOp::verify() {
 // llmc.attention, llmc.cache
 //===----------------------------------------------------------------------===//
 
-LogicalResult AttentionOp::inferReturnTypes(MLIRContext *context, std::optional<Location> loc,
+LogicalResult AttentionOp::inferReturnTypes(MLIRContext * /*context*/, std::optional<Location> loc,
                                             ValueRange operands, DictionaryAttr attributes,
-                                            OpaqueProperties properties, RegionRange regions,
+                                            OpaqueProperties properties, RegionRange /*regions*/,
                                             SmallVectorImpl<Type> &results) {
   // While text is parsed the attributes are in the dictionary, later they are properties.
   auto *held = properties.as<Properties *>();
@@ -312,12 +322,36 @@ LogicalResult CacheStoreOp::verifySymbolUses(SymbolTableCollection &symbols) {
   return success();
 }
 
+/// Whether the file is of this version of the dialect or later.
+static bool isSince(DialectBytecodeReader &reader, uint64_t least) {
+  FailureOr<const DialectVersion *> version = reader.getDialectVersion<LLMCDialect>();
+  return succeeded(version) && static_cast<const LLMCDialectVersion *>(*version)->version >= least;
+}
+
+LogicalResult RopeOp::readProperties(DialectBytecodeReader &reader, OperationState &state) {
+  auto &held = state.getOrAddProperties<Properties>();
+  if (failed(reader.readOptionalAttribute(held.attention_factor)) ||
+      failed(reader.readAttribute(held.frequencies)) || failed(reader.readAttribute(held.heads)) ||
+      failed(reader.readAttribute(held.layout)))
+    return failure();
+  return success(!isSince(reader, 3) ||
+                 (succeeded(reader.readOptionalAttribute(held.long_frequencies)) &&
+                  succeeded(reader.readOptionalAttribute(held.original_context))));
+}
+
+void RopeOp::writeProperties(DialectBytecodeWriter &writer) {
+  Properties &held = getProperties();
+  writer.writeOptionalAttribute(held.attention_factor);
+  writer.writeAttribute(held.frequencies);
+  writer.writeAttribute(held.heads);
+  writer.writeAttribute(held.layout);
+  writer.writeOptionalAttribute(held.long_frequencies);
+  writer.writeOptionalAttribute(held.original_context);
+}
+
 LogicalResult CacheOp::readProperties(DialectBytecodeReader &reader, OperationState &state) {
   auto &held = state.getOrAddProperties<Properties>();
-  FailureOr<const DialectVersion *> version = reader.getDialectVersion<LLMCDialect>();
-  bool hasProducts =
-      succeeded(version) && static_cast<const LLMCDialectVersion *>(*version)->version >= 2;
-  if (hasProducts && failed(reader.readOptionalAttribute(held.byte_products)))
+  if (isSince(reader, 2) && failed(reader.readOptionalAttribute(held.byte_products)))
     return failure();
   return success(succeeded(reader.readAttribute(held.sym_name)) &&
                  succeeded(reader.readAttribute(held.type)));

@@ -71,3 +71,11 @@ SchemeAttrInterface llmc::getScheme(Type type) {
     return compressed.getSchemeInterface();
   return {};
 }
+
+std::optional<DecodePlan> llmc::getDecodePlan(Type type) {
+  if (SchemeAttrInterface scheme = getScheme(type))
+    return scheme.decodePlan();
+  DecodePlan plan;
+  plan.valueType = getWeightElementType(type);
+  return plan;
+}

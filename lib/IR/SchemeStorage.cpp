@@ -1,293 +1,186 @@
-//===- SchemeStorage.cpp - stored weights, read and checked -----------------------------===//
+//===- SchemeStorage.cpp - what follows from a decode plan ------------------------------===//
 //
-// Components, sizes, checks and decompression of what the schemes store. nm and mask hand the kept
-// weights of a row to their inner scheme, so the decoders read kept weights one after the other,
-// each with the input it belongs to.
+// Components, sizes, checks and the meaning of what a scheme with a plan stores.
 //
-#include "SchemeStorage.h"
+#include "llmc/IR/StoredRows.h"
 
 #include "llmc/IR/WeightData.h"
 #include "llmc/Numerics/BitPack.h"
 #include "llmc/Numerics/TritPack.h"
-
-#include "llvm/ADT/TypeSwitch.h"
 
 #include <cmath>
 
 using namespace mlir;
 using namespace llmc;
 
-//===----------------------------------------------------------------------===//
-// Reading stored numbers
-//===----------------------------------------------------------------------===//
+using Level = DecodePlan::Level;
 
-static bool readMask(Bytes mask, int64_t columns, int64_t row, int64_t column) {
-  int64_t stride = (columns + 7) / 8;
-  return (static_cast<uint8_t>(mask[row * stride + column / 8]) >> (column % 8)) & 1;
+int64_t DecodePlan::streamBytes(int64_t count) const {
+  if (level == Level::Value)
+    return count * (valueType.getIntOrFloatBitWidth() / 8);
+  return base3 ? packedTritBytes(count) : packedRowBytes(count, static_cast<int>(bits));
 }
 
-int64_t llmc::countMask(Bytes mask, int64_t columns, int64_t row, int64_t begin, int64_t end) {
-  int64_t kept = 0;
-  for (int64_t k = begin; k < end; ++k)
-    kept += readMask(mask, columns, row, k);
-  return kept;
-}
-
-// Codes of `bits` bits, one per byte; the sizes were checked with the type.
-static std::vector<uint8_t> readCodes(Bytes stream, int64_t rows, int64_t perRow, unsigned bits) {
-  Span<const uint8_t> packed(reinterpret_cast<const uint8_t *>(stream.data()), stream.size());
-  Result<std::vector<uint8_t>> codes = unpackBits(packed, rows, perRow, bits);
-  return codes ? std::move(*codes) : std::vector<uint8_t>(rows * perRow);
-}
-
-// The same for ternary codes.
-static std::vector<uint8_t> readTrits(Bytes stream, int64_t rows, int64_t perRow, bool base3) {
-  if (!base3)
-    return readCodes(stream, rows, perRow, 2);
-  Span<const uint8_t> packed(reinterpret_cast<const uint8_t *>(stream.data()), stream.size());
-  Result<std::vector<uint8_t>> codes = unpackTrits(packed, rows, perRow);
-  return codes ? std::move(*codes) : std::vector<uint8_t>(rows * perRow);
-}
-
-static Type getByteType(MLIRContext *context) {
-  return IntegerType::get(context, 8, IntegerType::Unsigned);
-}
-
-//===----------------------------------------------------------------------===//
-// The inner schemes seen as streams of kept weights
-//===----------------------------------------------------------------------===//
-
-static int64_t groupsOf(int64_t group, int64_t columns) {
-  return group ? (columns + group - 1) / group : 1;
-}
-
-// Bytes of `count` ternary codes.
-static int64_t tritBytes(int64_t count, bool base3) {
-  return base3 ? packedTritBytes(count) : packedRowBytes(count, 2);
-}
-
-int64_t llmc::keptPerRow(int64_t n, int64_t m, int64_t columns) {
-  return columns / m * n + std::min(n, columns % m);
-}
-
-SmallVector<SchemeComponent> llmc::innerComponents(Attribute inner, const KeptLayout &layout) {
-  MLIRContext *context = inner.getContext();
-  int64_t dynamic = ShapedType::kDynamic;
+SmallVector<SchemeComponent> llmc::planComponents(const DecodePlan &plan, MLIRContext *context,
+                                                  int64_t rows, int64_t columns) {
   SmallVector<SchemeComponent> result;
-  auto stream = [&](StringRef name, Type type, int64_t perRow) {
-    if (layout.joined)
-      result.push_back({name.str(), type, {dynamic}});
-    else
-      result.push_back({name.str(), type, {layout.rows, perRow}});
-  };
-  TypeSwitch<Attribute>(inner)
-      .Case<DenseSchemeAttr>(
-          [&](auto dense) { stream("values", dense.getElementType(), layout.perRow); })
-      .Case<IntSchemeAttr>([&](auto scheme) {
-        stream("codes", getByteType(context), packedRowBytes(layout.perRow, scheme.getBits()));
-        int64_t groups = groupsOf(scheme.getGroup(), layout.columns);
-        result.push_back({"scales", scheme.getScale(), {layout.rows, groups}});
-        if (!scheme.getSymmetric())
-          result.push_back({"zeros", getByteType(context), {layout.rows, groups}});
-      })
-      .Case<TableSchemeAttr>([&](auto scheme) {
-        stream("codes", getByteType(context), packedRowBytes(layout.perRow, 4));
-        int64_t groups = groupsOf(scheme.getGroup(), layout.columns);
-        result.push_back({"scales", scheme.getScale(), {layout.rows, groups}});
-      })
-      .Case<TernarySchemeAttr>([&](auto scheme) {
-        stream("codes", getByteType(context), tritBytes(layout.perRow, scheme.getBase3()));
-        result.push_back({"scales", Float32Type::get(context), {1}});
-      });
+  Type byte = IntegerType::get(context, 8, IntegerType::Unsigned);
+  if (plan.isSparse())
+    result.push_back({"mask", byte, {rows, (columns + 7) / 8}});
+  bool values = plan.level == Level::Value;
+  int64_t perRow = plan.keptPerRow(columns);
+  SchemeComponent stream = {values ? "values" : "codes", values ? plan.valueType : byte, {}};
+  if (plan.masked)
+    stream.shape = {ShapedType::kDynamic};
+  else
+    stream.shape = {rows, values ? perRow : plan.streamBytes(perRow)};
+  result.push_back(std::move(stream));
+  SmallVector<int64_t, 2> blocks = {plan.scaleBlocksDown(rows), plan.scaleBlocksAcross(columns)};
+  if (!plan.scaleRows && !plan.scaleColumns)
+    blocks = {1};
+  if (plan.scaleType)
+    result.push_back({"scales", plan.scaleType, blocks});
+  if (plan.storesZeros)
+    result.push_back({"zeros", byte, blocks});
+  if (plan.level == Level::StoredTable)
+    result.push_back({"levels", plan.valueType, {plan.tables(rows), int64_t(plan.codes)}});
   return result;
 }
 
-double llmc::innerBits(Attribute inner, int64_t rows, int64_t columns, double density) {
-  return TypeSwitch<Attribute, double>(inner)
-      .Case<DenseSchemeAttr>(
-          [&](auto dense) { return density * dense.getElementType().getIntOrFloatBitWidth(); })
-      .Case<IntSchemeAttr>([&](auto scheme) {
-        double perGroup =
-            scheme.getScale().getIntOrFloatBitWidth() + (scheme.getSymmetric() ? 0 : 8);
-        return density * scheme.getBits() +
-               perGroup * groupsOf(scheme.getGroup(), columns) / columns;
-      })
-      .Case<TableSchemeAttr>([&](auto scheme) {
-        double perGroup = scheme.getScale().getIntOrFloatBitWidth();
-        return density * 4 + perGroup * groupsOf(scheme.getGroup(), columns) / columns;
-      })
-      .Case<TernarySchemeAttr>([&](auto scheme) {
-        return density * (scheme.getBase3() ? 1.6 : 2) + 32.0 / (rows * columns);
-      })
-      .Default([](Attribute) { return 0.0; });
+double llmc::planBits(const DecodePlan &plan, int64_t rows, int64_t columns, double density) {
+  if (plan.keepM)
+    density = static_cast<double>(plan.keptPerRow(columns)) / static_cast<double>(columns);
+  double weights = static_cast<double>(rows) * static_cast<double>(columns);
+  double perWeight = plan.level == Level::Value ? plan.valueType.getIntOrFloatBitWidth()
+                     : plan.base3               ? 1.6
+                                                : plan.bits;
+  double blocks = static_cast<double>(plan.scaleBlocksDown(rows)) *
+                  static_cast<double>(plan.scaleBlocksAcross(columns));
+  double shared = 0;
+  if (plan.scaleType)
+    shared += blocks * plan.scaleType.getIntOrFloatBitWidth();
+  if (plan.storesZeros)
+    shared += blocks * 8;
+  if (plan.level == Level::StoredTable)
+    shared += static_cast<double>(plan.tables(rows)) * plan.codes *
+              plan.valueType.getIntOrFloatBitWidth();
+  return (plan.isSparse() ? 1.0 : 0.0) + density * perWeight + shared / weights;
 }
 
-namespace {
-
-/// All `kept` stored weights of an inner scheme, ready to be read one after the other.
-class InnerReader {
-public:
-  InnerReader(Attribute inner, const KeptLayout &layout, ArrayRef<Bytes> data, int64_t kept)
-      : perRow(layout.joined ? 0 : layout.perRow) {
-    MLIRContext *context = inner.getContext();
-    int64_t rows = layout.joined ? 1 : layout.rows;
-    int64_t perStream = layout.joined ? kept : layout.perRow;
-    auto readGroups = [&](int64_t size, Type type) {
-      scales = readFloats(data[1], type);
-      groups = groupsOf(size, layout.columns);
-      group = size ? size : layout.columns;
-    };
-    if (auto dense = dyn_cast<DenseSchemeAttr>(inner)) {
-      values = readFloats(data[0], dense.getElementType());
-    } else if (auto scheme = dyn_cast<IntSchemeAttr>(inner)) {
-      codes = readCodes(data[0], rows, perStream, scheme.getBits());
-      readGroups(scheme.getGroup(), scheme.getScale());
-      zero = 1 << (scheme.getBits() - 1);
-      if (!scheme.getSymmetric())
-        zeros = data[2];
-    } else if (auto scheme = dyn_cast<TableSchemeAttr>(inner)) {
-      codes = readCodes(data[0], rows, perStream, 4);
-      readGroups(scheme.getGroup(), scheme.getScale());
-      levels = tableLevels(scheme.getTable());
-    } else {
-      codes = readTrits(data[0], rows, perStream, cast<TernarySchemeAttr>(inner).getBase3());
-      scales = readFloats(data[1], Float32Type::get(context));
-      group = 0;
-      zero = 1;
-    }
+void llmc::decodePlanRows(const DecodePlan &plan, int64_t rows, int64_t columns,
+                          ArrayRef<ArrayRef<char>> data, int64_t first,
+                          MutableArrayRef<float> out) {
+  StoredRows reader(plan, rows, columns, data);
+  int64_t count = static_cast<int64_t>(out.size()) / columns;
+  for (int64_t i = 0; i < count; ++i) {
+    reader.read(first + i);
+    reader.decode(out.slice(i * columns, columns));
   }
+}
 
-  /// The weights of one row: calls put(column, value) for those whose column `next` yields.
-  template <typename Columns, typename Put>
-  void readRow(int64_t row, Columns &&columns, Put &&put) {
-    int64_t index = perRow ? row * perRow : joinedIndex;
-    int64_t scaleIndex = -1;
-    float scale = 0;
-    int offset = zero;
-    columns([&](int64_t column) {
-      if (!values.empty()) {
-        put(column, values[index++]);
-        return;
-      }
-      int64_t wanted = group ? row * groups + column / group : 0;
-      if (wanted != scaleIndex) {
-        scaleIndex = wanted;
-        scale = scales[wanted];
-        if (!zeros.empty())
-          offset = static_cast<uint8_t>(zeros[wanted]);
-      }
-      int code = codes[index++];
-      put(column, (levels ? (*levels)[code] : static_cast<float>(code - offset)) * scale);
-    });
-    if (!perRow)
-      joinedIndex = index;
-  }
+//===----------------------------------------------------------------------===//
+// Checks
+//===----------------------------------------------------------------------===//
 
-private:
-  int64_t perRow;          ///< 0: joined
-  int64_t joinedIndex = 0; ///< weights read so far when joined
-  std::vector<float> values, scales;
-  std::vector<uint8_t> codes;
-  Bytes zeros;
-  std::optional<std::array<float, 16>> levels; ///< of a table
-  int zero = 0;
-  int64_t groups = 1, group = 0;
-};
+using EmitError = function_ref<InFlightDiagnostic()>;
 
-} // namespace
-
-static LogicalResult verifyFiniteData(Bytes data, int64_t count, Type type, StringRef what,
+static LogicalResult verifyFiniteData(ArrayRef<char> data, Type type, StringRef what,
                                       EmitError emit) {
-  std::vector<float> values = readFloats(data, type);
-  for (int64_t i = 0; i < count; ++i)
-    if (!std::isfinite(values[i]))
-      return emit() << "expects finite " << what << ", got " << values[i] << " at index " << i;
+  for (auto [i, value] : llvm::enumerate(readFloats(data, type)))
+    if (!std::isfinite(value))
+      return emit() << "expects finite " << what << ", got " << value << " at index " << i;
   return success();
 }
 
-LogicalResult llmc::verifyInner(Attribute inner, const KeptLayout &layout, ArrayRef<Bytes> data,
-                                int64_t kept, EmitError emit) {
-  if (auto dense = dyn_cast<DenseSchemeAttr>(inner)) {
-    int64_t width = dense.getElementType().getIntOrFloatBitWidth() / 8;
-    if (static_cast<int64_t>(data[0].size()) != kept * width)
-      return emit() << "expects " << kept << " kept values, got " << data[0].size() / width;
-    return verifyFiniteData(data[0], kept, dense.getElementType(), "values", emit);
+// Exactly keepN of each keepM; `kept` becomes how many weights there are in all.
+static LogicalResult verifyMaskData(const DecodePlan &plan, int64_t rows, int64_t columns,
+                                    ArrayRef<char> mask, int64_t &kept, EmitError emit) {
+  kept = 0;
+  int64_t pattern = plan.keepM ? plan.keepM : columns;
+  for (int64_t row = 0; row < rows; ++row)
+    for (int64_t start = 0; start < columns; start += pattern) {
+      int64_t length = std::min(pattern, columns - start);
+      int64_t found = countMask(mask, columns, row, start, start + length);
+      if (plan.keepM && found != std::min(plan.keepN, length))
+        return emit() << "breaks its " << plan.keepN << ":" << plan.keepM << " mask: row " << row
+                      << ", inputs " << start << " to " << start + length - 1 << " keep " << found
+                      << " weights, expected " << std::min(plan.keepN, length);
+      kept += found;
+    }
+  return success();
+}
+
+// Codes in range, with a finite level.
+static LogicalResult verifyCodes(const DecodePlan &plan, int64_t rows, int64_t columns,
+                                 ArrayRef<char> codes, EmitError emit) {
+  for (size_t i = 0; plan.base3 && i < codes.size(); ++i)
+    if (!isTritByte(static_cast<uint8_t>(codes[i])))
+      return emit() << "expects bytes of five ternary codes, got "
+                    << static_cast<int>(static_cast<uint8_t>(codes[i])) << " at byte " << i;
+  auto isLevel = [&](uint32_t code) {
+    return code < plan.codes && (plan.level != Level::Table || std::isfinite(plan.levels[code]));
+  };
+  bool allValid = true;
+  for (uint32_t code = 0; code < (1u << plan.bits); ++code)
+    allValid &= isLevel(code);
+  if (allValid || plan.base3)
+    return success();
+  DecodePlan only = plan.kept(); // Nothing but the codes.
+  only.level = Level::Affine;
+  only.scaleType = {};
+  only.storesZeros = false;
+  StoredRows reader(only, rows, columns, codes);
+  for (int64_t row = 0; row < rows; ++row) {
+    reader.read(row);
+    for (int64_t i = 0; i < columns; ++i)
+      if (!isLevel(reader.codes[i])) {
+        auto error = emit();
+        if (plan.level == Level::Table)
+          error << "expects codes of finite levels, got ";
+        else
+          error << "expects codes 0 to " << plan.codes - 1 << ", got ";
+        return error << reader.codes[i] << " at row " << row << ", index " << i;
+      }
   }
-  auto ternary = dyn_cast<TernarySchemeAttr>(inner);
-  auto scheme = dyn_cast<IntSchemeAttr>(inner);
-  unsigned bits = scheme ? scheme.getBits() : 4;
-  int64_t expected = ternary ? tritBytes(kept, ternary.getBase3()) : packedRowBytes(kept, bits);
-  if (layout.joined && static_cast<int64_t>(data[0].size()) != expected)
-    return emit() << "expects " << expected << " bytes of codes for " << kept
-                  << " kept weights, got " << data[0].size();
-  if (ternary) {
-    for (size_t i = 0; ternary.getBase3() && i < data[0].size(); ++i)
-      if (!isTritByte(static_cast<uint8_t>(data[0][i])))
-        return emit() << "expects bytes of five ternary codes, got "
-                      << static_cast<int>(static_cast<uint8_t>(data[0][i])) << " at byte " << i;
-    int64_t perRow = layout.joined ? kept : layout.perRow, rows = layout.joined ? 1 : layout.rows;
-    std::vector<uint8_t> codes = readTrits(data[0], rows, perRow, ternary.getBase3());
-    for (int64_t i = 0; i < rows * perRow; ++i)
-      if (codes[i] > 2)
-        return emit() << "expects ternary codes 0 to 2, got 3 at row " << i / perRow << ", index "
-                      << i % perRow;
-    return verifyFiniteData(data[1], 1, Float32Type::get(inner.getContext()), "scales", emit);
+  return success();
+}
+
+LogicalResult llmc::verifyPlanData(const DecodePlan &plan, int64_t rows, int64_t columns,
+                                   ArrayRef<ArrayRef<char>> data, EmitError emit) {
+  int64_t kept = rows * columns;
+  if (plan.isSparse()) {
+    if (failed(verifyMaskData(plan, rows, columns, data.front(), kept, emit)))
+      return failure();
+    data = data.drop_front();
   }
-  auto table = dyn_cast<TableSchemeAttr>(inner);
-  int64_t group = table ? table.getGroup() : scheme.getGroup();
-  int64_t groups = layout.rows * groupsOf(group, layout.columns);
-  Type scale = table ? table.getScale() : scheme.getScale();
-  if (failed(verifyFiniteData(data[1], groups, scale, "scales", emit)))
+  auto next = [&] {
+    ArrayRef<char> bytes = data.front();
+    data = data.drop_front();
+    return bytes;
+  };
+  ArrayRef<char> stream = next();
+  int64_t bytes =
+      plan.masked ? plan.streamBytes(kept) : rows * plan.streamBytes(plan.keptPerRow(columns));
+  if (plan.level == Level::Value) {
+    int64_t width = plan.valueType.getIntOrFloatBitWidth() / 8;
+    if (static_cast<int64_t>(stream.size()) != bytes)
+      return emit() << "expects " << kept << " kept values, got " << stream.size() / width;
+    return verifyFiniteData(stream, plan.valueType, "values", emit);
+  }
+  if (static_cast<int64_t>(stream.size()) != bytes)
+    return emit() << "expects " << bytes << " bytes of codes for " << kept << " kept weights, got "
+                  << stream.size();
+  int64_t streams = plan.masked ? 1 : rows;
+  if (failed(verifyCodes(plan, streams, kept / streams, stream, emit)))
     return failure();
-  if (scheme && !scheme.getSymmetric())
-    for (int64_t i = 0; i < groups; ++i)
-      if (static_cast<uint8_t>(data[2][i]) >> bits)
-        return emit() << "expects zero points of " << bits << " bits, got "
-                      << static_cast<int>(static_cast<uint8_t>(data[2][i])) << " at index " << i;
+  if (plan.scaleType && failed(verifyFiniteData(next(), plan.scaleType, "scales", emit)))
+    return failure();
+  if (plan.storesZeros)
+    for (auto [i, zero] : llvm::enumerate(next()))
+      if (static_cast<uint8_t>(zero) >> plan.bits)
+        return emit() << "expects zero points of " << plan.bits << " bits, got "
+                      << static_cast<int>(static_cast<uint8_t>(zero)) << " at index " << i;
+  if (plan.level == Level::StoredTable)
+    return verifyFiniteData(next(), plan.valueType, "levels", emit);
   return success();
-}
-
-std::vector<float> llmc::decompressDense(Attribute scheme, int64_t rows, int64_t columns,
-                                         ArrayRef<Bytes> data) {
-  std::vector<float> result(rows * columns);
-  InnerReader reader(scheme, denseLayout(rows, columns), data, rows * columns);
-  for (int64_t n = 0; n < rows; ++n) {
-    float *row = result.data() + n * columns;
-    reader.readRow(
-        n,
-        [&](auto &&next) {
-          for (int64_t k = 0; k < columns; ++k)
-            next(k);
-        },
-        [&](int64_t k, float value) { row[k] = value; });
-  }
-  return result;
-}
-
-std::vector<float> llmc::decompressKept(Attribute inner, const KeptLayout &layout, Bytes mask,
-                                        ArrayRef<Bytes> data) {
-  std::vector<float> result(layout.rows * layout.columns, 0.0f);
-  int64_t kept = 0;
-  for (int64_t n = 0; layout.joined && n < layout.rows; ++n)
-    kept += countMask(mask, layout.columns, n, 0, layout.columns);
-  InnerReader reader(inner, layout, data, kept);
-  for (int64_t n = 0; n < layout.rows; ++n) {
-    float *row = result.data() + n * layout.columns;
-    reader.readRow(
-        n,
-        [&](auto &&next) {
-          for (int64_t k = 0; k < layout.columns; ++k)
-            if (readMask(mask, layout.columns, n, k))
-              next(k);
-        },
-        [&](int64_t k, float value) { row[k] = value; });
-  }
-  return result;
-}
-
-SmallVector<SchemeComponent> llmc::keptComponents(Attribute inner, const KeptLayout &layout) {
-  SmallVector<SchemeComponent> result = {
-      {"mask", getByteType(inner.getContext()), {layout.rows, (layout.columns + 7) / 8}}};
-  result.append(innerComponents(inner, layout));
-  return result;
 }

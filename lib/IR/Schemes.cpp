@@ -1,8 +1,13 @@
 //===- Schemes.cpp - what each compression scheme stores and means ----------------------===//
 //
-// Syntax and verifiers of the schemes; their data is SchemeStorage's business.
+// Syntax, verifiers, plans and rounding of the schemes; what follows from a plan is in
+// SchemeStorage.cpp and StoredRows.cpp.
 //
-#include "SchemeStorage.h"
+#include "llmc/IR/Schemes.h"
+
+#include "llmc/IR/WeightData.h"
+#include "llmc/Numerics/LearnedLevels.h"
+#include "llmc/Numerics/Ternary.h"
 
 #include "mlir/IR/DialectImplementation.h"
 
@@ -11,30 +16,20 @@ using namespace llmc;
 
 #include "llmc/IR/SchemeInterface.cpp.inc"
 
+using EmitError = function_ref<InFlightDiagnostic()>;
+using Level = DecodePlan::Level;
+
 static bool isFloatStorage(Type type) { return isa<Float32Type, Float16Type, BFloat16Type>(type); }
 
-static LogicalResult verifyInnerKind(EmitError emitError, Attribute inner) {
-  if (!isa<DenseSchemeAttr, IntSchemeAttr, TableSchemeAttr, TernarySchemeAttr>(inner))
-    return emitError() << "expects an inner scheme of dense, int, table or ternary, got " << inner;
+// A mask hands out weights one by one, so each must have a code or value of its own.
+static LogicalResult verifyInnerScheme(EmitError emitError, Attribute inner) {
+  auto scheme = dyn_cast<SchemeAttrInterface>(inner);
+  std::optional<DecodePlan> plan = scheme ? scheme.decodePlan() : std::nullopt;
+  if (!plan || plan->isSparse())
+    return emitError() << "expects an inner scheme with a code or value for each weight, got "
+                       << inner;
   return success();
 }
-
-// What a scheme that keeps every weight answers.
-#define LLMC_STORES_EVERY_WEIGHT(Scheme)                                                           \
-  SmallVector<SchemeComponent> Scheme::components(int64_t rows, int64_t columns) const {           \
-    return innerComponents(*this, denseLayout(rows, columns));                                     \
-  }                                                                                                \
-  double Scheme::bitsPerWeight(int64_t rows, int64_t columns, double) const {                      \
-    return innerBits(*this, rows, columns, 1.0);                                                   \
-  }                                                                                                \
-  LogicalResult Scheme::verifyData(int64_t rows, int64_t columns, ArrayRef<Bytes> data,            \
-                                   EmitError emitError) const {                                    \
-    return verifyInner(*this, denseLayout(rows, columns), data, rows * columns, emitError);        \
-  }                                                                                                \
-  std::vector<float> Scheme::decompress(int64_t rows, int64_t columns, ArrayRef<Bytes> data)       \
-      const {                                                                                      \
-    return decompressDense(*this, rows, columns, data);                                            \
-  }
 
 //===----------------------------------------------------------------------===//
 // dense
@@ -46,7 +41,15 @@ LogicalResult DenseSchemeAttr::verify(EmitError emitError, Type elementType) {
   return success();
 }
 
-LLMC_STORES_EVERY_WEIGHT(DenseSchemeAttr)
+std::optional<DecodePlan> DenseSchemeAttr::decodePlan() const {
+  DecodePlan plan;
+  plan.valueType = getElementType();
+  return plan;
+}
+
+SchemeAttrInterface llmc::getValueScheme(Type type) {
+  return DenseSchemeAttr::get(type.getContext(), type);
+}
 
 //===----------------------------------------------------------------------===//
 // int
@@ -112,22 +115,72 @@ LogicalResult IntSchemeAttr::verify(EmitError emitError, int64_t bits, int64_t g
   return verifyGroups(emitError, group, scale);
 }
 
-LLMC_STORES_EVERY_WEIGHT(IntSchemeAttr)
+std::optional<DecodePlan> IntSchemeAttr::decodePlan() const {
+  DecodePlan plan;
+  plan.level = Level::Affine;
+  plan.bits = getBits();
+  plan.codes = 1u << plan.bits;
+  plan.scaleType = getScale();
+  plan.scaleColumns = getGroup();
+  plan.storesZeros = !getSymmetric();
+  plan.zeroCode = 1u << (plan.bits - 1);
+  return plan;
+}
+
+static Type makeScaleType(MLIRContext *context, ScaleType scale) {
+  return scale == ScaleType::F16 ? Type(Float16Type::get(context))
+                                 : Type(Float32Type::get(context));
+}
+
+static ScaleType scaleTypeOf(Type type) { return type.isF16() ? ScaleType::F16 : ScaleType::F32; }
+
+SchemeAttrInterface llmc::getIntScheme(MLIRContext *context, const IntFormat &format) {
+  return IntSchemeAttr::get(context, format.bits, format.group, format.symmetric,
+                            makeScaleType(context, format.scale));
+}
+
+PlainCodes llmc::plainCodes(MLIRContext *context, const IntWeight &weight) {
+  Type scale = makeScaleType(context, weight.format.scale);
+  PlainCodes plain{weight.codes, {storeFloats(weight.scales, scale)}};
+  if (!weight.format.symmetric)
+    plain.parts.emplace_back(weight.zeros.begin(), weight.zeros.end());
+  return plain;
+}
+
+Result<PlainCodes> IntSchemeAttr::encode(Span<const float> weight, int64_t rows, int64_t columns,
+                                         Span<const uint8_t> keep) const {
+  IntFormat format{static_cast<int>(getBits()), getGroup(), getSymmetric(),
+                   scaleTypeOf(getScale())};
+  QuantizeOptions options;
+  options.keep = keep;
+  Result<IntWeight> codes = quantizeRtn(weight, rows, columns, format, options);
+  if (!codes)
+    return codes.failure();
+  return plainCodes(getContext(), *codes);
+}
 
 //===----------------------------------------------------------------------===//
 // table
 //===----------------------------------------------------------------------===//
+
+/// `<word`, and where the word is.
+static ParseResult parseFirstWord(AsmParser &parser, StringRef &word, SMLoc &place) {
+  if (parser.parseLess())
+    return failure();
+  place = parser.getCurrentLocation();
+  return parser.parseKeyword(&word);
+}
 
 Attribute TableSchemeAttr::parse(AsmParser &parser, Type) {
   int64_t group = 0;
   StringRef name;
   Type scale;
   SMLoc loc = parser.getCurrentLocation(), nameLoc;
-  if (parser.parseLess() || (nameLoc = parser.getCurrentLocation(), parser.parseKeyword(&name)))
+  if (failed(parseFirstWord(parser, name, nameLoc)))
     return {};
   std::optional<CodeTable> table = parseCodeTable(name.str());
   if (!table) {
-    parser.emitError(nameLoc, "expects a table nf4 or nf4_i8, got ") << name;
+    parser.emitError(nameLoc, "expects a table ") << codeTableNames() << ", got " << name;
     return {};
   }
   if (parseGroups(parser, group, scale, nullptr))
@@ -144,7 +197,141 @@ LogicalResult TableSchemeAttr::verify(EmitError emitError, CodeTable, int64_t gr
   return verifyGroups(emitError, group, scale);
 }
 
-LLMC_STORES_EVERY_WEIGHT(TableSchemeAttr)
+std::optional<DecodePlan> TableSchemeAttr::decodePlan() const {
+  DecodePlan plan;
+  plan.level = Level::Table;
+  plan.bits = 4;
+  plan.codes = 16;
+  plan.levels = tableLevels(getTable());
+  if (const std::array<int8_t, 16> *integers = integerLevels(getTable()))
+    plan.integers = *integers;
+  plan.tableName = codeTableName(getTable());
+  plan.scaleType = getScale();
+  plan.scaleColumns = getGroup();
+  plan.zeroCode = tableZeroCode(getTable());
+  return plan;
+}
+
+SchemeAttrInterface llmc::getTableScheme(MLIRContext *context, const TableFormat &format) {
+  return TableSchemeAttr::get(context, format.table, format.group,
+                              makeScaleType(context, format.scale));
+}
+
+Result<PlainCodes> TableSchemeAttr::encode(Span<const float> weight, int64_t rows, int64_t columns,
+                                           Span<const uint8_t> keep) const {
+  TableFormat format{getTable(), getGroup(), scaleTypeOf(getScale())};
+  Result<TableWeight> codes = quantizeTable(weight, rows, columns, format, keep);
+  if (!codes)
+    return codes.failure();
+  return PlainCodes{std::move(codes->codes), {storeFloats(codes->scales, getScale())}};
+}
+
+//===----------------------------------------------------------------------===//
+// float
+//===----------------------------------------------------------------------===//
+
+Attribute FloatSchemeAttr::parse(AsmParser &parser, Type) {
+  StringRef name, per;
+  Type scale;
+  SMLoc loc = parser.getCurrentLocation(), nameLoc;
+  if (failed(parseFirstWord(parser, name, nameLoc)))
+    return {};
+  std::optional<Float8Type> format = parseFloat8(name.str());
+  if (!format) {
+    parser.emitError(nameLoc, "expects a float e4m3 or e5m2, got ") << name;
+    return {};
+  }
+  std::optional<Float8Blocks> blocks = Float8Blocks::Row;
+  while (succeeded(parser.parseOptionalComma())) {
+    StringRef key;
+    SMLoc keyLoc = parser.getCurrentLocation();
+    if (parser.parseKeyword(&key) || parser.parseEqual())
+      return {};
+    if (key == "scale") {
+      if (parser.parseType(scale))
+        return {};
+    } else if (key != "per") {
+      parser.emitError(keyLoc, "expects per or scale, got ") << key;
+      return {};
+    } else if (parser.parseKeyword(&per)) {
+      return {};
+    } else if (blocks = parseFloat8Blocks(per.str()); !blocks) {
+      parser.emitError(keyLoc, "expects a scale per matrix, row or block, got ") << per;
+      return {};
+    }
+  }
+  if (!scale)
+    scale = Float32Type::get(parser.getContext());
+  if (parser.parseGreater())
+    return {};
+  return parser.getChecked<FloatSchemeAttr>(loc, parser.getContext(), *format, *blocks, scale);
+}
+
+void FloatSchemeAttr::print(AsmPrinter &printer) const {
+  printer << "<" << float8Name(getFormat()) << ", per = " << float8BlocksName(getPer())
+          << ", scale = " << getScale() << ">";
+}
+
+LogicalResult FloatSchemeAttr::verify(EmitError emitError, Float8Type, Float8Blocks, Type scale) {
+  return verifyGroups(emitError, /*group=*/0, scale);
+}
+
+static Float8Format formatOf(FloatSchemeAttr scheme) {
+  return {scheme.getFormat(), scheme.getPer(), scaleTypeOf(scheme.getScale())};
+}
+
+std::optional<DecodePlan> FloatSchemeAttr::decodePlan() const {
+  Float8Format format = formatOf(*this);
+  DecodePlan plan;
+  plan.level = Level::Table;
+  plan.bits = 8;
+  plan.codes = 256;
+  plan.levels = float8Levels(format.type);
+  plan.tableName = float8Name(format.type);
+  plan.scaleType = getScale();
+  plan.scaleRows = format.blockRows();
+  plan.scaleColumns = format.blockColumns();
+  return plan;
+}
+
+Result<PlainCodes> FloatSchemeAttr::encode(Span<const float> weight, int64_t rows, int64_t columns,
+                                           Span<const uint8_t> keep) const {
+  Result<Float8Weight> codes = quantizeFloat8(weight, rows, columns, formatOf(*this), keep);
+  if (!codes)
+    return codes.failure();
+  return PlainCodes{std::move(codes->codes), {storeFloats(codes->scales, getScale())}};
+}
+
+//===----------------------------------------------------------------------===//
+// levels
+//===----------------------------------------------------------------------===//
+
+LogicalResult LevelsSchemeAttr::verify(EmitError emitError, int64_t rows, Type type) {
+  if (rows < 0)
+    return emitError() << "expects levels for 0 (all) or more rows, got " << rows;
+  if (!isa<Float16Type, Float32Type>(type))
+    return emitError() << "expects levels of f16 or f32, got " << type;
+  return success();
+}
+
+std::optional<DecodePlan> LevelsSchemeAttr::decodePlan() const {
+  DecodePlan plan;
+  plan.level = Level::StoredTable;
+  plan.bits = 4;
+  plan.codes = kLearnedLevels;
+  plan.tableRows = getRows();
+  plan.valueType = getType();
+  return plan;
+}
+
+Result<PlainCodes> LevelsSchemeAttr::encode(Span<const float> weight, int64_t rows, int64_t columns,
+                                            Span<const uint8_t> keep) const {
+  Result<LearnedWeight> learned =
+      learnLevels(weight, rows, columns, getRows(), scaleTypeOf(getType()), keep);
+  if (!learned)
+    return learned.failure();
+  return PlainCodes{std::move(learned->codes), {storeFloats(learned->levels, getType())}};
+}
 
 //===----------------------------------------------------------------------===//
 // ternary
@@ -163,7 +350,42 @@ void TernarySchemeAttr::print(AsmPrinter &printer) const {
     printer << "<base3>";
 }
 
-LLMC_STORES_EVERY_WEIGHT(TernarySchemeAttr)
+std::optional<DecodePlan> TernarySchemeAttr::decodePlan() const {
+  DecodePlan plan;
+  plan.level = Level::Affine;
+  plan.bits = 2;
+  plan.codes = 3;
+  plan.base3 = getBase3();
+  plan.scaleType = Float32Type::get(getContext());
+  plan.scaleRows = 0;
+  plan.zeroCode = 1;
+  return plan;
+}
+
+SchemeAttrInterface llmc::getTernaryScheme(MLIRContext *context, bool base3) {
+  return TernarySchemeAttr::get(context, base3);
+}
+
+// Pruned weights stay 0 and do not pull the mean down.
+Result<PlainCodes> TernarySchemeAttr::encode(Span<const float> weight, int64_t rows,
+                                             int64_t columns, Span<const uint8_t> keep) const {
+  std::vector<float> kept;
+  for (size_t i = 0; i < keep.size(); ++i)
+    if (keep[i])
+      kept.push_back(weight[i]);
+  Result<TernaryWeight> codes = keep.empty()
+                                    ? quantizeTernary(weight, rows, columns)
+                                    : quantizeTernary(kept, 1, static_cast<int64_t>(kept.size()));
+  if (!codes)
+    return codes.failure();
+  PlainCodes plain{{}, {storeFloats({codes->scale}, Float32Type::get(getContext()))}};
+  size_t next = 0;
+  for (size_t i = 0; i < weight.size(); ++i) {
+    bool stored = keep.empty() || keep[i];
+    plain.codes.push_back(static_cast<uint8_t>(stored ? codes->codes[next++] + 1 : 1));
+  }
+  return plain;
+}
 
 //===----------------------------------------------------------------------===//
 // nm
@@ -187,40 +409,24 @@ void NMSchemeAttr::print(AsmPrinter &printer) const {
 LogicalResult NMSchemeAttr::verify(EmitError emitError, int64_t n, int64_t m, Attribute inner) {
   if (m < 2 || m > 32 || n < 1 || n >= m)
     return emitError() << "expects N:M with 1 <= N < M <= 32, got " << n << ":" << m;
-  return verifyInnerKind(emitError, inner);
+  return verifyInnerScheme(emitError, inner);
 }
 
-static KeptLayout nmLayout(NMSchemeAttr scheme, int64_t rows, int64_t columns) {
-  return {rows, columns, keptPerRow(scheme.getN(), scheme.getM(), columns), false};
+static DecodePlan planOf(Attribute scheme) {
+  return *cast<SchemeAttrInterface>(scheme).decodePlan();
 }
 
-SmallVector<SchemeComponent> NMSchemeAttr::components(int64_t rows, int64_t columns) const {
-  return keptComponents(getInner(), nmLayout(*this, rows, columns));
+std::optional<DecodePlan> NMSchemeAttr::decodePlan() const {
+  DecodePlan plan = planOf(getInner());
+  plan.keepN = getN();
+  plan.keepM = getM();
+  return plan;
 }
 
-double NMSchemeAttr::bitsPerWeight(int64_t rows, int64_t columns, double) const {
-  double density = static_cast<double>(keptPerRow(getN(), getM(), columns)) / columns;
-  return 1.0 + innerBits(getInner(), rows, columns, density);
-}
+Attribute NMSchemeAttr::keptScheme() const { return getInner(); }
 
-LogicalResult NMSchemeAttr::verifyData(int64_t rows, int64_t columns, ArrayRef<Bytes> data,
-                                       EmitError emitError) const {
-  for (int64_t row = 0; row < rows; ++row)
-    for (int64_t start = 0; start < columns; start += getM()) {
-      int64_t length = std::min<int64_t>(getM(), columns - start);
-      int64_t kept = countMask(data[0], columns, row, start, start + length);
-      if (kept != std::min<int64_t>(getN(), length))
-        return emitError() << "breaks its " << getN() << ":" << getM() << " mask: row " << row
-                           << ", inputs " << start << " to " << start + length - 1 << " keep "
-                           << kept << " weights, expected " << std::min<int64_t>(getN(), length);
-    }
-  KeptLayout layout = nmLayout(*this, rows, columns);
-  return verifyInner(getInner(), layout, data.drop_front(), rows * layout.perRow, emitError);
-}
-
-std::vector<float> NMSchemeAttr::decompress(int64_t rows, int64_t columns,
-                                            ArrayRef<Bytes> data) const {
-  return decompressKept(getInner(), nmLayout(*this, rows, columns), data[0], data.drop_front());
+SchemeAttrInterface llmc::getNMScheme(SchemeAttrInterface inner, int64_t n, int64_t m) {
+  return NMSchemeAttr::get(inner.getContext(), n, m, inner);
 }
 
 //===----------------------------------------------------------------------===//
@@ -228,30 +434,17 @@ std::vector<float> NMSchemeAttr::decompress(int64_t rows, int64_t columns,
 //===----------------------------------------------------------------------===//
 
 LogicalResult MaskSchemeAttr::verify(EmitError emitError, Attribute inner) {
-  return verifyInnerKind(emitError, inner);
+  return verifyInnerScheme(emitError, inner);
 }
 
-static KeptLayout maskLayout(int64_t rows, int64_t columns) {
-  return {rows, columns, ShapedType::kDynamic, true};
+std::optional<DecodePlan> MaskSchemeAttr::decodePlan() const {
+  DecodePlan plan = planOf(getInner());
+  plan.masked = true;
+  return plan;
 }
 
-SmallVector<SchemeComponent> MaskSchemeAttr::components(int64_t rows, int64_t columns) const {
-  return keptComponents(getInner(), maskLayout(rows, columns));
-}
+Attribute MaskSchemeAttr::keptScheme() const { return getInner(); }
 
-double MaskSchemeAttr::bitsPerWeight(int64_t rows, int64_t columns, double density) const {
-  return 1.0 + innerBits(getInner(), rows, columns, density);
-}
-
-LogicalResult MaskSchemeAttr::verifyData(int64_t rows, int64_t columns, ArrayRef<Bytes> data,
-                                         EmitError emitError) const {
-  int64_t kept = 0;
-  for (int64_t row = 0; row < rows; ++row)
-    kept += countMask(data[0], columns, row, 0, columns);
-  return verifyInner(getInner(), maskLayout(rows, columns), data.drop_front(), kept, emitError);
-}
-
-std::vector<float> MaskSchemeAttr::decompress(int64_t rows, int64_t columns,
-                                              ArrayRef<Bytes> data) const {
-  return decompressKept(getInner(), maskLayout(rows, columns), data[0], data.drop_front());
+SchemeAttrInterface llmc::getMaskScheme(SchemeAttrInterface inner) {
+  return MaskSchemeAttr::get(inner.getContext(), inner);
 }

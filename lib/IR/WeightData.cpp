@@ -1,15 +1,19 @@
 //===- WeightData.cpp - reading and making the stored data of weights -------------------===//
 //
 // New blobs live in unlinked, mapped temporary files, so that the kernel can page them out (a model
-// may be larger than memory); where no file can be mapped, anonymous memory serves.
+// may be larger than memory).
 //
 #include "llmc/IR/WeightData.h"
 #include "llmc/Numerics/F16.h"
 #include "llmc/Numerics/MappedPages.h"
 
 #include "mlir/IR/AsmState.h"
+#include "mlir/IR/Diagnostics.h"
 #include "mlir/IR/DialectResourceBlobManager.h"
+#include "llvm/Support/ErrorHandling.h"
 
+#include <atomic>
+#include <cerrno>
 #include <cmath>
 #include <cstdlib>
 #include <cstring>
@@ -49,32 +53,44 @@ ComponentData::~ComponentData() {
     dropPages(view.data(), view.size());
 }
 
-FailureOr<std::vector<float>> llmc::readWeight(WeightOp weight) {
-  SmallVector<ComponentData> data;
-  SmallVector<ArrayRef<char>> bytes;
-  auto compressed = dyn_cast<CompressedType>(weight.getType());
+FailureOr<StoredData> llmc::getStoredData(WeightOp weight) {
+  StoredData data;
   auto add = [&](StringRef name) -> LogicalResult {
     ElementsAttr elements = weight.getComponent(name);
     if (!elements || !ComponentData(elements).valid())
       return weight.emitError("weight \"")
              << weight.getWeightName() << "\" has no data for component '" << name << "'";
-    data.emplace_back(elements);
+    // Views of owned splats move with the shared pointers, so growing the vector keeps them valid.
+    data.components.emplace_back(elements);
+    data.bytes.push_back(data.components.back().bytes());
     return success();
   };
+  auto compressed = dyn_cast<CompressedType>(weight.getType());
   if (!compressed) {
     if (failed(add("values")))
       return failure();
-    auto type = cast<RankedTensorType>(weight.getType());
-    return readFloats(data[0].bytes(), type.getElementType());
+    return data;
   }
   for (const SchemeComponent &component :
        compressed.getSchemeInterface().components(compressed.getRows(), compressed.getColumns()))
     if (failed(add(component.name)))
       return failure();
-  for (const ComponentData &component : data)
-    bytes.push_back(component.bytes());
-  return compressed.getSchemeInterface().decompress(compressed.getRows(), compressed.getColumns(),
-                                                    bytes);
+  return data;
+}
+
+FailureOr<std::vector<float>> llmc::readWeight(WeightOp weight) {
+  FailureOr<StoredData> data = getStoredData(weight);
+  if (failed(data))
+    return failure();
+  auto compressed = dyn_cast<CompressedType>(weight.getType());
+  if (!compressed) {
+    auto type = cast<RankedTensorType>(weight.getType());
+    return readFloats(data->bytes[0], type.getElementType());
+  }
+  int64_t rows = compressed.getRows(), columns = compressed.getColumns();
+  std::vector<float> values(rows * columns);
+  compressed.getSchemeInterface().decodeRows(rows, columns, data->bytes, 0, values);
+  return values;
 }
 
 LogicalResult llmc::verifyFiniteValues(WeightOp weight, ArrayRef<float> values) {
@@ -86,26 +102,42 @@ LogicalResult llmc::verifyFiniteValues(WeightOp weight, ArrayRef<float> values) 
   return success();
 }
 
-AsmResourceBlob llmc::allocateBlob(size_t bytes) {
+/// Maps an unlinked file of `bytes` in `folder`. Null, with the reason in errno, where it cannot.
+static void *mapTemporary(const std::string &folder, size_t bytes) {
+  std::string path = folder + "/llmc-blob-XXXXXX";
+  int file = mkstemp(path.data());
+  if (file < 0)
+    return nullptr;
+  unlink(path.c_str());
+  // posix_fallocate reports a full disk here instead of by a signal on first touch.
+  int error = posix_fallocate(file, 0, bytes);
+  void *data =
+      error ? MAP_FAILED : mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, file, 0);
+  if (!error)
+    error = errno;
+  close(file);
+  errno = error;
+  return data == MAP_FAILED ? nullptr : data;
+}
+
+AsmResourceBlob llmc::allocateBlob(MLIRContext *context, size_t bytes) {
   constexpr size_t kAlign = 64;
   size_t mapped = std::max<size_t>(bytes, 1);
-  const char *folder = std::getenv("TMPDIR");
-  std::string path = std::string(folder ? folder : "/tmp") + "/llmc-blob-XXXXXX";
-  int file = mkstemp(path.data());
-  void *data = MAP_FAILED;
-  if (file >= 0) {
-    unlink(path.c_str());
-    // posix_fallocate reports a full disk here instead of by a signal on first touch.
-    if (posix_fallocate(file, 0, mapped) == 0)
-      data = mmap(nullptr, mapped, PROT_READ | PROT_WRITE, MAP_SHARED, file, 0);
-    close(file);
-  }
-  if (data != MAP_FAILED)
+  const char *named = std::getenv("TMPDIR");
+  std::string folder = named ? named : "/tmp";
+  void *data = mapTemporary(folder, mapped);
+  if (data) {
     registerMapping(data, mapped);
-  else
+  } else {
+    static std::atomic<bool> warned{false};
+    if (!warned.exchange(true))
+      mlir::emitWarning(UnknownLoc::get(context))
+          << "weight data stays in memory, as no file of " << mapped << " bytes can be made in '"
+          << folder << "': " << std::strerror(errno) << "; TMPDIR names another place";
     data = mmap(nullptr, mapped, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-  if (data == MAP_FAILED)
-    llvm::report_fatal_error("out of memory for weight data", /*gen_crash_diag=*/false);
+    if (data == MAP_FAILED)
+      llvm::report_bad_alloc_error("out of memory for weight data", /*GenCrashDiag=*/false);
+  }
   auto unmap = [mapped](void *pointer, size_t, size_t) {
     unregisterMapping(pointer);
     munmap(pointer, mapped);
@@ -119,7 +151,7 @@ ElementsAttr llmc::makeResource(RankedTensorType type, StringRef key, AsmResourc
 }
 
 ElementsAttr llmc::makeResource(RankedTensorType type, StringRef key, ArrayRef<char> data) {
-  AsmResourceBlob blob = allocateBlob(data.size());
+  AsmResourceBlob blob = allocateBlob(type.getContext(), data.size());
   if (!data.empty())
     std::memcpy(blob.getMutableData().data(), data.data(), data.size());
   // The file keeps the bytes; without this a pass over a large model would hold all it has made.

@@ -1,7 +1,8 @@
 //===- ClassifyInputs.cpp - What each graph input is ----------------------===//
 //
-// Names say it where an exporter was given them. Else the use does: rows of a table are ids, what
-// becomes an angle is a position, and what only meets other numbers is a mask.
+// Names say it where an exporter was given them and the use does not contradict. Else the use does:
+// rows of a table are ids, what becomes an angle is a position, and what only meets other numbers
+// is a mask.
 //
 //===----------------------------------------------------------------------===//
 
@@ -72,9 +73,12 @@ static InputRole roleOfName(const DeclaredValue &input) {
   bool tokens = input.dims.size() == 2 && !isFloat(input.type) && input.type != ElementType::Bool;
   if (isFloat(input.type) && input.dims.size() == 4)
     return InputRole::Past;
-  if (contains(input.name, "position") && !isFloat(input.type) && input.dims.size() <= 2)
+  bool position = contains(input.name, "position"), mask = contains(input.name, "mask");
+  if (position && mask)
+    return InputRole::Unknown;
+  if (position && !isFloat(input.type) && input.dims.size() <= 2)
     return InputRole::Positions;
-  if (contains(input.name, "mask") && input.dims.size() == 2)
+  if (mask && input.dims.size() == 2)
     return InputRole::Mask;
   for (const char *word : {"ids", "token", "segment"})
     if (tokens && contains(input.name, word))
@@ -82,11 +86,24 @@ static InputRole roleOfName(const DeclaredValue &input) {
   return InputRole::Unknown;
 }
 
+/// Whether what reads an input leaves no room for the role that its name says.
+static bool contradicts(const OnnxModel &model, const DeclaredValue &input) {
+  if (input.role != InputRole::Mask && input.role != InputRole::Ids)
+    return false;
+  Uses uses = usesOf(model, input.name);
+  bool index = uses.tableRows >= 0;
+  if (input.role == InputRole::Ids)
+    return uses.angles && !index;
+  return uses.angles || (index && !uses.added && !uses.computed);
+}
+
 void llmc::onnx::classifyInputs(const OnnxModel &model, std::vector<DeclaredValue> &inputs) {
   bool hasIds = false;
   std::vector<DeclaredValue *> unnamed;
   for (DeclaredValue &input : inputs) {
     input.role = roleOfName(input);
+    if (contradicts(model, input))
+      input.role = InputRole::Unknown;
     hasIds |= input.role == InputRole::Ids && contains(input.name, "input_ids");
     if (input.role == InputRole::Unknown && input.dims.size() == 2)
       unnamed.push_back(&input);

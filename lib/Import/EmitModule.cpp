@@ -144,8 +144,7 @@ Value Emitter::weight(int number) {
       builder.setInsertionPointAfter(&*std::prev(std::find_if(
           body->begin(), body->end(), [](Operation &op) { return !isa<WeightOp>(op); })));
     const RaisedWeight &raised = graph.weights[number];
-    Location loc =
-        NameLoc::get(builder.getStringAttr(raised.key.text()));
+    Location loc = NameLoc::get(builder.getStringAttr(raised.key.text()));
     weights[number] = emitWeight(builder, loc, emitted[number]);
   }
   return weights[number];
@@ -157,10 +156,13 @@ Value Emitter::rope(Location loc, Value input, const RaisedRope &rope, int64_t h
   auto layout = rope.interleaved ? RopeLayout::Interleaved : RopeLayout::Half;
   // The factor is 1 up to rounding for all but scaled rotations.
   double factor = std::abs(rope.factor - 1) < 1e-6 ? 1 : rope.factor;
-  return RopeOp::create(builder, loc, input.getType(), input, builder.getI64IntegerAttr(heads),
-                        builder.getDenseF64ArrayAttr(rope.frequencies),
-                        RopeLayoutAttr::get(builder.getContext(), layout),
-                        builder.getF64FloatAttr(factor));
+  bool hasLong = rope.originalContext > 0;
+  return RopeOp::create(
+      builder, loc, input.getType(), input, builder.getI64IntegerAttr(heads),
+      builder.getDenseF64ArrayAttr(rope.frequencies),
+      RopeLayoutAttr::get(builder.getContext(), layout), builder.getF64FloatAttr(factor),
+      hasLong ? builder.getDenseF64ArrayAttr(rope.longFrequencies) : DenseF64ArrayAttr(),
+      builder.getI64IntegerAttr(rope.originalContext));
 }
 
 Value Emitter::attention(const RaisedNode &node) {

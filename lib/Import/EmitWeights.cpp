@@ -7,6 +7,7 @@
 //===----------------------------------------------------------------------===//
 
 #include "EmitWeights.h"
+#include "llmc/IR/Schemes.h"
 #include "llmc/IR/WeightData.h"
 #include "llmc/Import/ImportError.h"
 #include "llmc/Numerics/MappedPages.h"
@@ -30,9 +31,8 @@ static int64_t sourceRow(const EmittedWeight &weight, int64_t r) {
   std::string index = "[" + std::to_string(row);
   if (weight.columns)
     index += ", " + std::to_string(column);
-  onnx::fail("tensor '", weight.key.text(), "' (weight '",
-             weight.name, "'): element ", index, "] is ", std::isnan(value) ? "NaN" : "infinite",
-             "; expected finite values");
+  onnx::fail("tensor '", weight.key.text(), "' (weight '", weight.name, "'): element ", index,
+             "] is ", std::isnan(value) ? "NaN" : "infinite", "; expected finite values");
 }
 
 /// Calls body(row, column, index of the element where it lies), a square of elements after the
@@ -89,7 +89,7 @@ static Value emitNarrow(OpBuilder &builder, Location loc, const EmittedWeight &e
   Type element = half ? Type(builder.getF16Type()) : Type(builder.getBF16Type());
   int64_t shape[] = {rows, columns};
   auto type = CompressedType::get(builder.getContext(), shape, builder.getF32Type(),
-                                  DenseSchemeAttr::get(builder.getContext(), element));
+                                  getValueScheme(element));
   return createWeight(builder, loc, weight.name, type, ArrayRef<ArrayRef<char>>(bytes));
 }
 
@@ -144,9 +144,9 @@ static Value emitPacked(OpBuilder &builder, Location loc, const EmittedWeight &e
                               ((1 << bits) - 1)));
   }
   MLIRContext *context = builder.getContext();
-  Type scaleType = halfScales ? Type(builder.getF16Type()) : Type(builder.getF32Type());
-  auto scheme =
-      IntSchemeAttr::get(context, bits, onlyGroup ? 0 : weight.block, !weight.hasZeros, scaleType);
+  SchemeAttrInterface scheme =
+      getIntScheme(context, {static_cast<int>(bits), onlyGroup ? 0 : weight.block, !weight.hasZeros,
+                             halfScales ? ScaleType::F16 : ScaleType::F32});
   int64_t shape[] = {rows, columns};
   auto type = CompressedType::get(context, shape, builder.getF32Type(), scheme);
   SmallVector<ArrayRef<char>> components = {codes, scales};

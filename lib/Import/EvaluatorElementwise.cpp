@@ -6,6 +6,7 @@
 //===----------------------------------------------------------------------===//
 
 #include "EvaluatorOps.h"
+#include "OperatorMath.h"
 
 #include <algorithm>
 #include <cmath>
@@ -169,22 +170,6 @@ template <double (*F)(double), int64_t (*G)(int64_t)> static void unaryAnyType(O
     y.mutableInts()[i] = wrapToType(G(x.ints()[i]), x.type());
   call.set(0, y);
 }
-
-static double negate(double x) { return -x; }
-static int64_t negateInt(int64_t x) { return int64_t(0 - uint64_t(x)); }
-static double absolute(double x) { return std::fabs(x); }
-static int64_t absoluteInt(int64_t x) { return x < 0 ? negateInt(x) : x; }
-static double signOf(double x) { return std::isnan(x) ? x : double((x > 0) - (x < 0)); }
-static int64_t signOfInt(int64_t x) { return (x > 0) - (x < 0); }
-static double reciprocal(double x) { return 1.0 / x; }
-static double squareRoot(double x) { return std::sqrt(x); }
-static double exponential(double x) { return std::exp(x); }
-static double logarithm(double x) { return std::log(x); }
-static double cosine(double x) { return std::cos(x); }
-static double sine(double x) { return std::sin(x); }
-static double floorOf(double x) { return std::floor(x); }
-static double ceilOf(double x) { return std::ceil(x); }
-static double roundEven(double x) { return std::nearbyint(x); }
 
 static void clip(OpCall &call) {
   const OnnxTensor &x = call.input(0), *low = call.optional(1), *high = call.optional(2);

@@ -299,10 +299,15 @@ static void topK(OpCall &call) {
     for (int64_t k = 0; k < inner; ++k) {
       auto at = [&](int64_t t) { return (o * length + t) * inner + k; };
       std::iota(order.begin(), order.end(), 0);
-      std::stable_sort(order.begin(), order.end(), [&](int64_t a, int64_t b) {
-        if (x.isInteger() && x.type() != ElementType::U64)
-          return largest ? x.ints()[at(a)] > x.ints()[at(b)] : x.ints()[at(a)] < x.ints()[at(b)];
-        return largest ? x.at(at(a)) > x.at(at(b)) : x.at(at(a)) < x.at(at(b));
+      std::sort(order.begin(), order.end(), [&](int64_t a, int64_t b) {
+        if (x.isInteger() && x.type() != ElementType::U64) {
+          int64_t first = x.ints()[at(a)], second = x.ints()[at(b)];
+          return first != second ? (first > second) == largest : a < b;
+        }
+        double first = x.at(at(a)), second = x.at(at(b));
+        if (std::isnan(first) || std::isnan(second)) // Behind all numbers, or it would be no order.
+          return std::isnan(first) == std::isnan(second) ? a < b : std::isnan(second);
+        return first != second ? (first > second) == largest : a < b;
       });
       for (int64_t t = 0; t < count; ++t) {
         int64_t to = (o * count + t) * inner + k;

@@ -5,7 +5,7 @@
 //
 //===----------------------------------------------------------------------===//
 
-#include "EvaluatorOps.h"
+#include "OperatorShapes.h"
 
 #include "llmc/Numerics/MappedPages.h"
 #include "llmc/Numerics/Parallel.h"
@@ -129,36 +129,17 @@ static void roundElements(OnnxTensor &tensor) {
 
 OnnxTensor llmc::onnx::matMul(const OnnxTensor &left, const OnnxTensor &right,
                               const SampledProducts *sampled, const std::string &name) {
-  if (left.rank() == 0 || right.rank() == 0)
-    fail("operands of MatMul need at least one dimension");
-  if (left.type() != right.type())
-    fail("operand types ", elementTypeName(left.type()), " and ", elementTypeName(right.type()),
-         " differ");
-  Shape sa = left.shape(), sb = right.shape();
-  bool vectorA = sa.size() == 1, vectorB = sb.size() == 1;
-  if (vectorA)
-    sa.insert(sa.begin(), 1);
-  if (vectorB)
-    sb.push_back(1);
-  int64_t m = sa[sa.size() - 2], k = sa.back(), n = sb.back();
-  if (sb[sb.size() - 2] != k)
-    fail("inner dimensions of ", shapeString(left.shape()), " and ", shapeString(right.shape()),
-         " differ");
-  Shape batchA(sa.begin(), sa.end() - 2), batchB(sb.begin(), sb.end() - 2);
-  Shape batch = broadcastShapes(batchA, batchB), shape = batch;
-  if (!vectorA)
-    shape.push_back(m);
-  if (!vectorB)
-    shape.push_back(n);
+  ProductShape of(left.type(), left.shape(), right.type(), right.shape());
+  int64_t m = of.m, k = of.k, n = of.n;
   StoredMatrix stored;
-  if (left.isFloat32Like() && !vectorA && findStored(right, stored)) {
-    OnnxTensor out = multiplyConstant(left, stored, shape, sampled, name);
+  if (left.isFloat32Like() && !of.vectorA && findStored(right, stored)) {
+    OnnxTensor out = multiplyConstant(left, stored, of.result, sampled, name);
     roundElements(out);
     return out;
   }
-  OnnxTensor out(left.type(), shape);
-  BroadcastIndex ia(batchA, batch), ib(batchB, batch);
-  int64_t count = elementCount(batch);
+  OnnxTensor out(left.type(), of.result);
+  BroadcastIndex ia(of.batchA, of.batch), ib(of.batchB, of.batch);
+  int64_t count = elementCount(of.batch);
   if (left.isFloat32Like() && out.size()) {
     const float *a = left.floats(), *b = right.floats();
     float *c = out.mutableFloats();
@@ -208,7 +189,7 @@ static void matMulOp(OpCall &call) {
 /// last two may be exchanged.
 static void fusedMatMul(OpCall &call) {
   auto operand = [&](size_t i, const char *moved, const char *swapped) {
-    OnnxTensor x = call.input(i);
+    const OnnxTensor &x = call.input(i);
     int64_t rank = x.rank();
     std::vector<int64_t> perm;
     if (call.attributes.getInt(moved, 0) != 0 && rank > 2) {

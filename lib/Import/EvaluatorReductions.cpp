@@ -4,7 +4,8 @@
 //
 //===----------------------------------------------------------------------===//
 
-#include "EvaluatorOps.h"
+#include "OperatorMath.h"
+#include "OperatorShapes.h"
 
 #include <algorithm>
 #include <cmath>
@@ -21,18 +22,6 @@ struct Reduction {
 };
 } // namespace
 
-static double plus(double a, double x) { return a + x; }
-static double plusSquare(double a, double x) { return a + x * x; }
-static double plusAbsolute(double a, double x) { return a + std::fabs(x); }
-static double plusExp(double a, double x) { return a + std::exp(x); }
-static double times(double a, double x) { return a * x; }
-static double smaller(double a, double x) { return std::isnan(x) || x < a ? x : a; }
-static double larger(double a, double x) { return std::isnan(x) || x > a ? x : a; }
-static double same(double a, double) { return a; }
-static double average(double a, double n) { return a / n; }
-static double root(double a, double) { return std::sqrt(a); }
-static double logOf(double a, double) { return std::log(a); }
-
 static void reduce(OpCall &call, const Reduction &reduction) {
   const OnnxTensor &x = call.input(0);
   std::vector<int64_t> axes;
@@ -45,9 +34,7 @@ static void reduce(OpCall &call, const Reduction &reduction) {
       y.set(i, reduction.finish(reduction.step(reduction.start, x.at(i)), 1));
     return call.set(0, y);
   }
-  std::vector<bool> gone(x.rank(), axes.empty());
-  for (int64_t axis : axes)
-    gone[normalizeAxis(axis, x.rank())] = true;
+  std::vector<bool> gone = reducedAxes(axes, x.rank());
   Shape kept, shape;
   int64_t reduced = 1;
   for (int64_t d = 0; d < x.rank(); ++d) {

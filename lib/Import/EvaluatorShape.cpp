@@ -4,7 +4,7 @@
 //
 //===----------------------------------------------------------------------===//
 
-#include "EvaluatorOps.h"
+#include "OperatorShapes.h"
 
 #include <algorithm>
 #include <cmath>
@@ -50,18 +50,11 @@ OnnxTensor llmc::onnx::broadcastTo(const OnnxTensor &x, const Shape &shape) {
 }
 
 OnnxTensor llmc::onnx::transpose(const OnnxTensor &x, const std::vector<int64_t> &perm) {
-  Shape shape(x.rank());
-  std::vector<int64_t> strides = rowMajorStrides(x.shape()), walk(x.rank());
-  std::vector<bool> seen(x.rank(), false);
-  if (static_cast<int64_t>(perm.size()) != x.rank())
-    fail("permutation of ", perm.size(), " axes for ", x.rank(), " dimensions");
-  for (int64_t d = 0; d < x.rank(); ++d) {
-    int64_t from = normalizeAxis(perm[d], x.rank());
-    if (seen[from])
-      fail("permutation names axis ", from, " twice");
-    seen[from] = true;
-    shape[d] = x.shape()[from];
-    walk[d] = strides[from];
+  Shape shape;
+  std::vector<int64_t> strides = rowMajorStrides(x.shape()), walk;
+  for (int64_t from : checkedPermutation(perm, x.rank())) {
+    shape.push_back(x.shape()[from]);
+    walk.push_back(strides[from]);
   }
   bool isMatrix = x.rank() == 2 && x.isFloat32Like() && x.source().data;
   if (isMatrix)
@@ -71,83 +64,31 @@ OnnxTensor llmc::onnx::transpose(const OnnxTensor &x, const std::vector<int64_t>
 
 static void transposeOp(OpCall &call) {
   const OnnxTensor &x = call.input(0);
-  std::vector<int64_t> perm = call.attributes.getInts("perm");
-  if (perm.empty())
-    for (int64_t d = x.rank(); d-- > 0;)
-      perm.push_back(d);
-  call.set(0, transpose(x, perm));
+  call.set(0, transpose(x, permutationOf(call.attributes, x.rank())));
 }
 
 static void shapeOp(OpCall &call) {
-  const OnnxTensor &x = call.input(0);
-  int64_t rank = x.rank();
-  int64_t start = call.attributes.getInt("start", 0), end = call.attributes.getInt("end", rank);
-  start = std::clamp<int64_t>(start < 0 ? start + rank : start, 0, rank);
-  end = std::clamp<int64_t>(end < 0 ? end + rank : end, 0, rank);
-  std::vector<int64_t> dims;
-  for (int64_t d = start; d < end; ++d)
-    dims.push_back(x.shape()[d]);
-  Shape shape = {static_cast<int64_t>(dims.size())};
-  call.set(0, OnnxTensor::fromInts(dims, shape));
+  call.set(0, dimensionsOf(call.attributes, call.input(0).shape()));
 }
 
 static void sizeOp(OpCall &call) { call.set(0, OnnxTensor::scalar(call.input(0).size())); }
 
 static void reshape(OpCall &call) {
   const OnnxTensor &x = call.input(0);
-  std::vector<int64_t> wanted = call.input(1).toInts();
-  bool allowZero = call.attributes.getInt("allowzero", 0) != 0;
-  int64_t known = 1, open = -1;
-  for (size_t d = 0; d < wanted.size(); ++d) {
-    if (wanted[d] == 0 && !allowZero) {
-      if (static_cast<int64_t>(d) >= x.rank())
-        fail("reshape copies dimension ", d, " of a tensor with ", x.rank());
-      wanted[d] = x.shape()[d];
-    }
-    if (wanted[d] == -1) {
-      if (open >= 0)
-        fail("reshape to ", shapeString(wanted), " has two open dimensions");
-      open = static_cast<int64_t>(d);
-    } else if (wanted[d] < 0 || __builtin_mul_overflow(known, wanted[d], &known)) {
-      fail("bad reshape to ", shapeString(wanted));
-    }
-  }
-  if (open >= 0) {
-    if (known == 0 || x.size() % known != 0)
-      fail("cannot reshape ", shapeString(x.shape()), " to ", shapeString(wanted));
-    wanted[open] = x.size() / known;
-  }
-  call.set(0, x.reshaped(wanted));
+  call.set(0,
+           x.reshaped(reshapedShape(call.attributes, x.shape(), x.size(), call.input(1).toInts())));
 }
 
 static void flatten(OpCall &call) {
   const OnnxTensor &x = call.input(0);
-  int64_t axis = call.attributes.getInt("axis", 1);
-  if (axis < -x.rank() || axis > x.rank())
-    fail("axis ", axis, " is outside the ", x.rank(), " dimensions");
-  axis = axis < 0 ? axis + x.rank() : axis;
-  int64_t outer = 1, inner = 1;
-  for (int64_t d = 0; d < x.rank(); ++d)
-    (d < axis ? outer : inner) *= x.shape()[d];
-  call.set(0, x.reshaped({outer, inner}));
+  call.set(0, x.reshaped(flattenedShape(call.attributes, x.shape())));
 }
 
 static void squeeze(OpCall &call) {
   const OnnxTensor &x = call.input(0);
   std::vector<int64_t> axes;
   bool given = call.intsFrom(1, "axes", axes);
-  std::vector<bool> drop(x.rank(), false);
-  for (int64_t axis : axes) {
-    axis = normalizeAxis(axis, x.rank());
-    if (x.shape()[axis] != 1)
-      fail("squeezed dimension ", axis, " is ", x.shape()[axis], ", expected 1");
-    drop[axis] = true;
-  }
-  Shape shape;
-  for (int64_t d = 0; d < x.rank(); ++d)
-    if (!(given ? drop[d] : x.shape()[d] == 1))
-      shape.push_back(x.shape()[d]);
-  call.set(0, x.reshaped(shape));
+  call.set(0, x.reshaped(squeezedShape(x.shape(), given, axes)));
 }
 
 static void unsqueeze(OpCall &call) {
@@ -155,19 +96,7 @@ static void unsqueeze(OpCall &call) {
   std::vector<int64_t> axes;
   if (!call.intsFrom(1, "axes", axes))
     fail("axes are missing");
-  int64_t rank = x.rank() + static_cast<int64_t>(axes.size());
-  std::vector<bool> added(rank, false);
-  for (int64_t axis : axes) {
-    axis = normalizeAxis(axis, rank);
-    if (added[axis])
-      fail("axis ", axis, " is added twice");
-    added[axis] = true;
-  }
-  Shape shape;
-  size_t next = 0;
-  for (int64_t d = 0; d < rank; ++d)
-    shape.push_back(added[d] ? 1 : x.shape()[next++]);
-  call.set(0, x.reshaped(shape));
+  call.set(0, x.reshaped(unsqueezedShape(x.shape(), axes)));
 }
 
 static void expand(OpCall &call) {
@@ -179,12 +108,7 @@ static void expand(OpCall &call) {
 static void tile(OpCall &call) {
   const OnnxTensor &x = call.input(0);
   std::vector<int64_t> repeats = call.input(1).toInts();
-  if (static_cast<int64_t>(repeats.size()) != x.rank())
-    fail("expected ", x.rank(), " repeats, got ", repeats.size());
-  Shape shape(x.rank());
-  for (int64_t d = 0; d < x.rank(); ++d)
-    if (repeats[d] < 0 || __builtin_mul_overflow(x.shape()[d], repeats[d], &shape[d]))
-      fail("bad repeat ", repeats[d]);
+  Shape shape = tiledShape(x.shape(), repeats);
   // Each dimension counts repeats outside and its own elements inside.
   std::vector<int64_t> own = rowMajorStrides(x.shape()), strides;
   Shape walked;

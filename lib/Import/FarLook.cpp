@@ -30,9 +30,9 @@ static std::vector<int64_t> sampledRows(int64_t length, int64_t count) {
 }
 
 FarLook::FarLook(const OnnxModel &model, const SizeLaws &laws, const Sizes &small, int64_t past,
-                 int64_t length)
-    : small(small), past(past), length(length), rows(sampledRows(length, small.length)),
-      laws(laws) {
+                 int64_t length, std::vector<int64_t> looked)
+    : small(small), past(past), length(length),
+      rows(looked.empty() ? sampledRows(length, small.length) : std::move(looked)), laws(laws) {
   std::map<std::string, LazyTensor> known;
   std::map<std::string, std::pair<ElementType, Shape>> shapes;
   Sizes far = small;

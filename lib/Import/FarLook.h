@@ -47,9 +47,9 @@ private:
 class FarLook {
 public:
   /// Looks at `length` new positions behind `past` ones. `small` are the sizes of the raiser that
-  /// asks; its row r stands for row rows()[r] here.
+  /// asks; its row r stands for row looked[r] here, a sample from both ends where none are given.
   FarLook(const OnnxModel &model, const SizeLaws &laws, const Sizes &small, int64_t past,
-          int64_t length);
+          int64_t length, std::vector<int64_t> looked = {});
 
   /// The position of a row of the small raiser.
   int64_t position(int64_t row) const { return past + rows[row]; }

@@ -123,6 +123,9 @@ std::vector<CheckStep> Plan::farSteps(const RaisedNode &attention) const {
     edges.insert(attention.window);
   if (graph.context > 0)
     edges.insert(graph.context);
+  for (const onnx::RaisedRope *rope : {&attention.queryRope, &attention.keyRope})
+    if (rope->originalContext > 0)
+      edges.insert(rope->originalContext);
   int64_t heads = std::max<int64_t>(attention.heads, 1), cacheRow = 1;
   for (int input : {attention.inputs[1], attention.inputs[2]})
     cacheRow = std::max(cacheRow, graph.nodes[input].width);
@@ -176,8 +179,9 @@ static std::string kindOf(const RaisedNode &node) {
        << node.window << ' ' << node.causal << node.usesPadding << node.pastKey.empty();
   for (const onnx::RaisedRope *rope : {&node.queryRope, &node.keyRope}) {
     text << ' ' << rope->present << rope->interleaved << ' ' << rope->pairs << ' ' << rope->factor;
-    for (double frequency : rope->frequencies)
-      text << ' ' << frequency;
+    for (const std::vector<double> *all : {&rope->frequencies, &rope->longFrequencies})
+      for (double frequency : *all)
+        text << ' ' << frequency;
   }
   return text.str();
 }

@@ -6,6 +6,7 @@
 //===----------------------------------------------------------------------===//
 
 #include "LazyNode.h"
+#include "OperatorMath.h"
 
 #include <algorithm>
 #include <cmath>
@@ -126,7 +127,6 @@ static LazyPtr fold(LazyCall &call, FloatFn floatFn, IntFn intFn) {
 
 static double minimum(double x, double y) { return std::isnan(x) || x < y ? x : y; }
 static double maximum(double x, double y) { return std::isnan(x) || x > y ? x : y; }
-static double plus(double x, double y) { return x + y; }
 
 static void minOp(LazyCall &call) {
   bool isUnsigned = call.input(0)->type == ElementType::U64;
@@ -171,22 +171,6 @@ template <double (*F)(double), int64_t (*G)(int64_t)> static void unaryAnyType(L
              return wrappedTo(G(source->intAt(i)), type);
            })));
 }
-
-static double negate(double x) { return -x; }
-static int64_t negateInt(int64_t x) { return int64_t(0 - uint64_t(x)); }
-static double absolute(double x) { return std::fabs(x); }
-static int64_t absoluteInt(int64_t x) { return x < 0 ? negateInt(x) : x; }
-static double signOf(double x) { return std::isnan(x) ? x : double((x > 0) - (x < 0)); }
-static int64_t signOfInt(int64_t x) { return (x > 0) - (x < 0); }
-static double reciprocal(double x) { return 1.0 / x; }
-static double squareRoot(double x) { return std::sqrt(x); }
-static double exponential(double x) { return std::exp(x); }
-static double logarithm(double x) { return std::log(x); }
-static double cosine(double x) { return std::cos(x); }
-static double sine(double x) { return std::sin(x); }
-static double floorOf(double x) { return std::floor(x); }
-static double ceilOf(double x) { return std::ceil(x); }
-static double roundEven(double x) { return std::nearbyint(x); }
 
 static void clip(LazyCall &call) {
   const LazyPtr &x = call.input(0), low = call.optional(1), high = call.optional(2);

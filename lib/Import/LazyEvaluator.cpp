@@ -335,8 +335,8 @@ struct LazyEvaluator::Impl {
 };
 
 LazyEvaluator::LazyEvaluator(
-    const OnnxModel &model, std::map<std::string, LazyTensor> inputs,
-    std::map<std::string, std::pair<ElementType, Shape>> shapes,
+    const OnnxModel &model, const std::map<std::string, LazyTensor> &inputs,
+    const std::map<std::string, std::pair<ElementType, Shape>> &shapes,
     std::function<bool(const std::string &, ElementType &, Shape &)> shapeOf)
     : impl(std::make_unique<Impl>(model)) {
   impl->shapeOf = std::move(shapeOf);

@@ -60,8 +60,8 @@ public:
   /// Size of them, and of what is made of them, have a value. `shapeOf` gives type and shape of
   /// inner values where they do not follow from `shapes`; it may return false. `model` must outlive
   /// every value.
-  LazyEvaluator(const OnnxModel &model, std::map<std::string, LazyTensor> inputs,
-                std::map<std::string, std::pair<ElementType, Shape>> shapes,
+  LazyEvaluator(const OnnxModel &model, const std::map<std::string, LazyTensor> &inputs,
+                const std::map<std::string, std::pair<ElementType, Shape>> &shapes,
                 std::function<bool(const std::string &, ElementType &, Shape &)> shapeOf = nullptr);
   ~LazyEvaluator();
 

@@ -96,7 +96,7 @@ public:
 /// are fewer slots than elements).
 class CachedNode final : public LazyNode {
 public:
-  CachedNode(LazyPtr source, unsigned slotBits)
+  CachedNode(const LazyPtr &source, unsigned slotBits)
       : LazyNode(source->type, source->shape, {source}), node(source.get()), slotBits(slotBits),
         exact(node->size <= int64_t(1) << slotBits), integer(isInteger()) {
     cost = 1;

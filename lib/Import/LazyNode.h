@@ -234,7 +234,7 @@ void registerLazyReductions(LazyTable &table);
 /// `source` under another shape of as many elements.
 LazyPtr lazyReshaped(const LazyPtr &source, Shape shape);
 /// Elements of `source` in another order; `varies` by dimension of the result.
-LazyPtr lazyView(const LazyPtr &source, Shape shape, IndexMap map, std::vector<bool> varies);
+LazyPtr lazyView(const LazyPtr &source, Shape shape, const IndexMap &map, std::vector<bool> varies);
 LazyPtr lazyCast(const LazyPtr &source, ElementType type);
 
 } // namespace llmc::onnx

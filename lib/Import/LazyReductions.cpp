@@ -6,6 +6,8 @@
 //===----------------------------------------------------------------------===//
 
 #include "LazyNode.h"
+#include "OperatorMath.h"
+#include "OperatorShapes.h"
 
 #include <algorithm>
 #include <cmath>
@@ -15,18 +17,6 @@ using namespace llmc::onnx;
 
 static int64_t rankOf(const LazyPtr &x) { return static_cast<int64_t>(x->shape.size()); }
 
-static double plus(double a, double x) { return a + x; }
-static double plusSquare(double a, double x) { return a + x * x; }
-static double plusAbsolute(double a, double x) { return a + std::fabs(x); }
-static double plusExp(double a, double x) { return a + std::exp(x); }
-static double times(double a, double x) { return a * x; }
-static double smaller(double a, double x) { return std::isnan(x) || x < a ? x : a; }
-static double larger(double a, double x) { return std::isnan(x) || x > a ? x : a; }
-static double same(double a, double) { return a; }
-static double average(double a, double n) { return a / n; }
-static double root(double a, double) { return std::sqrt(a); }
-static double logOf(double a, double) { return std::log(a); }
-
 template <double (*Step)(double, double), double (*Finish)(double, double)>
 static void reduce(LazyCall &call, double start) {
   const LazyPtr &x = call.input(0);
@@ -34,9 +24,8 @@ static void reduce(LazyCall &call, double start) {
   call.intsFrom(1, "axes", axes);
   bool keep = call.attributes.getInt("keepdims", 1) != 0;
   bool nothing = axes.empty() && call.attributes.getInt("noop_with_empty_axes", 0) != 0;
-  std::vector<bool> gone(rankOf(x), axes.empty() && !nothing);
-  for (int64_t axis : axes)
-    gone[normalizeAxis(axis, rankOf(x))] = true;
+  std::vector<bool> gone =
+      nothing ? std::vector<bool>(rankOf(x), false) : reducedAxes(axes, rankOf(x));
   std::vector<int64_t> strides = rowMajorStrides(x->shape), keptStrides, goneStrides;
   Shape shape, kept, reduced;
   for (int64_t d = 0; d < rankOf(x); ++d) {
@@ -170,29 +159,10 @@ static void cumSum(LazyCall &call) {
 }
 
 static LazyPtr product(const LazyPtr &left, const LazyPtr &right) {
-  if (rankOf(left) == 0 || rankOf(right) == 0)
-    fail("operands of MatMul need at least one dimension");
-  if (left->type != right->type)
-    fail("operand types ", elementTypeName(left->type), " and ", elementTypeName(right->type),
-         " differ");
-  Shape sa = left->shape, sb = right->shape;
-  bool vectorA = sa.size() == 1, vectorB = sb.size() == 1;
-  if (vectorA)
-    sa.insert(sa.begin(), 1);
-  if (vectorB)
-    sb.push_back(1);
-  int64_t m = sa[sa.size() - 2], k = sa.back(), n = sb.back();
-  if (sb[sb.size() - 2] != k)
-    fail("inner dimensions of ", shapeString(left->shape), " and ", shapeString(right->shape),
-         " differ");
-  Shape batchA(sa.begin(), sa.end() - 2), batchB(sb.begin(), sb.end() - 2);
-  Shape shape = broadcastShapes(batchA, batchB), batch = shape;
-  if (!vectorA)
-    shape.push_back(m);
-  if (!vectorB)
-    shape.push_back(n);
-  int64_t total = elementCount(shape);
-  IndexMap ia = IndexMap::broadcast(batchA, batch), ib = IndexMap::broadcast(batchB, batch);
+  ProductShape of(left->type, left->shape, right->type, right->shape);
+  int64_t m = of.m, k = of.k, n = of.n, total = elementCount(of.result);
+  IndexMap ia = IndexMap::broadcast(of.batchA, of.batch);
+  IndexMap ib = IndexMap::broadcast(of.batchB, of.batch);
   FastDivider byColumns(n, total), byRows(m, total);
   const LazyNode *a = left.get(), *b = right.get();
   ElementType type = left->type;
@@ -202,7 +172,7 @@ static LazyPtr product(const LazyPtr &left, const LazyPtr &right) {
   };
   if (!isFloat(type))
     return lazyInteger(
-        type, shape, {left, right},
+        type, of.result, {left, right},
         [=](int64_t i) {
           auto [x, y] = places(i);
           uint64_t sum = 0;
@@ -212,7 +182,7 @@ static LazyPtr product(const LazyPtr &left, const LazyPtr &right) {
         },
         k);
   return lazyFloat(
-      type, shape, {left, right},
+      type, of.result, {left, right},
       [=](int64_t i) {
         auto [x, y] = places(i);
         double sum = 0;
@@ -228,7 +198,7 @@ static void matMulOp(LazyCall &call) { call.set(0, product(call.input(0), call.i
 static LazyPtr swapped(const LazyPtr &x) {
   Shape shape = {x->shape[1], x->shape[0]};
   IndexMap map(shape, {1, x->shape[1]});
-  return lazyView(x, std::move(shape), std::move(map), {x->varies[1], x->varies[0]});
+  return lazyView(x, std::move(shape), map, {x->varies[1], x->varies[0]});
 }
 
 static void gemm(LazyCall &call) {

@@ -109,7 +109,8 @@ static double combine(const std::string &reduction, double old, double update) {
 
 /// `x` with updates of `inner` elements written at places of `inner` elements.
 static LazyPtr scattered(const LazyPtr &x, const LazyPtr &updates, int64_t inner,
-                         std::shared_ptr<const Writes> writes, const std::string &reduction) {
+                         const std::shared_ptr<const Writes> &writes,
+                         const std::string &reduction) {
   FastDivider byInner(inner, x->size);
   const LazyNode *data = x.get(), *from = updates.get();
   if (reduction == "none")

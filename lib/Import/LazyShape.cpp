@@ -6,6 +6,7 @@
 //===----------------------------------------------------------------------===//
 
 #include "LazyNode.h"
+#include "OperatorShapes.h"
 
 #include <algorithm>
 #include <limits>
@@ -15,7 +16,7 @@ using namespace llmc::onnx;
 
 static int64_t rankOf(const LazyPtr &x) { return static_cast<int64_t>(x->shape.size()); }
 
-LazyPtr llmc::onnx::lazyView(const LazyPtr &source, Shape shape, IndexMap map,
+LazyPtr llmc::onnx::lazyView(const LazyPtr &source, Shape shape, const IndexMap &map,
                              std::vector<bool> varies) {
   const LazyNode *node = source.get();
   if (map.isIdentity() && shape == source->shape)
@@ -38,10 +39,7 @@ static std::vector<bool> variesReshaped(const LazyNode &source, const Shape &sha
     bool any = false;
     size_t first = to;
     do {
-      if (inner <= outer && from < source.shape.size()) {
-        any = any || source.varies[from];
-        inner *= source.shape[from++];
-      } else if (to < shape.size()) {
+      if (to < shape.size() && (inner > outer || from == source.shape.size())) {
         outer *= shape[to++];
       } else {
         any = any || source.varies[from];
@@ -71,41 +69,21 @@ LazyPtr llmc::onnx::lazyReshaped(const LazyPtr &source, Shape shape) {
 
 static void transposeOp(LazyCall &call) {
   const LazyPtr &x = call.input(0);
-  int64_t rank = rankOf(x);
-  std::vector<int64_t> perm = call.attributes.getInts("perm");
-  if (perm.empty())
-    for (int64_t d = rank; d-- > 0;)
-      perm.push_back(d);
-  if (static_cast<int64_t>(perm.size()) != rank)
-    fail("permutation of ", perm.size(), " axes for ", rank, " dimensions");
-  Shape shape(rank);
-  std::vector<int64_t> strides = rowMajorStrides(x->shape), walk(rank);
-  std::vector<bool> seen(rank, false), varies;
-  for (int64_t d = 0; d < rank; ++d) {
-    int64_t from = normalizeAxis(perm[d], rank);
-    if (seen[from])
-      fail("permutation names axis ", from, " twice");
-    seen[from] = true;
-    shape[d] = x->shape[from];
-    walk[d] = strides[from];
+  std::vector<int64_t> strides = rowMajorStrides(x->shape), walk;
+  Shape shape;
+  std::vector<bool> varies;
+  for (int64_t from : checkedPermutation(permutationOf(call.attributes, rankOf(x)), rankOf(x))) {
+    shape.push_back(x->shape[from]);
+    walk.push_back(strides[from]);
     varies.push_back(x->varies[from]);
   }
   IndexMap map(shape, walk);
-  call.set(0, lazyView(x, std::move(shape), std::move(map), std::move(varies)));
+  call.set(0, lazyView(x, std::move(shape), map, std::move(varies)));
 }
 
 /// Shape arithmetic is small, and asked for in any case.
 static void shapeOp(LazyCall &call) {
-  const LazyPtr &x = call.input(0);
-  int64_t rank = rankOf(x);
-  int64_t start = call.attributes.getInt("start", 0), end = call.attributes.getInt("end", rank);
-  start = std::clamp<int64_t>(start < 0 ? start + rank : start, 0, rank);
-  end = std::clamp<int64_t>(end < 0 ? end + rank : end, 0, rank);
-  std::vector<int64_t> dims;
-  for (int64_t d = start; d < end; ++d)
-    dims.push_back(x->shape[d]);
-  Shape shape = {static_cast<int64_t>(dims.size())};
-  call.set(0, lazyHeld(OnnxTensor::fromInts(dims, shape)));
+  call.set(0, lazyHeld(dimensionsOf(call.attributes, call.input(0)->shape)));
 }
 
 static void sizeOp(LazyCall &call) {
@@ -114,59 +92,19 @@ static void sizeOp(LazyCall &call) {
 
 static void reshape(LazyCall &call) {
   const LazyPtr &x = call.input(0);
-  std::vector<int64_t> wanted = call.ints(1);
-  bool allowZero = call.attributes.getInt("allowzero", 0) != 0;
-  int64_t known = 1, open = -1;
-  for (size_t d = 0; d < wanted.size(); ++d) {
-    if (wanted[d] == 0 && !allowZero) {
-      if (static_cast<int64_t>(d) >= rankOf(x))
-        fail("reshape copies dimension ", d, " of a tensor with ", rankOf(x));
-      wanted[d] = x->shape[d];
-    }
-    if (wanted[d] == -1) {
-      if (open >= 0)
-        fail("reshape to ", shapeString(wanted), " has two open dimensions");
-      open = static_cast<int64_t>(d);
-    } else if (wanted[d] < 0 || __builtin_mul_overflow(known, wanted[d], &known)) {
-      fail("bad reshape to ", shapeString(wanted));
-    }
-  }
-  if (open >= 0) {
-    if (known == 0 || x->size % known != 0)
-      fail("cannot reshape ", shapeString(x->shape), " to ", shapeString(wanted));
-    wanted[open] = x->size / known;
-  }
-  call.set(0, lazyReshaped(x, wanted));
+  call.set(0, lazyReshaped(x, reshapedShape(call.attributes, x->shape, x->size, call.ints(1))));
 }
 
 static void flatten(LazyCall &call) {
   const LazyPtr &x = call.input(0);
-  int64_t axis = call.attributes.getInt("axis", 1), rank = rankOf(x);
-  if (axis < -rank || axis > rank)
-    fail("axis ", axis, " is outside the ", rank, " dimensions");
-  axis = axis < 0 ? axis + rank : axis;
-  int64_t outer = 1, inner = 1;
-  for (int64_t d = 0; d < rank; ++d)
-    (d < axis ? outer : inner) *= x->shape[d];
-  call.set(0, lazyReshaped(x, {outer, inner}));
+  call.set(0, lazyReshaped(x, flattenedShape(call.attributes, x->shape)));
 }
 
 static void squeeze(LazyCall &call) {
   const LazyPtr &x = call.input(0);
   std::vector<int64_t> axes;
   bool given = call.intsFrom(1, "axes", axes);
-  std::vector<bool> drop(rankOf(x), false);
-  for (int64_t axis : axes) {
-    axis = normalizeAxis(axis, rankOf(x));
-    if (x->shape[axis] != 1)
-      fail("squeezed dimension ", axis, " is ", x->shape[axis], ", expected 1");
-    drop[axis] = true;
-  }
-  Shape shape;
-  for (int64_t d = 0; d < rankOf(x); ++d)
-    if (!(given ? drop[d] : x->shape[d] == 1))
-      shape.push_back(x->shape[d]);
-  call.set(0, lazyReshaped(x, shape));
+  call.set(0, lazyReshaped(x, squeezedShape(x->shape, given, axes)));
 }
 
 static void unsqueeze(LazyCall &call) {
@@ -174,19 +112,7 @@ static void unsqueeze(LazyCall &call) {
   std::vector<int64_t> axes;
   if (!call.intsFrom(1, "axes", axes))
     fail("axes are missing");
-  int64_t rank = rankOf(x) + static_cast<int64_t>(axes.size());
-  std::vector<bool> added(rank, false);
-  for (int64_t axis : axes) {
-    axis = normalizeAxis(axis, rank);
-    if (added[axis])
-      fail("axis ", axis, " is added twice");
-    added[axis] = true;
-  }
-  Shape shape;
-  size_t next = 0;
-  for (int64_t d = 0; d < rank; ++d)
-    shape.push_back(added[d] ? 1 : x->shape[next++]);
-  call.set(0, lazyReshaped(x, shape));
+  call.set(0, lazyReshaped(x, unsqueezedShape(x->shape, axes)));
 }
 
 static void expand(LazyCall &call) {
@@ -201,15 +127,10 @@ static void expand(LazyCall &call) {
 
 static void tile(LazyCall &call) {
   const LazyPtr &x = call.input(0);
-  std::vector<int64_t> repeats = call.ints(1);
-  if (static_cast<int64_t>(repeats.size()) != rankOf(x))
-    fail("expected ", rankOf(x), " repeats, got ", repeats.size());
+  std::vector<int64_t> repeats = call.ints(1), strides = rowMajorStrides(x->shape), walk;
   // Each dimension as (repeat, dimension), the first of which moves nowhere.
-  std::vector<int64_t> strides = rowMajorStrides(x->shape), walk;
-  Shape shape(rankOf(x)), split;
+  Shape shape = tiledShape(x->shape, repeats), split;
   for (int64_t d = 0; d < rankOf(x); ++d) {
-    if (repeats[d] < 0 || __builtin_mul_overflow(x->shape[d], repeats[d], &shape[d]))
-      fail("bad repeat ", repeats[d]);
     split.insert(split.end(), {repeats[d], x->shape[d]});
     walk.insert(walk.end(), {0, strides[d]});
   }

@@ -5,10 +5,12 @@
 //===----------------------------------------------------------------------===//
 
 #include "llmc/Import/OnnxTensor.h"
+#include "StoragePool.h"
 #include "llmc/Import/ImportError.h"
 
 #include <cmath>
 #include <cstring>
+#include <malloc.h>
 #include <map>
 #include <mutex>
 
@@ -58,6 +60,15 @@ public:
     return std::shared_ptr<void>(block, [this, size](void *given) { giveBack(given, size); });
   }
 
+  void release() {
+    std::lock_guard<std::mutex> guard(mutex);
+    for (auto &[size, blocks] : free)
+      for (void *block : blocks)
+        std::free(block);
+    free.clear();
+    held = 0;
+  }
+
   static constexpr int64_t smallest = int64_t(1) << 15, largest = int64_t(1) << 26,
                            most = int64_t(1) << 27;
 
@@ -82,6 +93,11 @@ private:
 /// Set by ExactHalf.
 thread_local bool exactHalf = false;
 } // namespace
+
+void llmc::onnx::releasePooledStorage() {
+  StoragePool::get().release();
+  malloc_trim(0); // Blocks of these sizes come from the heap's end.
+}
 
 namespace {
 struct TypeRow {

@@ -8,6 +8,7 @@
 #include "RaiseContext.h"
 #include "RaiseMerge.h"
 #include "Raiser.h"
+#include "StoragePool.h"
 
 #include <algorithm>
 
@@ -165,5 +166,7 @@ RaisedGraph llmc::onnx::raise(const OnnxModel &model, bool floatActivations,
       snapFrequencies(*rope, model);
   }
   nameWeights(graph, model);
+  seen.pool = ConstantPool();
+  releasePooledStorage();
   return graph;
 }

@@ -52,7 +52,7 @@ WeightKey Raiser::weightKey(const Value &value) const {
   key.name = value.origin;
   if (!value.origin.empty())
     return key;
-  key.name = value.name.empty() ? current->output(0) : value.name;
+  key.name = !value.name.empty() ? value.name : current ? current->output(0) : "output";
   if (key.derived.empty())
     key.derived = value.name.empty() ? "operand" : "value";
   return key;

@@ -221,10 +221,11 @@ void llmc::onnx::snapFrequencies(RaisedRope &rope, const OnnxModel &model) {
   double pairs = static_cast<double>(rope.pairs);
   bool isGeometric =
       rope.pairs >= 2 && std::fabs(rope.frequencies[0] - 1) < 1e-6 + 2 * rope.uncertainties[0];
-  if (isGeometric) {
-    double base = std::pow(rope.frequencies[1], -pairs);
-    for (double unit = std::pow(10, std::floor(std::log10(base))); unit >= 1 && best.empty();
-         unit /= 10) {
+  double base = isGeometric ? std::pow(rope.frequencies[1], -pairs) : 0;
+  if (base >= 1 && std::isfinite(base)) { // A frequency may be 0.
+    for (int digit = static_cast<int>(std::floor(std::log10(base))); digit >= 0 && best.empty();
+         --digit) {
+      double unit = std::pow(10, digit);
       std::vector<double> candidate;
       double rounded = std::nearbyint(base / unit) * unit;
       for (int64_t i = 0; i < rope.pairs; ++i)

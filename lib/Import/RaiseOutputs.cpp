@@ -84,6 +84,10 @@ void Raiser::finishOutputs() {
         checkPresent(past, output.name, value->view);
       continue;
     }
+    // What is left to do to the output is named after the node that computes it.
+    for (const NodeProto *node : model.nodes())
+      if (std::count(node->output().begin(), node->output().end(), output.name))
+        current = node;
     try {
       graph.outputs.push_back({output.name, materialize(dataOf(*value))});
     } catch (const NotUnderstood &problem) {

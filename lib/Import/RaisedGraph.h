@@ -81,6 +81,9 @@ struct RaisedRope {
   std::vector<std::vector<AngleSample>> samples; ///< Per pair.
   std::vector<double> frequencies;               ///< Computed from the samples of all sizes.
   std::vector<double> uncertainties;             ///< Of the frequencies.
+  /// In calls behind which there are more positions than originalContext; 0: there are none.
+  std::vector<double> longFrequencies;
+  int64_t originalContext = 0;
 };
 
 /// A value that masks scores: bool (true is visible, or hidden where `hides`) or added.

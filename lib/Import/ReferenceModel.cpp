@@ -25,28 +25,16 @@ struct ReferenceModel::StoredWeight {
     ArrayRef<int64_t> shape = getWeightShape(weight.getType());
     rows = shape[0];
     columns = shape[1];
-    auto compressed = dyn_cast<CompressedType>(weight.getType());
-    auto add = [&](StringRef name) {
-      ElementsAttr elements = weight.getComponent(name);
-      if (!elements || !ComponentData(elements).valid())
-        onnx::fail("internal: weight '", weight.getWeightName().str(), "' cannot be read");
-      components.emplace_back(elements);
-      inRows &= elements.getShapedType().getDimSize(0) == rows;
-      return elements.getShapedType().getElementType();
-    };
-    Type element;
-    if (!compressed) {
-      element = add("values");
-    } else if (isa<DenseSchemeAttr>(compressed.getScheme())) {
-      element = add(compressed.getSchemeInterface().components(rows, columns)[0].name);
-    } else {
-      scheme = compressed.getScheme();
-      for (const SchemeComponent &component :
-           compressed.getSchemeInterface().components(rows, columns))
-        add(component.name);
+    FailureOr<StoredData> found = getStoredData(weight);
+    if (failed(found))
+      onnx::fail("internal: weight '", weight.getWeightName().str(), "' cannot be read");
+    data = std::move(*found);
+    scheme = getScheme(weight.getType());
+    std::optional<DecodePlan> plan = getDecodePlan(weight.getType());
+    if (!plan || !plan->isDense())
       return;
-    }
-    plain.data = components[0].bytes().data();
+    Type element = plan->valueType;
+    plain.data = data.bytes[0].data();
     plain.format = element.isF32()   ? StoredMatrix::Format::F32
                    : element.isF16() ? StoredMatrix::Format::F16
                                      : StoredMatrix::Format::BF16;
@@ -69,26 +57,18 @@ struct ReferenceModel::StoredWeight {
     constexpr int64_t kPiece = 256;
     for (int64_t first = begin; first < end; first += kPiece) {
       int64_t count = std::min(kPiece, end - first);
-      SmallVector<ArrayRef<char>> bytes;
-      for (const ComponentData &component : components) {
-        size_t row = component.bytes().size() / rows;
-        bytes.push_back(inRows ? component.bytes().slice(first * row, count * row)
-                               : component.bytes());
-      }
-      std::vector<float> values =
-          cast<SchemeAttrInterface>(scheme).decompress(inRows ? count : rows, columns, bytes);
-      const float *data = values.data() + (inRows ? 0 : first * columns);
-      body({data, StoredMatrix::Format::F32, false, count, columns}, first);
+      std::vector<float> values(count * columns);
+      scheme.decodeRows(rows, columns, data.bytes, first, values);
+      body({values.data(), StoredMatrix::Format::F32, false, count, columns}, first);
     }
   }
 
   int64_t rows, columns;
 
 private:
-  SmallVector<ComponentData> components;
-  Attribute scheme;
+  StoredData data;
+  SchemeAttrInterface scheme;
   StoredMatrix plain;
-  bool inRows = true; ///< Each component has as many rows as the matrix.
 };
 
 ReferenceModel::ReferenceModel(ModuleOp module) {
@@ -202,7 +182,8 @@ std::vector<double> ReferenceModel::computePart(LinearOp op, ArrayRef<int64_t> r
   for (auto [begin, end] : columns)
     width += end - begin;
   std::vector<double> out(count * width);
-  for (auto [begin, end] : columns) {
+  for (const auto &range : columns) {
+    int64_t begin = range.first, end = range.second;
     weight.forRows(begin, end, [&](const StoredMatrix &matrix, int64_t first) {
       multiplyStored(picked.data(), count, matrix, 0, matrix.outputs,
                      out.data() + done + first - begin, width, threads);
@@ -366,7 +347,9 @@ Tensor ReferenceModel::evaluate(Operation &op) {
       })
       .Case([&](RopeOp rope) {
         Tensor out = at(rope.getInput());
-        ArrayRef<double> frequencies = rope.getFrequencies();
+        int64_t original = static_cast<int64_t>(rope.getOriginalContext());
+        bool isLong = original && step.past + step.length > original;
+        ArrayRef<double> frequencies = isLong ? *rope.getLongFrequencies() : rope.getFrequencies();
         int64_t pairs = frequencies.size(),
                 size = out.width / static_cast<int64_t>(rope.getHeads());
         bool interleaved = rope.getLayout() == RopeLayout::Interleaved;

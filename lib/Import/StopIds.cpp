@@ -114,9 +114,12 @@ private:
     }
     std::string text(static_cast<size_t>(status.st_size), '\0');
     size_t have = 0;
-    for (ssize_t got; have < text.size(); have += static_cast<size_t>(got))
-      if ((got = read(file, text.data() + have, text.size() - have)) <= 0)
+    while (have < text.size()) {
+      ssize_t got = read(file, text.data() + have, text.size() - have);
+      if (got <= 0)
         break;
+      have += static_cast<size_t>(got);
+    }
     const Json root = have == text.size() ? parse(text) : Json(Json::value_t::discarded);
     if (!root.is_object()) {
       remark(path, "expected a JSON object");

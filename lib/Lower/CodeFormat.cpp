@@ -4,59 +4,58 @@
 //
 #include "llmc/Lower/CodeFormat.h"
 
-#include "llvm/ADT/TypeSwitch.h"
+#include "llvm/ADT/STLExtras.h"
 #include "llvm/Support/FormatVariadic.h"
 
 using namespace mlir;
 using namespace llmc;
 
-static void describe(CodeFormat &format, Attribute scheme) {
-  Type f32 = Float32Type::get(scheme.getContext());
-  TypeSwitch<Attribute>(scheme)
-      .Case<DenseSchemeAttr>([&](auto dense) {
-        format.kind = CodeFormat::Kind::Dense;
-        format.element = dense.getElementType();
-      })
-      .Case<IntSchemeAttr>([&](auto scheme) {
-        format.kind = CodeFormat::Kind::Int;
-        format.element = scheme.getScale();
-        format.bits = scheme.getBits();
-        format.group = scheme.getGroup();
-        format.symmetric = scheme.getSymmetric();
-      })
-      .Case<TableSchemeAttr>([&](auto scheme) {
-        format.kind = CodeFormat::Kind::Table;
-        format.element = scheme.getScale();
-        format.bits = 4;
-        format.group = scheme.getGroup();
-        format.table = scheme.getTable();
-      })
-      .Case<TernarySchemeAttr>([&](auto scheme) {
-        format.base3 = scheme.getBase3();
-        format.kind = CodeFormat::Kind::Ternary;
-        format.element = f32;
-        format.bits = 2;
-      })
-      .Case<NMSchemeAttr>([&](auto scheme) {
-        describe(format, scheme.getInner());
-        format.keepN = scheme.getN();
-        format.keepM = scheme.getM();
-      })
-      .Case<MaskSchemeAttr>([&](auto scheme) {
-        describe(format, scheme.getInner());
-        format.masked = true;
-      });
+// What kernels can follow: values; integers and tables of 16 levels with scales of groups; three
+// levels with one scale.
+static bool followPlan(CodeFormat &format, const DecodePlan &plan) {
+  format.bits = plan.bits;
+  format.base3 = plan.base3;
+  format.element = plan.scaleType;
+  format.group = plan.scaleColumns;
+  format.keepN = plan.keepN;
+  format.keepM = plan.keepM;
+  format.masked = plan.masked;
+  bool scaled = plan.scaleType && (plan.scaleType.isF16() || plan.scaleType.isF32());
+  bool perRow = scaled && plan.scaleRows == 1 && !plan.base3;
+  switch (plan.level) {
+  case DecodePlan::Level::Value:
+    format.element = plan.valueType;
+    return true;
+  case DecodePlan::Level::Affine:
+    format.kind = CodeFormat::Kind::Ternary;
+    if (!plan.storesZeros && plan.codes == 3 && plan.zeroCode == 1 && scaled &&
+        plan.scaleType.isF32() && !plan.scaleRows && !plan.scaleColumns)
+      return true;
+    format.kind = CodeFormat::Kind::Int;
+    format.symmetric = !plan.storesZeros;
+    return perRow && plan.bits >= 2 && (plan.storesZeros || plan.zeroCode == 1u << (plan.bits - 1));
+  case DecodePlan::Level::Table:
+    format.kind = CodeFormat::Kind::Table;
+    format.levels = plan.levels;
+    format.integers = plan.integers;
+    format.tableName = plan.tableName;
+    return perRow && plan.bits == 4 && plan.levels[plan.zeroCode] == 0;
+  case DecodePlan::Level::StoredTable:
+    return false;
+  }
+  return false;
 }
 
 CodeFormat llmc::getCodeFormat(Type weightType, DynamicQuantAttr activations) {
   CodeFormat format;
-  if (auto compressed = dyn_cast<CompressedType>(weightType)) {
-    describe(format, compressed.getScheme());
-  } else {
-    format.element = cast<RankedTensorType>(weightType).getElementType();
-    if (format.element.isF64())
-      format.element = Float32Type::get(weightType.getContext());
+  std::optional<DecodePlan> plan = getDecodePlan(weightType);
+  if (!plan || !followPlan(format, *plan)) {
+    format = CodeFormat();
+    format.element = Float32Type::get(weightType.getContext());
+    format.decodedFrom = getScheme(weightType);
   }
+  if (format.kind == CodeFormat::Kind::Dense && format.element.isF64())
+    format.element = Float32Type::get(weightType.getContext());
   if (activations) {
     format.activationGroup = activations.getGroup();
     format.activations = activations.getGroup() ? CodeFormat::Activations::PerGroup
@@ -67,6 +66,13 @@ CodeFormat llmc::getCodeFormat(Type weightType, DynamicQuantAttr activations) {
 
 static std::string typeName(Type type) {
   return type.isF32() ? "f32" : type.isF16() ? "f16" : "bf16";
+}
+
+// Names of kernels hold letters and digits between their marks.
+static std::string tableName(StringRef table) {
+  std::string name = table.str();
+  llvm::erase(name, '_');
+  return name;
 }
 
 std::string llmc::formatName(const CodeFormat &format) {
@@ -85,7 +91,7 @@ std::string llmc::formatName(const CodeFormat &format) {
   case CodeFormat::Kind::Int:
   case CodeFormat::Kind::Table:
     if (format.kind == CodeFormat::Kind::Table)
-      name += format.table == CodeTable::NF4 ? "nf4-" : "nf4i8-";
+      name += tableName(format.tableName) + "-";
     else
       name += llvm::formatv("int{0}-", format.bits);
     name += format.group ? llvm::formatv("g{0}", format.group).str() : "row";

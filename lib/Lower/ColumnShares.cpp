@@ -19,16 +19,8 @@ int64_t ColumnShares::width(Operation *op) const {
   return cast<RankedTensorType>(value.getType()).getShape().back();
 }
 
-/// The linear that a sum computes on the way, or none.
-static LinearOp fusedLinear(Operation *op) {
-  for (Value operand : op->getOperands())
-    if (auto linear = operand.getDefiningOp<LinearOp>(); linear && linear->hasAttr("llmc.fused"))
-      return linear;
-  return {};
-}
-
 int64_t ColumnShares::granule(Operation *op) const {
-  if (isa<LinearOp>(op) || fusedLinear(op))
+  if (isa<LinearOp>(op) || plan.fusedLinear(op))
     return std::lcm(tileRows, kLine);
   if (isa<ActivationOp, GatedActivationOp, ScaleOp, arith::AddFOp, arith::SubFOp, arith::MulFOp,
           arith::DivFOp, arith::MaximumFOp, arith::MinimumFOp>(op))
@@ -78,7 +70,7 @@ bool ColumnShares::tryJoin(Operation *op, int64_t stage, function_ref<int64_t(Va
     if (!producer || isa<WeightOp>(producer) || stageOf(operand) != stage)
       continue;
     // A fused linear has no columns yet: this sum is what computes it.
-    if (producer->hasAttr("llmc.fused"))
+    if (plan.fused.contains(producer))
       continue;
     std::optional<Place> place = placeOf(operand);
     if (!place)
@@ -101,7 +93,7 @@ bool ColumnShares::tryJoin(Operation *op, int64_t stage, function_ref<int64_t(Va
     return false;
   Chain &target = chains[first.chain];
   target.unit = unit;
-  target.linears += fusedLinear(op) ? 1 : 0;
+  target.linears += plan.fusedLinear(op) ? 1 : 0;
   for (Place place : ArrayRef(joined).drop_front())
     if (place.chain != first.chain && leader(place.chain) != first.chain) {
       target.linears += chains[place.chain].linears;
@@ -118,7 +110,7 @@ void ColumnShares::start(Operation *op) {
   Chain chain{std::lcm(own, kLine), width(op)};
   auto linear = dyn_cast<LinearOp>(op);
   if (!linear)
-    linear = fusedLinear(op);
+    linear = plan.fusedLinear(op);
   if (linear) {
     chain.linears = 1;
     chain.inputs = getWeightShape(linear.getWeight().getType())[1];
@@ -127,7 +119,8 @@ void ColumnShares::start(Operation *op) {
   places[op] = {op, 0};
 }
 
-void ColumnShares::assign(function_ref<int64_t(Operation *)> stageOf) {
+DenseMap<Operation *, exec::ShareAttr>
+ColumnShares::assign(function_ref<int64_t(Operation *)> stageOf) {
   std::map<std::pair<int64_t, int64_t>, SmallVector<Operation *>> groups;
   for (auto &[op, chain] : chains) {
     if (leader(op) != op)
@@ -145,10 +138,11 @@ void ColumnShares::assign(function_ref<int64_t(Operation *)> stageOf) {
     for (Operation *op : members)
       chains[op].total = total;
   }
+  DenseMap<Operation *, exec::ShareAttr> shares;
   for (auto &[op, place] : places) {
     const Chain &chain = chains[leader(place.chain)];
-    op->setAttr("llmc.share",
-                DenseI64ArrayAttr::get(op->getContext(), {chain.unit, chain.total, chain.first,
-                                                          chain.width, place.column}));
+    shares[op] = exec::ShareAttr::get(op->getContext(), chain.unit, chain.total, chain.first,
+                                      chain.width, place.column);
   }
+  return shares;
 }

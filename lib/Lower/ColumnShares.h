@@ -8,7 +8,7 @@
 #ifndef LLMC_LIB_LOWER_COLUMNSHARES_H
 #define LLMC_LIB_LOWER_COLUMNSHARES_H
 
-#include "llmc/IR/LLMCDialect.h"
+#include "StagePlan.h"
 
 #include "llvm/ADT/MapVector.h"
 
@@ -16,8 +16,9 @@ namespace llmc {
 
 class ColumnShares {
 public:
-  /// `tileRows`: output rows of a tile of a linear, which one thread computes.
-  explicit ColumnShares(int64_t tileRows) : tileRows(tileRows) {}
+  /// `tileRows`: output rows of a tile of a linear, which one thread computes. Of the plan, fused
+  /// linears are known.
+  ColumnShares(const StagePlan &plan, int64_t tileRows) : plan(plan), tileRows(tileRows) {}
 
   /// Columns that `op` computes together (a head, a tile), or 0 if it goes by rows.
   int64_t granule(Operation *op) const;
@@ -29,12 +30,9 @@ public:
   /// `op` starts a chain of its own.
   void start(Operation *op);
 
-  /// Sets llmc.share = [unit, total, first, width, column] on every operation by columns. Columns
-  /// of a chain are shared out in whole units: thread t of n starts at total * t / n - first,
-  /// rounded up, within [0, width]. Those of the operation are the chain's from `column` on.
-  /// Linears of a stage that read equally long rows are shared out together: `first` is where those
-  /// of one start.
-  void assign(function_ref<int64_t(Operation *)> stageOf);
+  /// The share of every operation by columns. Linears of a stage that read equally long rows are
+  /// shared out together: `first` is where those of one start.
+  DenseMap<Operation *, exec::ShareAttr> assign(function_ref<int64_t(Operation *)> stageOf);
 
 private:
   /// A chain of operations whose columns belong together, by its first operation.
@@ -53,6 +51,7 @@ private:
   Operation *leader(Operation *op);
   std::optional<Place> placeOf(Value value);
 
+  const StagePlan &plan;
   int64_t tileRows;
   llvm::MapVector<Operation *, Chain> chains;
   DenseMap<Operation *, Operation *> leaders; ///< towards the chain that took this one in.

@@ -19,9 +19,10 @@ static constexpr const char *kAliases = R"mlir(
 !ptr = !llvm.ptr
 !memory = memref<?xi8>
 !descriptor = !llvm.struct<(ptr, ptr, i64, array<1 x i64>, array<1 x i64>)>
-!job = !llvm.struct<(ptr, ptr, ptr, ptr, i64, i64, i64, i64, ptr)>
+!job = !llvm.struct<(ptr, ptr, ptr, ptr, i64, i64, i64, i64, ptr, i64, ptr, i64)>
+!owner = !llvm.struct<(ptr, i64, i64)>
 !model = !llvm.struct<(ptr, ptr, ptr, array<5 x i64>)>
-!state = !llvm.struct<(ptr, i64, i64, array<5 x i64>)>
+!state = !llvm.struct<(ptr, i64, i64, i64, array<4 x i64>)>
 !threads = !llvm.struct<(i32, ptr, ptr, ptr)>
 !tensor = !llvm.struct<(ptr, i64, i32, i32, array<8 x i64>)>
 )mlir";
@@ -135,8 +136,10 @@ static std::string runFunction(const InterfaceFacts &facts) {
     valid = "%ic" + n;
   }
   o << indent << "%code = scf.if " << valid << " -> i32 {\n"
-    << indent << "  func.call @{P}_dispatch(%model, %none, %rows, %s1, %zero, %rows, %none) : "
-    << "(!ptr, !ptr, i64, i64, i64, i64, !ptr) -> ()\n";
+    << indent
+    << "  func.call @{P}_dispatch(%model, %none, %rows, %s1, %zero, %rows, %s1, %none, %none, "
+       "%zero) : "
+    << "(!ptr, !ptr, i64, i64, i64, i64, i64, !ptr, !ptr, i64) -> ()\n";
   for (size_t i = 0; i < facts.outputs.size(); ++i) {
     std::string n = std::to_string(i);
     o << indent << "  %ra" << n << " = llvm.getelementptr %arena[" << facts.outputs[i].buffer
@@ -192,6 +195,8 @@ LogicalResult llmc::emitInterface(ModuleOp module, const InterfaceFacts &facts) 
   fill("{LIMIT}", facts.inputs.empty() ? 0 : facts.inputs[0].limit);
   fill("{VOCAB}", facts.vocabulary);
   fill("{IDS}", facts.idsBuffer);
+  constexpr int64_t kMostOwners = 64; // A table of these lies on the stack.
+  fill("{OWNERS}", std::min(kMostOwners, facts.chunk));
   fill("{SEQUENCE}", facts.sequenceLimit);
   OwningOpRef<ModuleOp> parsed = parseSourceString<ModuleOp>(text, module.getContext());
   if (!parsed)

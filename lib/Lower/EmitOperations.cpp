@@ -15,40 +15,15 @@
 using namespace mlir;
 using namespace llmc;
 
-int64_t llmc::packedOffset(Operation *op, StringRef form) {
-  auto packed = op->getAttrOfType<DictionaryAttr>("llmc.packed");
-  return cast<DenseI64ArrayAttr>(packed.get(form))[0];
-}
-
-static bool hasPackedForm(Operation *op, StringRef form) {
-  auto packed = op->getAttrOfType<DictionaryAttr>("llmc.packed");
-  return packed && packed.contains(form);
-}
-
 Place StepEmitter::placeOf(Value value) {
-  auto type = cast<RankedTensorType>(value.getType());
+  exec::BufferType type = exec::getBufferType(value);
   Place place;
-  int64_t width = isa<FloatType>(type.getElementType()) ? type.getShape().back() : 0;
-  place.buffer = {width, width ? paddedStride(width) : 0};
-  if (auto argument = dyn_cast<BlockArgument>(value)) {
-    place.offset =
-        cast<IntegerAttr>(entry.getArgAttr(argument.getArgNumber(), "llmc.buffer")).getInt();
-    return place;
-  }
-  Operation *op = value.getDefiningOp();
-  if (auto split = dyn_cast<SplitOp>(op)) {
-    Place parent = placeOf(split.getInput());
-    int64_t column = 0;
-    for (Value result : split.getResults()) {
-      if (result == value)
-        break;
-      column += cast<RankedTensorType>(result.getType()).getShape().back();
-    }
-    return {parent.offset + column * 4, {width, parent.buffer.stride}, parent.tail};
-  }
-  place.offset = op->getAttrOfType<DenseI64ArrayAttr>("llmc.buffer")[0];
-  place.tail = op->hasAttr("llmc.tail");
-  place.own = op->hasAttr("llmc.private");
+  if (type.getElementType().isF32())
+    place.buffer = {type.getWidth(), type.getStride()};
+  place.offset = exec::getPlace(value);
+  Operation *owner = exec::getViewed(value).buffer.getDefiningOp();
+  place.tail = isa<exec::TailOp>(owner->getParentOp());
+  place.own = type.isPrivate();
   return place;
 }
 
@@ -57,15 +32,18 @@ Value StepEmitter::offsetOf(Value value) {
   Value offset = constant(place.offset);
   if (place.own)
     offset = arith::AddIOp::create(b, own, offset);
-  if (!tailStart || place.tail)
+  // The tail reads rows of the body from where its block starts, a sequence those that are its own.
+  Value first = tailStart && !place.tail ? tailStart : ownerRow;
+  if (!first)
     return offset;
-  // The tail reads rows of the body from where its block starts.
   int64_t bytes = place.buffer.stride ? place.buffer.stride * 4 : 4;
-  return arith::AddIOp::create(b, offset, arith::MulIOp::create(b, tailStart, constant(bytes)));
+  return arith::AddIOp::create(b, offset, arith::MulIOp::create(b, first, constant(bytes)));
 }
 
-Value StepEmitter::weightOffset(Value value, StringRef form) {
-  return constant(packedOffset(value.getDefiningOp(), form));
+Value StepEmitter::weightOffset(Value packed) {
+  if (auto weight = packed.getDefiningOp<exec::WeightOp>())
+    return constant(static_cast<int64_t>(*weight.getOffset()));
+  return constant(static_cast<int64_t>(*packed.getDefiningOp<exec::RopeTableOp>().getOffset()));
 }
 
 void StepEmitter::call(const Kernel &kernel, ArrayRef<Value> offsets) {
@@ -78,7 +56,8 @@ void StepEmitter::call(const Kernel &kernel, ArrayRef<Value> offsets) {
   }
   scratchBytes = std::max(scratchBytes, (kernel.scratchBytes + 63) / 64 * 64);
   // What each thread needs whole is computed by each as if it were alone.
-  bool alone = current && current->hasAttr("llmc.private");
+  Value destination = current.getDestination();
+  bool alone = destination && exec::getBufferType(destination).isPrivate();
   SmallVector<Value> arguments = {arena, weights, kv, currentRows, sequence, past};
   arguments.push_back(alone ? constant(0) : thread);
   arguments.push_back(alone ? constant(1) : threads);
@@ -90,11 +69,40 @@ void StepEmitter::call(const Kernel &kernel, ArrayRef<Value> offsets) {
   func::CallOp::create(b, function, arguments);
 }
 
-std::pair<Value, Value> StepEmitter::columnsOf(Operation *op, int64_t width, int64_t unit) {
-  auto attribute = op ? op->getAttrOfType<DenseI64ArrayAttr>("llmc.share") : nullptr;
+void StepEmitter::forSequences(function_ref<void()> emit) {
+  if (program.getRole() != exec::Role::Step || tailStart)
+    return emit();
+  MLIRContext *context = b.getContext();
+  Type pointer = LLVM::LLVMPointerType::get(context), i64 = b.getI64Type();
+  // As !owner of the interface: cache, positions before and behind the call.
+  Type owner = LLVM::LLVMStructType::getLiteral(context, {pointer, i64, i64});
+  Value whole[] = {kv, past, total, currentRows};
+  forLoop(b, constant(0), ownerCount, 1, [&](Value i) {
+    Value at = arith::IndexCastOp::create(b, i64, i);
+    auto field = [&](int32_t number, Type type) -> Value {
+      Value address =
+          LLVM::GEPOp::create(b, pointer, owner, owners, ArrayRef<LLVM::GEPArg>{at, number});
+      return LLVM::LoadOp::create(b, type, address);
+    };
+    kv = func::CallOp::create(b, config.prefix + "_memory", TypeRange{kv.getType()},
+                              ValueRange{field(0, pointer)})
+             .getResult(0);
+    past = arith::IndexCastOp::create(b, b.getIndexType(), field(1, i64));
+    total = arith::IndexCastOp::create(b, b.getIndexType(), field(2, i64));
+    currentRows = sequence;
+    ownerRow = arith::MulIOp::create(b, i, sequence);
+    emit();
+  });
+  std::tie(kv, past, total, currentRows) = std::tie(whole[0], whole[1], whole[2], whole[3]);
+  ownerRow = {};
+}
+
+std::pair<Value, Value> StepEmitter::columnsOf(exec::KernelOpInterface op, int64_t width,
+                                               int64_t unit) {
   std::vector<int64_t> share = {unit, width, 0, width, 0};
-  if (attribute)
-    share.assign(attribute.asArrayRef().begin(), attribute.asArrayRef().end());
+  if (exec::ShareAttr given = op.getPartition())
+    share = {given.getUnit(), given.getTotal(), given.getFirst(), given.getWidth(),
+             given.getColumn()};
   share.push_back(width);
   auto [known, isNew] = knownRanges.try_emplace(share);
   if (!isNew)
@@ -122,70 +130,79 @@ void StepEmitter::barrier() {
   func::CallOp::create(b, config.prefix + "_barrier", TypeRange{}, ValueRange{job, thread});
 }
 
-LogicalResult StepEmitter::emitLinear(LinearOp linear, Value residual, Value result) {
-  auto weight = linear.getWeight().getDefiningOp<WeightOp>();
-  if (!weight)
-    return linear.emitError("expects a weight made by llmc.weight");
-  CodeFormat format = getCodeFormat(weight.getType(), linear.getActivationsAttr());
-  ArrayRef<int64_t> shape = getWeightShape(weight.getType());
-  std::optional<RowBuffer> residualBuffer;
-  if (residual)
-    residualBuffer = placeOf(residual).buffer;
+static Type contentOf(Value packed) { return exec::getPackedType(packed).getContent(); }
+
+LogicalResult StepEmitter::emitLinear(exec::LinearOp op) {
+  // Whole tiles are stored, whose padding another thread's columns must not be.
+  int64_t tile = linearTileRows(config.vectors);
+  exec::BufferType result = exec::getBufferType(op.getOutput());
+  exec::ShareAttr share = op.getShareAttr();
+  if (result.getStride() / tile < (result.getWidth() + tile - 1) / tile ||
+      (share && (share.getUnit() % tile || share.getColumn() % tile)))
+    return op.emitError("expects rows and shares of whole tiles of ")
+           << tile << " columns on this target, got " << result
+           << (share ? " and a share in units of " + std::to_string(share.getUnit()) : "");
+  CodeFormat format = getCodeFormat(contentOf(op.getWeight()), op.getActivationsAttr());
+  ArrayRef<int64_t> shape = getWeightShape(contentOf(op.getWeight()));
+  std::optional<RowBuffer> residual;
+  if (op.getResidual())
+    residual = placeOf(op.getResidual()).buffer;
   Kernel kernel =
-      getLinearKernel(kernels, format, shape[0], shape[1], placeOf(linear.getInput()).buffer,
-                      placeOf(result).buffer, linear.getBias() != nullptr, residualBuffer);
-  SmallVector<Value> offsets = {offsetOf(linear.getInput()), weightOffset(weight, "linear")};
-  if (linear.getBias()) {
-    if (!linear.getBias().getDefiningOp<WeightOp>())
-      return linear.emitError("expects a bias made by llmc.weight");
-    offsets.push_back(weightOffset(linear.getBias(), "bias"));
-  }
-  if (residual)
-    offsets.push_back(offsetOf(residual));
-  offsets.push_back(offsetOf(result));
+      getLinearKernel(kernels, format, shape[0], shape[1], placeOf(op.getInput()).buffer,
+                      placeOf(op.getOutput()).buffer, op.getBias() != nullptr, residual);
+  SmallVector<Value> offsets = {offsetOf(op.getInput()), weightOffset(op.getWeight())};
+  if (op.getBias())
+    offsets.push_back(weightOffset(op.getBias()));
+  if (op.getResidual())
+    offsets.push_back(offsetOf(op.getResidual()));
+  offsets.push_back(offsetOf(op.getOutput()));
   call(kernel, offsets);
   return success();
 }
 
-LogicalResult StepEmitter::emitAttention(AttentionOp op) {
-  auto width = [](Value value) {
-    return cast<RankedTensorType>(value.getType()).getShape().back();
-  };
-  int64_t kvHeads = op.getKvHeads();
+/// What attention with and without a cache has in common.
+template <typename Op> static AttentionShape attentionShape(Op op) {
   AttentionShape shape;
   shape.heads = op.getHeads();
-  shape.kvHeads = kvHeads;
-  shape.headSize = width(op.getKey()) / kvHeads;
-  shape.valueSize = width(op.getValue()) / kvHeads;
+  shape.kvHeads = op.getKvHeads();
   shape.scale = op.getScale().convertToDouble();
   shape.causal = op.getCausal();
   shape.window = op.getWindow();
   shape.softcap = op.getSoftcap().convertToDouble();
+  return shape;
+}
+
+void StepEmitter::emitAttention(exec::AttentionOp op) {
+  AttentionShape shape = attentionShape(op);
   shape.q = placeOf(op.getQuery()).buffer;
   shape.k = placeOf(op.getKey()).buffer;
   shape.v = placeOf(op.getValue()).buffer;
-  shape.y = placeOf(op.getResult()).buffer;
+  shape.y = placeOf(op.getOutput()).buffer;
+  shape.headSize = shape.k.width / shape.kvHeads;
+  shape.valueSize = shape.v.width / shape.kvHeads;
   shape.hasMask = op.getMask() != nullptr;
-  Value q = offsetOf(op.getQuery()), k = offsetOf(op.getKey()), v = offsetOf(op.getValue()),
-        y = offsetOf(op.getResult());
-  if (!op.getCacheAttr()) {
-    SmallVector<Value> offsets = {q, k, v};
-    if (op.getMask())
-      offsets.push_back(offsetOf(op.getMask()));
-    offsets.push_back(y);
-    call(getAttentionKernel(kernels, shape), offsets);
-    return success();
-  }
+  SmallVector<Value> offsets = {offsetOf(op.getQuery()), offsetOf(op.getKey()),
+                                offsetOf(op.getValue())};
   if (op.getMask())
-    return op.emitError("cannot have both a cache and a padding mask: a state is one sequence");
-  auto &[layout, place] = caches[op.getCacheAttr().getValue()];
-  shape.cacheElement = layout.element;
-  shape.byteProducts = layout.quads;
-  call(getCachedAttentionKernel(kernels, shape), {q, y, constant(place), constant(kvBlockBytes)});
-  return success();
+    offsets.push_back(offsetOf(op.getMask()));
+  offsets.push_back(offsetOf(op.getOutput()));
+  call(getAttentionKernel(kernels, shape), offsets);
 }
 
-void StepEmitter::emitCacheStore(CacheStoreOp op) {
+void StepEmitter::emitCachedAttention(exec::CachedAttentionOp op) {
+  auto &[layout, place] = caches[op.getCache()];
+  AttentionShape shape = attentionShape(op);
+  shape.q = placeOf(op.getQuery()).buffer;
+  shape.y = placeOf(op.getOutput()).buffer;
+  shape.headSize = layout.headSize;
+  shape.valueSize = layout.valueSize;
+  shape.cacheElement = layout.element;
+  shape.byteProducts = layout.quads;
+  call(getCachedAttentionKernel(kernels, shape), {offsetOf(op.getQuery()), offsetOf(op.getOutput()),
+                                                  constant(place), constant(kvBlockBytes)});
+}
+
+void StepEmitter::emitCacheStore(exec::CacheStoreOp op) {
   RowBuffer rows = placeOf(op.getInput()).buffer;
   auto &[layout, place] = caches[op.getCache()];
   Kernel kernel = op.getPart() == CachePart::Keys ? getKeyStoreKernel(kernels, layout, rows)
@@ -193,130 +210,126 @@ void StepEmitter::emitCacheStore(CacheStoreOp op) {
   call(kernel, {offsetOf(op.getInput()), constant(place), constant(kvBlockBytes)});
 }
 
-void StepEmitter::emitEmbedding(EmbeddingOp op) {
-  auto weight = op.getWeight().getDefiningOp<WeightOp>();
-  CodeFormat format = getCodeFormat(weight.getType(), nullptr);
-  ArrayRef<int64_t> shape = getWeightShape(weight.getType());
-  bool tied = hasPackedForm(weight, "linear");
-  RowBuffer buffer = placeOf(op.getResult()).buffer;
-  Kernel kernel = tied ? getPackedEmbeddingKernel(kernels, format, shape[0], shape[1], buffer)
-                       : getEmbeddingKernel(kernels, format, shape[0], shape[1], buffer);
-  call(kernel, {offsetOf(op.getIds()), weightOffset(weight, tied ? "linear" : "embedding"),
-                offsetOf(op.getResult())});
+void StepEmitter::emitEmbedding(exec::EmbeddingOp op) {
+  exec::PackedType table = exec::getPackedType(op.getTable());
+  CodeFormat format = getCodeFormat(table.getContent(), nullptr);
+  ArrayRef<int64_t> shape = getWeightShape(table.getContent());
+  RowBuffer buffer = placeOf(op.getOutput()).buffer;
+  Kernel kernel = table.getForm() == exec::Form::Linear
+                      ? getPackedEmbeddingKernel(kernels, format, shape[0], shape[1], buffer)
+                      : getEmbeddingKernel(kernels, format, shape[0], shape[1], buffer);
+  call(kernel, {offsetOf(op.getIds()), weightOffset(op.getTable()), offsetOf(op.getOutput())});
 }
 
-LogicalResult StepEmitter::emitExpect(Operation &op, double atol, double rtol, bool exact) {
-  Value actual = op.getOperand(0), expected = op.getOperand(1);
-  auto weight = expected.getDefiningOp<WeightOp>();
-  int64_t flag = op.getAttrOfType<DenseI64ArrayAttr>("llmc.buffer")[0];
-  flags.push_back(flag);
-  RowBuffer expectedBuffer = placeOf(actual).buffer;
-  if (weight)
-    expectedBuffer.stride = expectedBuffer.width;
-  else
-    expectedBuffer = placeOf(expected).buffer;
-  call(getExpectKernel(kernels, placeOf(actual).buffer, expectedBuffer, atol, rtol, exact,
-                       weight != nullptr),
-       {offsetOf(actual), weight ? weightOffset(expected, "rows") : offsetOf(expected),
-        constant(flag)});
-  return success();
+/// The offset of the table of this call.
+Value StepEmitter::ropeTable(exec::RopeOp op) {
+  Value table = weightOffset(op.getTable());
+  if (!op.getLongTable())
+    return table;
+  Value isLong =
+      arith::CmpIOp::create(b, arith::CmpIPredicate::ugt, total, constant(op.getOriginalContext()));
+  return arith::SelectOp::create(b, isLong, weightOffset(op.getLongTable()), table);
 }
+
+void StepEmitter::emitExpect(exec::ExpectOp op) {
+  RowBuffer actual = placeOf(op.getActual()).buffer;
+  bool inWeights = isa<exec::PackedType>(op.getExpected().getType());
+  RowBuffer expected =
+      inWeights ? RowBuffer{actual.width, actual.width} : placeOf(op.getExpected()).buffer;
+  call(getExpectKernel(kernels, actual, expected, op.getAtol().convertToDouble(),
+                       op.getRtol().convertToDouble(), op.getExact(), inWeights),
+       {offsetOf(op.getActual()),
+        inWeights ? weightOffset(op.getExpected()) : offsetOf(op.getExpected()),
+        offsetOf(op.getOutput())});
+}
+
+/// The names that kernels have for the operation.
+static StringRef kernelKind(exec::BinaryKind kind) { return exec::stringifyBinaryKind(kind); }
 
 LogicalResult StepEmitter::emitOp(Operation &op) {
-  current = &op;
-  auto unary = [&](const Kernel &kernel) {
-    call(kernel, {offsetOf(op.getOperand(0)), offsetOf(op.getResult(0))});
-    return success();
-  };
-  auto binary = [&](StringRef kind) {
-    RowBuffer a = placeOf(op.getOperand(0)).buffer, c = placeOf(op.getOperand(1)).buffer;
-    call(getBinaryKernel(kernels, kind, a, c, placeOf(op.getResult(0)).buffer),
-         {offsetOf(op.getOperand(0)), offsetOf(op.getOperand(1)), offsetOf(op.getResult(0))});
-    return success();
-  };
+  current = cast<exec::KernelOpInterface>(op);
   auto buffer = [&](Value value) { return placeOf(value).buffer; };
   return TypeSwitch<Operation *, LogicalResult>(&op)
-      .Case<LinearOp>([&](LinearOp linear) {
-        return linear->hasAttr("llmc.fused") ? success()
-                                             : emitLinear(linear, {}, linear.getResult());
-      })
-      .Case<arith::AddFOp>([&](arith::AddFOp add) {
-        for (unsigned i : {1u, 0u}) {
-          auto linear = add.getOperand(i).getDefiningOp<LinearOp>();
-          if (linear && linear->hasAttr("llmc.fused"))
-            return emitLinear(linear, add.getOperand(1 - i), add.getResult());
-        }
-        return binary("add");
-      })
-      .Case<arith::SubFOp>([&](auto) { return binary("sub"); })
-      .Case<arith::MulFOp>([&](auto) { return binary("mul"); })
-      .Case<arith::DivFOp>([&](auto) { return binary("div"); })
-      .Case<arith::MaximumFOp>([&](auto) { return binary("max"); })
-      .Case<arith::MinimumFOp>([&](auto) { return binary("min"); })
-      .Case<EmbeddingOp>([&](EmbeddingOp embedding) {
-        if (!embedding.getWeight().getDefiningOp<WeightOp>())
-          return LogicalResult(embedding.emitError("expects a table made by llmc.weight"));
-        emitEmbedding(embedding);
+      .Case<exec::LinearOp>([&](auto linear) { return emitLinear(linear); })
+      .Case<exec::AttentionOp>([&](auto attention) { return emitAttention(attention), success(); })
+      .Case<exec::CachedAttentionOp>([&](auto attention) {
+        forSequences([&] { emitCachedAttention(attention); });
         return success();
       })
-      .Case<PositionsOp>([&](PositionsOp positions) {
-        call(getPositionsKernel(kernels, positions.getOffset()), {offsetOf(positions.getResult())});
+      .Case<exec::CacheStoreOp>([&](auto store) {
+        forSequences([&] { emitCacheStore(store); });
         return success();
       })
-      .Case<RMSNormOp>([&](RMSNormOp norm) {
-        call(getRMSNormKernel(kernels, buffer(norm.getInput()), buffer(norm.getResult()),
-                              norm.getGroups(), norm.getEps().convertToDouble()),
-             {offsetOf(norm.getInput()), weightOffset(norm.getScale(), "vector"),
-              offsetOf(norm.getResult())});
+      .Case<exec::EmbeddingOp>([&](auto embedding) { return emitEmbedding(embedding), success(); })
+      .Case<exec::ExpectOp>([&](auto expect) { return emitExpect(expect), success(); })
+      .Case<exec::CopyOp>([&](exec::CopyOp copy) {
+        if (isa<exec::PackedType>(copy.getInput().getType()))
+          copyWeightRows(copy);
+        else
+          copyLogits(copy);
         return success();
       })
-      .Case<LayerNormOp>([&](LayerNormOp norm) {
-        SmallVector<Value> offsets = {offsetOf(norm.getInput()),
-                                      weightOffset(norm.getScale(), "vector")};
+      .Case<exec::BinaryOp>([&](exec::BinaryOp binary) {
+        call(getBinaryKernel(kernels, kernelKind(binary.getKind()), buffer(binary.getLhs()),
+                             buffer(binary.getRhs()), buffer(binary.getOutput())),
+             {offsetOf(binary.getLhs()), offsetOf(binary.getRhs()), offsetOf(binary.getOutput())});
+        return success();
+      })
+      .Case<exec::PositionsOp>([&](exec::PositionsOp positions) {
+        forSequences([&] {
+          call(getPositionsKernel(kernels, positions.getOffset()),
+               {offsetOf(positions.getOutput())});
+        });
+        return success();
+      })
+      .Case<exec::RMSNormOp>([&](exec::RMSNormOp norm) {
+        call(
+            getRMSNormKernel(kernels, buffer(norm.getInput()), buffer(norm.getOutput()),
+                             norm.getGroups(), norm.getEps().convertToDouble()),
+            {offsetOf(norm.getInput()), weightOffset(norm.getScale()), offsetOf(norm.getOutput())});
+        return success();
+      })
+      .Case<exec::LayerNormOp>([&](exec::LayerNormOp norm) {
+        SmallVector<Value> offsets = {offsetOf(norm.getInput()), weightOffset(norm.getScale())};
         if (norm.getBias())
-          offsets.push_back(weightOffset(norm.getBias(), "vector"));
-        offsets.push_back(offsetOf(norm.getResult()));
-        call(getLayerNormKernel(kernels, buffer(norm.getInput()), buffer(norm.getResult()),
+          offsets.push_back(weightOffset(norm.getBias()));
+        offsets.push_back(offsetOf(norm.getOutput()));
+        call(getLayerNormKernel(kernels, buffer(norm.getInput()), buffer(norm.getOutput()),
                                 norm.getEps().convertToDouble(), norm.getBias() != nullptr),
              offsets);
         return success();
       })
-      .Case<RopeOp>([&](RopeOp rope) {
-        call(getRopeKernel(kernels, buffer(rope.getInput()), buffer(rope.getResult()),
-                           rope.getHeads(), rope.getFrequencies().size(), rope.getLayout()),
-             {offsetOf(rope.getInput()), constant(packedOffset(rope, "rope")),
-              offsetOf(rope.getResult())});
+      .Case<exec::RopeOp>([&](exec::RopeOp rope) {
+        int64_t pairs = getWeightShape(contentOf(rope.getTable()))[1] / 2;
+        forSequences([&] {
+          call(getRopeKernel(kernels, buffer(rope.getInput()), buffer(rope.getOutput()),
+                             rope.getHeads(), pairs, rope.getLayout()),
+               {offsetOf(rope.getInput()), ropeTable(rope), offsetOf(rope.getOutput())});
+        });
         return success();
       })
-      .Case<AttentionOp>([&](AttentionOp attention) { return emitAttention(attention); })
-      .Case<CacheStoreOp>([&](CacheStoreOp store) {
-        emitCacheStore(store);
+      .Case<exec::GateOp>([&](exec::GateOp gate) {
+        call(getGatedActivationKernel(kernels, gate.getKind(), buffer(gate.getGate()),
+                                      buffer(gate.getUp()), buffer(gate.getOutput())),
+             {offsetOf(gate.getGate()), offsetOf(gate.getUp()), offsetOf(gate.getOutput())});
         return success();
       })
-      .Case<ActivationOp>([&](ActivationOp activation) {
-        return unary(getActivationKernel(kernels, activation.getKind(), buffer(op.getOperand(0)),
-                                         buffer(op.getResult(0))));
-      })
-      .Case<GatedActivationOp>([&](GatedActivationOp gated) {
-        call(getGatedActivationKernel(kernels, gated.getKind(), buffer(gated.getGate()),
-                                      buffer(gated.getUp()), buffer(gated.getResult())),
-             {offsetOf(gated.getGate()), offsetOf(gated.getUp()), offsetOf(gated.getResult())});
+      .Case<exec::ActivationOp>([&](exec::ActivationOp activation) {
+        call(getActivationKernel(kernels, activation.getKind(), buffer(activation.getInput()),
+                                 buffer(activation.getOutput())),
+             {offsetOf(activation.getInput()), offsetOf(activation.getOutput())});
         return success();
       })
-      .Case<SoftmaxOp>([&](auto) {
-        return unary(getSoftmaxKernel(kernels, buffer(op.getOperand(0)), buffer(op.getResult(0))));
+      .Case<exec::SoftmaxOp>([&](exec::SoftmaxOp softmax) {
+        call(getSoftmaxKernel(kernels, buffer(softmax.getInput()), buffer(softmax.getOutput())),
+             {offsetOf(softmax.getInput()), offsetOf(softmax.getOutput())});
+        return success();
       })
-      .Case<ScaleOp>([&](ScaleOp scale) {
-        return unary(getScaleKernel(kernels, scale.getFactor().convertToDouble(),
-                                    buffer(op.getOperand(0)), buffer(op.getResult(0))));
+      .Case<exec::ScaleOp>([&](exec::ScaleOp scale) {
+        call(getScaleKernel(kernels, scale.getFactor().convertToDouble(), buffer(scale.getInput()),
+                            buffer(scale.getOutput())),
+             {offsetOf(scale.getInput()), offsetOf(scale.getOutput())});
+        return success();
       })
-      .Case<ExpectCloseOp>([&](ExpectCloseOp expect) {
-        return emitExpect(op, expect.getAtol().convertToDouble(),
-                          expect.getRtol().convertToDouble(), false);
-      })
-      .Case<ExpectEqOp>([&](auto) { return emitExpect(op, 0, 0, true); })
-      .Case<SplitOp, ObserveOp>([&](auto) { return success(); })
-      .Default([&](Operation *other) {
-        return other->emitError("has no lowering in a step (is it an operation on whole rows?)");
-      });
+      .Default([&](Operation *other) { return other->emitError("has no kernel for processors"); });
 }

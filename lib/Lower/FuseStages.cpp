@@ -4,16 +4,20 @@
 // produces it, and what only feeds logits is kept apart so that it runs for wanted rows only.
 //
 #include "ColumnShares.h"
+#include "StagePlan.h"
 
-#include "llmc/Lower/CompileConfig.h"
 #include "llmc/Lower/PackedLinear.h"
 #include "llmc/Lower/Passes.h"
 
 #include "mlir/IR/PatternMatch.h"
 #include "mlir/Transforms/GreedyPatternRewriteDriver.h"
 #include "llvm/ADT/MapVector.h"
+#include "llvm/ADT/Statistic.h"
+#include "llvm/Support/Debug.h"
 
 #include <map>
+
+#define DEBUG_TYPE "fuse-stages"
 
 namespace llmc {
 #define GEN_PASS_DEF_FUSESTAGES
@@ -22,6 +26,8 @@ namespace llmc {
 
 using namespace mlir;
 using namespace llmc;
+
+ALWAYS_ENABLED_STATISTIC(stagesMade, "Stages between which threads wait");
 
 namespace {
 
@@ -41,14 +47,14 @@ struct JoinGate : public OpRewritePattern<arith::MulFOp> {
   }
 };
 
-/// Marks linears whose only use is a sum: the sum is emitted as one linear with residual.
-void markResiduals(func::FuncOp entry) {
+/// Linears whose only use is a sum: the sum is computed as one linear with residual.
+void findResiduals(func::FuncOp entry, StagePlan &plan) {
   entry.walk([&](arith::AddFOp add) {
     for (Value operand : {add.getRhs(), add.getLhs()}) {
       auto linear = operand.getDefiningOp<LinearOp>();
       if (!linear || !linear->hasOneUse() || add.getLhs() == add.getRhs())
         continue;
-      linear->setAttr("llmc.fused", UnitAttr::get(add.getContext()));
+      plan.fused.insert(linear);
       return;
     }
   });
@@ -73,7 +79,7 @@ void splitCacheStores(func::FuncOp entry) {
 }
 
 /// A norm that only linears read is computed by every thread for itself: cheaper than waiting.
-void markPrivate(func::FuncOp entry) {
+void findPrivate(func::FuncOp entry, StagePlan &plan) {
   entry.walk([&](Operation *op) {
     auto rms = dyn_cast<RMSNormOp>(op);
     if (!isa<LayerNormOp>(op) && !(rms && rms.getGroups() == 1))
@@ -82,7 +88,7 @@ void markPrivate(func::FuncOp entry) {
       return isa<LinearOp>(use.getOwner()) && use.getOperandNumber() == 0;
     });
     if (linears && !op->use_empty())
-      op->setAttr("llmc.private", UnitAttr::get(op->getContext()));
+      plan.privates.insert(op);
   });
 }
 
@@ -109,10 +115,10 @@ DenseSet<Operation *> findBody(func::FuncOp entry) {
 /// Numbers operations in program order: each as early as its operands allow.
 class StageNumbers {
 public:
-  explicit StageNumbers(int64_t tileRows) : shares(tileRows) {}
+  StageNumbers(const StagePlan &plan, int64_t tileRows) : plan(plan), shares(plan, tileRows) {}
 
   int64_t place(Operation *op, int64_t least);
-  void finish(Block &block);
+  void finish(StagePlan &result);
 
 private:
   int64_t stageOf(Value value) {
@@ -120,6 +126,7 @@ private:
     return producer ? stages.lookup(producer) : 0;
   }
 
+  const StagePlan &plan;
   ColumnShares shares;
   llvm::MapVector<Operation *, int64_t> stages;
   llvm::StringMap<int64_t> stored; ///< Stage of the last store to a cache.
@@ -137,7 +144,7 @@ int64_t StageNumbers::place(Operation *op, int64_t least) {
     Operation *producer = operand.getDefiningOp();
     if (!producer || isa<WeightOp>(producer) || (cached && i > 0))
       continue; // A cached attention reads what was stored, not the rows.
-    if (isa<SplitOp>(op) || producer->hasAttr("llmc.fused") || producer->hasAttr("llmc.private"))
+    if (isa<SplitOp>(op) || plan.fused.contains(producer) || plan.privates.contains(producer))
       ready = std::max(ready, stageOf(operand));
     else
       latest = std::max(latest, stageOf(operand));
@@ -145,7 +152,7 @@ int64_t StageNumbers::place(Operation *op, int64_t least) {
   bool joined =
       latest >= ready && shares.tryJoin(op, latest, [&](Value value) { return stageOf(value); });
   int64_t stage = std::max(ready, joined || !latest ? latest : latest + 1);
-  if (!joined && !op->hasAttr("llmc.fused"))
+  if (!joined && !plan.fused.contains(op))
     shares.start(op);
   if (auto store = dyn_cast<CacheStoreOp>(op)) {
     int64_t &last = stored[store.getCache()];
@@ -154,53 +161,76 @@ int64_t StageNumbers::place(Operation *op, int64_t least) {
   return stages[op] = stage;
 }
 
-/// Orders the block by stage. Operands stay in front of their users: stages only grow along an edge
-/// or stay equal, where program order is kept.
-void StageNumbers::finish(Block &block) {
-  shares.assign([&](Operation *op) { return stages.lookup(op); });
-  std::map<int64_t, SmallVector<Operation *>> order;
+/// Orders operations by stage. Operands stay in front of their users: stages only grow along an
+/// edge or stay equal, where program order is kept.
+void StageNumbers::finish(StagePlan &result) {
+  result.shares = shares.assign([&](Operation *op) { return stages.lookup(op); });
+  std::map<int64_t, SmallVector<Operation *>> byStage;
   for (auto [op, stage] : stages)
-    order[stage].push_back(op);
-  Builder b(block.getParentOp()->getContext());
-  for (auto &[stage, ops] : order)
+    byStage[stage].push_back(op);
+  stagesMade += byStage.size();
+  for (auto &[stage, ops] : byStage)
     for (Operation *op : ops) {
-      op->moveBefore(block.getTerminator());
-      op->setAttr("llmc.stage", b.getI64IntegerAttr(stage));
+      LLVM_DEBUG(llvm::dbgs() << "stage " << stage << ": " << op->getName() << " at "
+                              << op->getLoc() << "\n");
+      result.order.push_back({op, stage});
     }
+}
+
+/// Whether an operation computes rows (or ids) from rows; the rest of what is asked of it, its
+/// kernel asks.
+bool hasRows(Operation &op) {
+  return op.getNumRegions() == 0 && llvm::all_of(op.getOperandTypes(), isRowsOrWeight) &&
+         llvm::all_of(op.getResultTypes(), isRowsOrWeight);
+}
+
+LogicalResult verifyRows(func::FuncOp entry) {
+  for (auto [i, type] : llvm::enumerate(entry.getArgumentTypes()))
+    if (!isa<RankedTensorType>(type) || !isRowsOrWeight(type))
+      return entry.emitError("input ")
+             << i << " is " << type << ", expected a tensor with rows of static width";
+  for (Operation &op : entry.getBody().front().without_terminator())
+    if (!hasRows(op))
+      return op.emitError(kNoKernel);
+  for (Value result : entry.getBody().front().getTerminator()->getOperands())
+    if (!isa<RankedTensorType>(result.getType()))
+      return entry.emitError("returns ") << result.getType() << ", expected tensors with rows";
+  return success();
 }
 
 struct FuseStagesPass : public llmc::impl::FuseStagesBase<FuseStagesPass> {
   void runOnOperation() override;
-  void number(func::FuncOp entry);
 };
 
-void FuseStagesPass::number(func::FuncOp entry) {
+StagePlan planStages(func::FuncOp entry, int64_t tileRows) {
+  StagePlan plan;
+  findResiduals(entry, plan);
+  findPrivate(entry, plan);
   bool step = entry->getAttrOfType<StringAttr>("llmc.role") == "step";
   DenseSet<Operation *> body = findBody(entry);
-  StageNumbers numbers(linearTileRows(CompileConfig::get(getOperation()).vectors));
+  StageNumbers numbers(plan, tileRows);
   int64_t lastBody = 0;
-  Block &block = entry.getBody().front();
-  SmallVector<Operation *> weights, tail;
-  for (Operation &op : block.without_terminator()) {
+  SmallVector<Operation *> tail;
+  for (Operation &op : entry.getBody().front().without_terminator()) {
     if (isa<WeightOp>(op))
-      weights.push_back(&op);
-    else if (step && !body.contains(&op))
+      continue;
+    if (step && !body.contains(&op))
       tail.push_back(&op);
     else
       lastBody = std::max(lastBody, numbers.place(&op, 1));
   }
   for (Operation *op : tail) {
     numbers.place(op, lastBody + 1);
-    op->setAttr("llmc.tail", UnitAttr::get(&getContext()));
+    plan.tail.insert(op);
   }
-  for (Operation *op : llvm::reverse(weights))
-    op->moveBefore(&block, block.begin());
-  numbers.finish(block);
+  numbers.finish(plan);
+  return plan;
 }
 
 void FuseStagesPass::runOnOperation() {
   FailureOr<func::FuncOp> entry = getEntry(getOperation());
-  if (failed(entry))
+  FailureOr<CompileConfig> config = CompileConfig::get(getOperation());
+  if (failed(entry) || failed(config) || failed(verifyRows(*entry)))
     return signalPassFailure();
   RewritePatternSet patterns(&getContext());
   patterns.add<JoinGate>(&getContext());
@@ -208,10 +238,11 @@ void FuseStagesPass::runOnOperation() {
   SplitOp::getCanonicalizationPatterns(patterns, &getContext());
   if (failed(applyPatternsGreedily(*entry, std::move(patterns))))
     return signalPassFailure();
-  markResiduals(*entry);
-  markPrivate(*entry);
   splitCacheStores(*entry);
-  number(*entry);
+  StagePlan plan = planStages(*entry, linearTileRows(config->vectors));
+  if (failed(buildProgram(*entry, *config, plan)))
+    return signalPassFailure();
+  entry->erase();
 }
 
 } // namespace

@@ -39,6 +39,17 @@ struct InterfaceFacts {
   SmallVector<int64_t> flags; ///< Offsets of the i32 results of checks.
 };
 
+/// That weights and buffers of a program have places.
+LogicalResult verifyPlanned(exec::ProgramOp program);
+
+/// Fills in what the program says of inputs, outputs and checks. Errors name an input that is
+/// neither ids nor a mask.
+LogicalResult collectInterface(exec::ProgramOp program, const CompileConfig &config,
+                               InterfaceFacts &facts);
+
+/// What is left on the module for who runs the code.
+exec::ArtifactAttr describeArtifact(exec::ProgramOp program, const InterfaceFacts &facts);
+
 /// Adds the worker, the barrier and the public functions to the module, which has @<prefix>_step
 /// already.
 LogicalResult emitInterface(ModuleOp module, const InterfaceFacts &facts);

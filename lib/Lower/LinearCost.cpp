@@ -5,6 +5,8 @@
 //
 #include "LinearCost.h"
 
+#include "llvm/Support/MathExtras.h"
+
 #include <cmath>
 
 using namespace llmc;
@@ -35,8 +37,7 @@ static double unpackInstructions(const LinearLayout &layout, const LinearPlan &p
     count += width == 8 ? 0 : 2 - static_cast<double>(width) / 8;
   if (layout.codePlanes.size() > 1)
     count += static_cast<double>(layout.codePlanes.size() - 1);
-  bool isWide = !layout.valueBytes || layout.valueBytes != 4;
-  return count + (asFloats && isWide ? 1 : 0); // Made f32.
+  return count + (asFloats && layout.valueBytes != 4 ? 1 : 0); // Made f32.
 }
 
 // Instructions of one llmc.dot_i8.
@@ -68,7 +69,7 @@ LinearCost llmc::estimateLinear(const LinearLayout &layout, const LinearPlan &pl
   double vectors = static_cast<double>(layout.tiles * plan.vectors);
   double inputs = static_cast<double>(layout.symbols(layout.k)), chunks = 0;
   if (!layout.valueBytes)
-    chunks = vectors * static_cast<double>((layout.k + plan.chunk - 1) / plan.chunk);
+    chunks = vectors * static_cast<double>(llvm::divideCeilSigned(layout.k, plan.chunk));
   double steps = vectors * (plan.dots ? inputs / 4 : inputs); // A vector of codes or of quads.
   bool telescopes = plan.telescopes && rows <= kDecodeRows;
   double unpack = unpackInstructions(layout, plan, telescopes, rows > kDecodeRows);
@@ -92,8 +93,8 @@ LinearCost llmc::estimateLinear(const LinearLayout &layout, const LinearPlan &pl
     double issued = steps * (unpack + multiply + loads) + chunks * kFlush;
     cycles = static_cast<double>(rows) * std::max(steps / rate, issued / cpu.issue);
   } else {
-    double passes = static_cast<double>((rows + plan.panelRows - 1) / plan.panelRows);
-    double whole = static_cast<double>((rows + plan.rowBlock - 1) / plan.rowBlock * plan.rowBlock);
+    double passes = static_cast<double>(llvm::divideCeilSigned(rows, plan.panelRows));
+    double whole = static_cast<double>(llvm::divideCeilSigned(rows, plan.rowBlock) * plan.rowBlock);
     // Panels hold pruned weights too, unless rows pick bytes.
     double perDot = plan.dots ? static_cast<double>(plan.quadInputs) : 1;
     double products = vectors * static_cast<double>(layout.k) / perDot;

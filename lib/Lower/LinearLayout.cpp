@@ -101,7 +101,7 @@ int64_t llmc::packedBiasBytes(int64_t n, VectorShape shape) {
   return (n + tile - 1) / tile * tile * 4;
 }
 
-EmbeddingLayout::EmbeddingLayout(const CodeFormat &format, int64_t rows, int64_t columns) {
+EmbeddingLayout::EmbeddingLayout(const CodeFormat &format, int64_t /*rows*/, int64_t columns) {
   bool grouped = format.isGrouped();
   group = grouped && format.group && format.group < columns ? format.group : columns;
   groups = grouped ? (columns + group - 1) / group : 0;

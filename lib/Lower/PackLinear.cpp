@@ -5,6 +5,7 @@
 //
 #include "llmc/Lower/PackedLinear.h"
 
+#include "llmc/IR/StoredRows.h"
 #include "llmc/IR/WeightData.h"
 #include "llmc/Numerics/TritPack.h"
 
@@ -15,106 +16,51 @@ using namespace llmc;
 
 namespace {
 
-/// The rows of a weight in order, each with every input: codes (the zero point where pruned) or bit
-/// patterns of values.
+/// The rows of a weight in order, as its scheme stores them or, where no kernel follows that, as
+/// f32 values.
 class RowReader {
 public:
   static FailureOr<RowReader> create(WeightOp weight, const CodeFormat &format);
 
-  /// Reads the next row; rows come in order. Fails, with an error on the weight, on a stored value
-  /// that is not finite.
+  /// Reads the next row; rows come in order. Fails, with an error on the weight, on a value that is
+  /// not finite.
   LogicalResult next();
 
-  std::vector<uint32_t> codes;  ///< codes, or values as bit patterns.
-  std::vector<uint8_t> kept;    ///< 1 where the weight is stored.
-  std::vector<uint32_t> scales; ///< bit patterns of the row's scales.
-  std::vector<uint8_t> zeros;   ///< codes of pruned weights: the zero points, also where constant.
+  const std::vector<uint32_t> &codes() const { return stored ? stored->codes : decoded; }
+  bool kept(int64_t input) const { return !stored || stored->kept[input]; }
+  const std::vector<uint32_t> &scales() const { return stored->scales; }
+  const std::vector<uint8_t> &zeros() const { return stored->zeros; }
 
 private:
   RowReader(WeightOp weight, const CodeFormat &format) : weight(weight), format(format) {}
-  uint32_t stored(size_t index, size_t rowStart) const;
   LogicalResult checkFinite();
 
   WeightOp weight;
   CodeFormat format;
-  int64_t columns = 0, groups = 1, row = 0;
-  size_t joinedIndex = 0; ///< stored weights before this row in one stream (`mask`).
-  size_t rowStride = 0;   ///< bytes of codes or values of a row, if rows have their own.
-  bool wide = false;      ///< values are f64.
-  SmallVector<ComponentData> data;
-  ArrayRef<char> maskBytes, codeBytes, scaleBytes, zeroBytes;
+  int64_t rows = 0, columns = 0, row = 0;
+  StoredData data;
+  std::optional<StoredRows> stored; ///< none: decoded
+  std::vector<uint32_t> decoded;    ///< bit patterns of the row's values
+  std::vector<float> block;         ///< some rows, since a mask counts from its start for each call
 };
-
-uint32_t readPattern(ArrayRef<char> bytes, size_t index, size_t width) {
-  uint32_t value = 0;
-  std::memcpy(&value, bytes.data() + index * width, width);
-  return value;
-}
 
 } // namespace
 
 FailureOr<RowReader> RowReader::create(WeightOp weight, const CodeFormat &format) {
   RowReader reader(weight, format);
-  Type type = weight.getType();
-  ArrayRef<int64_t> dims = getWeightShape(type);
+  ArrayRef<int64_t> dims = getWeightShape(weight.getType());
+  reader.rows = dims[0];
   reader.columns = dims[1];
-  auto get = [&](StringRef name, ArrayRef<char> &bytes) -> LogicalResult {
-    ElementsAttr elements = weight.getComponent(name);
-    if (!elements || !ComponentData(elements).valid())
-      return weight.emitError("weight \"")
-             << weight.getWeightName() << "\" has no data for component '" << name << "'";
-    reader.data.emplace_back(elements);
-    bytes = reader.data.back().bytes();
-    return success();
-  };
-  // Views of owned splats move with `data`'s shared pointers, so growing the vector keeps them
-  // valid.
-  if ((format.keepM || format.masked) && failed(get("mask", reader.maskBytes)))
+  FailureOr<StoredData> data = getStoredData(weight);
+  if (failed(data))
     return failure();
-  bool dense = format.kind == CodeFormat::Kind::Dense;
-  if (failed(get(dense ? "values" : "codes", reader.codeBytes)))
-    return failure();
-  if (!dense && failed(get("scales", reader.scaleBytes)))
-    return failure();
-  if (format.storesZeros() && failed(get("zeros", reader.zeroBytes)))
-    return failure();
-  if (format.isGrouped() && format.group)
-    reader.groups = (reader.columns + format.group - 1) / format.group;
-  int64_t perRow = reader.columns;
-  if (format.keepM)
-    perRow = reader.columns / format.keepM * format.keepN +
-             std::min(format.keepN, reader.columns % format.keepM);
-  reader.wide = getWeightElementType(type).isF64() && !isa<CompressedType>(type);
-  if (dense)
-    reader.rowStride = perRow * (reader.wide ? 8 : format.element.getIntOrFloatBitWidth() / 8);
+  reader.data = std::move(*data);
+  if (format.decodedFrom)
+    reader.decoded.resize(reader.columns);
   else
-    reader.rowStride = format.base3 ? packedTritBytes(perRow) : (perRow * format.bits + 7) / 8;
-  reader.codes.resize(reader.columns);
-  reader.kept.assign(reader.columns, 1);
-  reader.scales.resize(reader.groups);
-  reader.zeros.assign(reader.groups, dense ? 0 : format.prunedCode());
+    reader.stored.emplace(*getDecodePlan(weight.getType()), reader.rows, reader.columns,
+                          reader.data.bytes);
   return reader;
-}
-
-uint32_t RowReader::stored(size_t index, size_t rowStart) const {
-  if (wide) {
-    double value;
-    std::memcpy(&value, codeBytes.data() + rowStart + 8 * index, 8);
-    float narrow = static_cast<float>(value);
-    uint32_t pattern;
-    std::memcpy(&pattern, &narrow, 4);
-    return pattern;
-  }
-  if (format.kind == CodeFormat::Kind::Dense)
-    return readPattern(codeBytes.drop_front(rowStart), index,
-                       format.element.getIntOrFloatBitWidth() / 8);
-  if (format.base3)
-    return tritOfByte(static_cast<uint8_t>(codeBytes[rowStart + index / 5]), index % 5);
-  size_t bit = index * format.bits, byte = rowStart + bit / 8;
-  uint32_t two = static_cast<uint8_t>(codeBytes[byte]);
-  if (bit % 8 + format.bits > 8)
-    two |= static_cast<uint32_t>(static_cast<uint8_t>(codeBytes[byte + 1])) << 8;
-  return (two >> (bit % 8)) & ((1u << format.bits) - 1);
 }
 
 // Scales were verified with the type; dense values are read here for the first time.
@@ -122,36 +68,29 @@ LogicalResult RowReader::checkFinite() {
   uint32_t exponent = format.element.isF16()    ? 0x7c00
                       : format.element.isBF16() ? 0x7f80
                                                 : 0x7f800000;
-  for (int64_t i = 0; i < columns; ++i)
-    if (kept[i] && (codes[i] & exponent) == exponent)
+  for (int64_t i = 0; i < columns; ++i) {
+    uint32_t bits = codes()[i];
+    if (kept(i) && (bits & exponent) == exponent)
       return weight.emitError("weight \"")
              << weight.getWeightName() << "\" expects finite values, got "
-             << ((codes[i] & (exponent ^ (format.element.isF32() ? 0x7fffffff : 0x7fff))) ? "nan"
-                                                                                          : "inf")
+             << ((bits & (exponent ^ (format.element.isF32() ? 0x7fffffff : 0x7fff))) ? "nan"
+                                                                                      : "inf")
              << " at row " << row << ", column " << i;
+  }
   return success();
 }
 
 LogicalResult RowReader::next() {
-  if (!maskBytes.empty()) {
-    const char *bits = maskBytes.data() + row * ((columns + 7) / 8);
-    for (int64_t i = 0; i < columns; ++i)
-      kept[i] = (static_cast<uint8_t>(bits[i / 8]) >> (i % 8)) & 1;
+  constexpr int64_t kBlock = 64;
+  if (stored) {
+    stored->read(row);
+  } else {
+    if (row % kBlock == 0) {
+      block.resize(std::min(kBlock, rows - row) * columns);
+      getScheme(weight.getType()).decodeRows(rows, columns, data.bytes, row, block);
+    }
+    std::memcpy(decoded.data(), block.data() + row % kBlock * columns, columns * 4);
   }
-  if (!zeroBytes.empty())
-    std::memcpy(zeros.data(), zeroBytes.data() + row * groups, groups);
-  if (format.isGrouped())
-    for (int64_t g = 0; g < groups; ++g)
-      scales[g] =
-          readPattern(scaleBytes, row * groups + g, format.element.getIntOrFloatBitWidth() / 8);
-  else if (format.kind == CodeFormat::Kind::Ternary)
-    scales[0] = readPattern(scaleBytes, 0, 4);
-  size_t rowStart = format.masked ? 0 : row * rowStride;
-  size_t index = format.masked ? joinedIndex : 0;
-  int64_t group = format.isGrouped() && format.group ? format.group : columns;
-  for (int64_t i = 0; i < columns; ++i)
-    codes[i] = kept[i] ? stored(index++, rowStart) : zeros[i / group];
-  joinedIndex = index;
   if (format.kind == CodeFormat::Kind::Dense && failed(checkFinite()))
     return failure();
   ++row;
@@ -191,10 +130,10 @@ private:
     int64_t first = start / layout.group, rows = layout.tileRows;
     char *zeros = unit + layout.groupsPerUnit * rows * layout.scaleBytes;
     for (int64_t g = 0; g * layout.group < length; ++g) {
-      std::memcpy(unit + (g * rows + lane) * layout.scaleBytes, &row.scales[first + g],
+      std::memcpy(unit + (g * rows + lane) * layout.scaleBytes, &row.scales()[first + g],
                   layout.scaleBytes);
       if (layout.format.storesZeros())
-        zeros[g * rows + lane] = static_cast<char>(row.zeros[first + g]);
+        zeros[g * rows + lane] = static_cast<char>(row.zeros()[first + g]);
     }
   }
 
@@ -221,7 +160,7 @@ private:
     for (int64_t byte = 0; byte < 4; ++byte) {
       uint8_t codes[5] = {};
       for (int64_t digit = 0; digit < 5 && 4 * digit + byte < inputs; ++digit)
-        codes[digit] = static_cast<uint8_t>(row.codes[start + 4 * digit + byte]);
+        codes[digit] = static_cast<uint8_t>(row.codes()[start + 4 * digit + byte]);
       block[lane * 4 + byte] = static_cast<char>(packTritByte(codes));
     }
   }
@@ -231,9 +170,9 @@ private:
       return writeTrits(block, start, inputs);
     int64_t count = layout.symbols(inputs), symbol = 0;
     for (int64_t i = 0; i < inputs; ++i) {
-      if (layout.sparse && !row.kept[start + i])
+      if (layout.sparse && !row.kept(start + i))
         continue;
-      uint32_t code = row.codes[start + i];
+      uint32_t code = row.codes()[start + i];
       char *payload = putPlanes(block, layout.indexPlanes, count, symbol, i % layout.keepM);
       if (layout.valueBytes)
         std::memcpy(payload + (symbol * layout.tileRows + lane) * layout.valueBytes, &code,
@@ -268,7 +207,7 @@ LogicalResult llmc::packLinear(WeightOp weight, const CodeFormat &format, Vector
     LaneWriter(layout, *reader, tile, n % layout.tileRows).write();
   }
   if (layout.matrixHeader)
-    std::memcpy(out.data(), &reader->scales[0], 4);
+    std::memcpy(out.data(), &reader->scales()[0], 4);
   return success();
 }
 
@@ -293,25 +232,25 @@ LogicalResult llmc::packEmbedding(WeightOp weight, const CodeFormat &format,
     for (int64_t i = 0; format.base3 && i < dims[1]; i += 5) {
       uint8_t codes[5] = {1, 1, 1, 1, 1};
       for (int64_t digit = 0; digit < 5 && i + digit < dims[1]; ++digit)
-        codes[digit] = static_cast<uint8_t>(reader->codes[i + digit]);
+        codes[digit] = static_cast<uint8_t>(reader->codes()[i + digit]);
       row[i / 5] = static_cast<char>(packTritByte(codes));
     }
     for (int64_t i = 0; !format.base3 && i < dims[1]; ++i) {
       if (dense) {
-        std::memcpy(row + i * width, &reader->codes[i], width);
+        std::memcpy(row + i * width, &reader->codes()[i], width);
         continue;
       }
-      uint32_t shifted = reader->codes[i] << (i * format.bits % 8);
+      uint32_t shifted = reader->codes()[i] << (i * format.bits % 8);
       row[i * format.bits / 8] |= static_cast<char>(shifted);
       row[i * format.bits / 8 + 1] |= static_cast<char>(shifted >> 8);
     }
     for (int64_t g = 0; g < layout.groups; ++g) {
-      std::memcpy(row + layout.scales + g * width, &reader->scales[g], width);
+      std::memcpy(row + layout.scales + g * width, &reader->scales()[g], width);
       if (format.storesZeros())
-        row[layout.zeros + g] = static_cast<char>(reader->zeros[g]);
+        row[layout.zeros + g] = static_cast<char>(reader->zeros()[g]);
     }
   }
   if (layout.matrixHeader)
-    std::memcpy(out.data(), &reader->scales[0], 4);
+    std::memcpy(out.data(), &reader->scales()[0], 4);
   return success();
 }

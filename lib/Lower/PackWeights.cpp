@@ -11,10 +11,12 @@
 #include "llmc/Lower/Passes.h"
 #include "llmc/Lower/RowKernels.h"
 
+#include "llvm/ADT/Statistic.h"
 #include "llvm/ADT/StringSet.h"
 
 #include <cstring>
-#include <map>
+
+#define DEBUG_TYPE "pack-weights"
 
 namespace llmc {
 #define GEN_PASS_DEF_PACKWEIGHTS
@@ -23,70 +25,42 @@ namespace llmc {
 
 using namespace mlir;
 using namespace llmc;
+using exec::Form;
+
+ALWAYS_ENABLED_STATISTIC(bytesPacked, "Bytes of the weight file");
 
 constexpr int64_t kAlignment = 64;
 
 static int64_t alignUp(int64_t bytes) { return (bytes + kAlignment - 1) / kAlignment * kAlignment; }
 
-// The forms a weight is wanted in, in a fixed order.
-static SmallVector<StringRef> wantedForms(WeightOp weight) {
-  bool linear = false, embedding = false, bias = false, vector = false, rows = false;
-  for (OpOperand &use : weight->getUses()) {
-    Operation *user = use.getOwner();
-    unsigned index = use.getOperandNumber();
-    if (isa<LinearOp>(user) && index == 1)
-      linear = true;
-    else if (isa<LinearOp>(user) && index == 2)
-      bias = true;
-    else if (isa<EmbeddingOp>(user) && index == 0)
-      embedding = true;
-    else if (isa<RMSNormOp, LayerNormOp>(user) && index > 0)
-      vector = true;
-    else
-      rows = true;
-  }
-  SmallVector<StringRef> forms;
-  if (linear)
-    forms.push_back("linear");
-  if (embedding && !linear)
-    forms.push_back("embedding");
-  if (bias)
-    forms.push_back("bias");
-  if (vector)
-    forms.push_back("vector");
-  if (rows)
-    forms.push_back("rows");
-  return forms;
-}
-
-static int64_t formBytes(WeightOp weight, StringRef form, VectorShape shape) {
-  CodeFormat format = getCodeFormat(weight.getType(), nullptr);
-  if (form == "linear")
-    return packedLinearBytes(weight.getType(), format, shape);
-  if (form == "embedding")
-    return packedEmbeddingBytes(weight.getType(), format);
-  ArrayRef<int64_t> dims = getWeightShape(weight.getType());
+static int64_t formBytes(Type content, Form form, VectorShape shape) {
+  CodeFormat format = getCodeFormat(content, nullptr);
+  if (form == Form::Linear)
+    return packedLinearBytes(content, format, shape);
+  if (form == Form::Embedding)
+    return packedEmbeddingBytes(content, format);
   int64_t count = 1;
-  for (int64_t dim : dims)
+  for (int64_t dim : getWeightShape(content))
     count *= dim;
-  if (form == "bias")
+  if (form == Form::Bias)
     return packedBiasBytes(count, shape);
   return count * 4;
 }
 
 LogicalResult llmc::writePackedEntry(const PackedEntry &entry, const CompileConfig &config,
                                      MutableArrayRef<char> out) {
-  if (auto rope = dyn_cast<RopeOp>(entry.op)) {
+  if (auto rope = dyn_cast<exec::RopeTableOp>(entry.op)) {
+    int64_t positions = getWeightShape(exec::getPackedType(rope.getResult()).getContent())[0];
     std::vector<float> table = makeRopeTable(
-        rope.getFrequencies(), rope.getAttentionFactor().convertToDouble(), config.context);
+        rope.getFrequencies(), rope.getAttentionFactor().convertToDouble(), positions);
     std::memcpy(out.data(), table.data(), table.size() * 4);
     return success();
   }
-  auto weight = cast<WeightOp>(entry.op);
+  auto weight = cast<exec::WeightOp>(entry.op).getWeight().getDefiningOp<WeightOp>();
   CodeFormat format = getCodeFormat(weight.getType(), nullptr);
-  if (entry.form == "linear")
+  if (entry.form == Form::Linear)
     return packLinear(weight, format, config.vectors, out);
-  if (entry.form == "embedding")
+  if (entry.form == Form::Embedding)
     return packEmbedding(weight, format, out);
   FailureOr<std::vector<float>> values = readWeight(weight);
   if (failed(values))
@@ -97,28 +71,26 @@ LogicalResult llmc::writePackedEntry(const PackedEntry &entry, const CompileConf
   return success();
 }
 
-SmallVector<PackedEntry> llmc::getPackedEntries(func::FuncOp entry) {
+SmallVector<PackedEntry> llmc::getPackedEntries(exec::ProgramOp program) {
   SmallVector<PackedEntry> entries;
-  DenseSet<int64_t> seen;
   llvm::StringSet<> names;
-  entry.walk([&](Operation *op) {
-    auto packed = op->getAttrOfType<DictionaryAttr>("llmc.packed");
-    if (!packed)
-      return;
-    for (NamedAttribute attribute : packed) {
-      auto range = cast<DenseI64ArrayAttr>(attribute.getValue()).asArrayRef();
-      if (!seen.insert(range[0]).second) // Rotations share a table.
-        continue;
-      StringRef form = attribute.getName().getValue();
-      std::string name = isa<WeightOp>(op) ? cast<WeightOp>(op).getWeightName().str() : "rope";
-      if (!names.insert(name).second) {
-        name += "." + form.str();
-        for (int64_t i = 1; !names.insert(name).second; ++i)
-          name = (isa<WeightOp>(op) ? name + "." : std::string("rope.")) + std::to_string(i);
-      }
-      entries.push_back({name, form, range[0], range[1], op});
+  auto add = [&](Operation *op, StringRef base, Form form, uint64_t offset, uint64_t bytes) {
+    std::string name = base.str();
+    if (!names.insert(name).second) {
+      name += "." + exec::stringifyForm(form).str();
+      for (int64_t i = 1; !names.insert(name).second; ++i)
+        name = base.str() + "." + std::to_string(i);
     }
-  });
+    entries.push_back({name, form, static_cast<int64_t>(offset), static_cast<int64_t>(bytes), op});
+  };
+  for (Operation &op : program.getBody().front()) {
+    if (auto weight = dyn_cast<exec::WeightOp>(op); weight && weight.getOffset())
+      add(&op, weight.getWeight().getDefiningOp<WeightOp>().getWeightName(),
+          exec::getPackedType(weight.getResult()).getForm(), *weight.getOffset(),
+          *weight.getBytes());
+    else if (auto table = dyn_cast<exec::RopeTableOp>(op); table && table.getOffset())
+      add(&op, "rope", Form::Rope, *table.getOffset(), *table.getBytes());
+  }
   llvm::sort(entries,
              [](const PackedEntry &a, const PackedEntry &b) { return a.offset < b.offset; });
   return entries;
@@ -131,35 +103,26 @@ struct PackWeightsPass : public llmc::impl::PackWeightsBase<PackWeightsPass> {
 };
 
 void PackWeightsPass::runOnOperation() {
-  FailureOr<func::FuncOp> entry = getEntry(getOperation());
-  if (failed(entry))
+  FailureOr<exec::ProgramOp> program = exec::getProgram(getOperation());
+  FailureOr<CompileConfig> config = CompileConfig::get(getOperation());
+  if (failed(program) || failed(config))
     return signalPassFailure();
-  CompileConfig config = CompileConfig::get(getOperation());
-  Builder b(&getContext());
-  int64_t offset = 0;
-  auto reserve = [&](StringRef form, int64_t bytes) {
-    bytes = alignUp(bytes);
-    auto range = b.getDenseI64ArrayAttr({offset, bytes});
-    offset += bytes;
-    return b.getNamedAttr(form, range);
+  int64_t end = 0;
+  auto place = [&](auto op) {
+    exec::PackedType type = exec::getPackedType(op.getResult());
+    int64_t bytes = alignUp(formBytes(type.getContent(), type.getForm(), config->vectors));
+    op.setOffset(end);
+    op.setBytes(bytes);
+    end += bytes;
   };
-  entry->walk([&](WeightOp weight) {
-    SmallVector<NamedAttribute> packed;
-    for (StringRef form : wantedForms(weight))
-      packed.push_back(reserve(form, formBytes(weight, form, config.vectors)));
-    weight->setAttr("llmc.packed", b.getDictionaryAttr(packed));
-  });
-  std::map<std::vector<double>, DictionaryAttr> tables;
-  entry->walk([&](RopeOp rope) {
-    std::vector<double> key(rope.getFrequencies().begin(), rope.getFrequencies().end());
-    key.push_back(rope.getAttentionFactor().convertToDouble());
-    DictionaryAttr &table = tables[key];
-    int64_t bytes = config.context * static_cast<int64_t>(rope.getFrequencies().size()) * 8;
-    if (!table)
-      table = b.getDictionaryAttr(reserve("rope", bytes));
-    rope->setAttr("llmc.packed", table);
-  });
-  (*entry)->setAttr("llmc.weight_bytes", b.getI64IntegerAttr(offset));
+  for (Operation &op : program->getBody().front()) {
+    if (auto weight = dyn_cast<exec::WeightOp>(op))
+      place(weight);
+    else if (auto table = dyn_cast<exec::RopeTableOp>(op))
+      place(table);
+  }
+  program->setWeightBytes(end);
+  bytesPacked += end;
 }
 
 } // namespace

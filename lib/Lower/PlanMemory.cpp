@@ -1,10 +1,14 @@
-//===- PlanMemory.cpp - give every value an offset in the arena -------------------------===//
+//===- PlanMemory.cpp - give every buffer an offset in the arena ------------------------===//
 //
-// Static and stage by stage: a buffer is free again only in the stage after its last reader, so
-// that threads of one stage can never meet in memory.
+// Static and stage by stage: memory is free again only in the stage after its last reader, so that
+// threads of one stage can never meet in it.
 //
-#include "llmc/Lower/CompileConfig.h"
 #include "llmc/Lower/Passes.h"
+
+#include "llmc/Exec/Lifetimes.h"
+#include "llvm/ADT/Statistic.h"
+
+#define DEBUG_TYPE "plan-memory"
 
 namespace llmc {
 #define GEN_PASS_DEF_PLANMEMORY
@@ -13,54 +17,25 @@ namespace llmc {
 
 using namespace mlir;
 using namespace llmc;
+using exec::Lifetime;
+
+ALWAYS_ENABLED_STATISTIC(bytesShared, "Bytes of the arena that all threads share");
+ALWAYS_ENABLED_STATISTIC(bytesPrivate, "Bytes of the arena for each thread");
 
 namespace {
 
-constexpr int64_t kForever = std::numeric_limits<int64_t>::max();
-
 struct Interval {
-  int64_t begin, end;    ///< stages, both inclusive
+  Lifetime life;
   int64_t offset, bytes; ///< in the arena
 };
 
-int64_t stageOf(Operation *op) {
-  auto stage = op->getAttrOfType<IntegerAttr>("llmc.stage");
-  return stage ? stage.getInt() : kForever; // Only the return has none.
-}
-
-/// Bytes of one row of a value: f32 rows padded to whole tiles, ids as i32.
-int64_t rowBytes(Value value) {
-  auto type = cast<RankedTensorType>(value.getType());
-  if (!isa<FloatType>(type.getElementType()))
-    return 4;
-  return paddedStride(type.getShape().back()) * 4;
-}
-
-/// The last stage that reads a value, through the views of it and the sums that read it for a fused
-/// linear.
-int64_t lastUse(Value value, bool fromBody) {
-  int64_t last = 0;
-  for (OpOperand &use : value.getUses()) {
-    Operation *user = use.getOwner();
-    if (isa<ObserveOp>(user))
-      return kForever; // Read by the caller after the step.
-    if (fromBody && user->hasAttr("llmc.tail"))
-      return kForever; // The tail is a loop: its next block reads the value again.
-    if (isa<SplitOp>(user) || user->hasAttr("llmc.fused"))
-      for (Value result : user->getResults())
-        last = std::max(last, lastUse(result, fromBody));
-    last = std::max(last, stageOf(user));
-  }
-  return last;
-}
-
 class Planner {
 public:
-  int64_t place(int64_t begin, int64_t end, int64_t bytes) {
+  int64_t place(Lifetime life, int64_t bytes) {
     bytes = (bytes + 63) / 64 * 64;
     SmallVector<Interval *> live;
     for (Interval &other : intervals)
-      if (other.begin <= end && begin <= other.end)
+      if (other.life.meets(life))
         live.push_back(&other);
     llvm::sort(live, [](Interval *a, Interval *b) { return a->offset < b->offset; });
     int64_t offset = 0;
@@ -69,7 +44,7 @@ public:
         break;
       offset = std::max(offset, other->offset + other->bytes);
     }
-    intervals.push_back({begin, end, offset, bytes});
+    intervals.push_back({life, offset, bytes});
     peak = std::max(peak, offset + bytes);
     return offset;
   }
@@ -84,38 +59,25 @@ struct PlanMemoryPass : public llmc::impl::PlanMemoryBase<PlanMemoryPass> {
 };
 
 void PlanMemoryPass::runOnOperation() {
-  FailureOr<func::FuncOp> entry = getEntry(getOperation());
-  if (failed(entry))
+  FailureOr<exec::ProgramOp> program = exec::getProgram(getOperation());
+  if (failed(program))
     return signalPassFailure();
-  CompileConfig config = CompileConfig::get(getOperation());
-  bool step = (*entry)->getAttrOfType<StringAttr>("llmc.role") == "step";
-  int64_t bodyRows = step ? config.chunk : config.maxTokens;
-  Builder b(&getContext());
-  Planner planner, own; // of the arena; of what each thread has to itself
-  for (BlockArgument argument : entry->getArguments()) {
-    int64_t offset = planner.place(0, kForever, bodyRows * 4);
-    entry->setArgAttr(argument.getArgNumber(), "llmc.buffer", b.getI64IntegerAttr(offset));
-  }
-  for (Operation &op : entry->getBody().front().without_terminator()) {
-    int64_t rows = op.hasAttr("llmc.tail") ? std::min(kTailRows, bodyRows) : bodyRows;
-    auto setBuffers = [&](ArrayRef<int64_t> offsets) {
-      op.setAttr("llmc.buffer", b.getDenseI64ArrayAttr(offsets));
-    };
-    if (auto weight = dyn_cast<WeightOp>(op)) {
-      // A weight used like an activation (in tests) is copied to the arena first.
-      auto packed = op.getAttrOfType<DictionaryAttr>("llmc.packed");
-      if (packed && packed.contains("rows"))
-        setBuffers(planner.place(0, kForever, bodyRows * rowBytes(weight.getResult())));
-    } else if (isa<ExpectCloseOp, ExpectEqOp>(op)) {
-      setBuffers(planner.place(0, kForever, 64));
-    } else if (!isa<SplitOp>(op) && !op.hasAttr("llmc.fused") && op.getNumResults()) {
-      int64_t last = std::max(stageOf(&op), lastUse(op.getResult(0), !op.hasAttr("llmc.tail")));
-      Planner &memory = op.hasAttr("llmc.private") ? own : planner;
-      setBuffers(memory.place(stageOf(&op), last, rows * rowBytes(op.getResult(0))));
-    }
-  }
-  (*entry)->setAttr("llmc.arena_bytes", b.getI64IntegerAttr(planner.peak));
-  (*entry)->setAttr("llmc.private_bytes", b.getI64IntegerAttr(own.peak));
+  exec::Lifetimes lifetimes(*program);
+  Planner arena, own; // Memory of all threads; what each thread has to itself.
+  auto place = [&](auto op) {
+    Value buffer = op.getResult();
+    Planner &memory = exec::getBufferType(buffer).isPrivate() ? own : arena;
+    op.setOffset(memory.place(lifetimes.of(buffer), exec::getBytes(buffer)));
+  };
+  program->walk([&](exec::InputOp input) { place(input); });
+  program->walk([&](exec::BufferOp buffer) {
+    if (exec::getBufferType(buffer.getResult()).getSpace() != exec::Space::Caller)
+      place(buffer);
+  });
+  program->setArenaBytes(arena.peak);
+  program->setPrivateBytes(own.peak);
+  bytesShared += arena.peak;
+  bytesPrivate += own.peak;
 }
 
 } // namespace

@@ -1,7 +1,7 @@
 //===- StepEmitter.h - writes the step function -----------------------------------------===//
 //
-// Each operation becomes a call of a kernel that all threads make together. Private to Lower: the
-// frame of the step is in LowerStep.cpp, single operations in EmitOperations.cpp.
+// Each kernel of a stage becomes a call of a function that all threads make together. Private to
+// Lower: the frame of the step is in LowerStep.cpp, single operations in EmitOperations.cpp.
 //
 #ifndef LLMC_LIB_LOWER_STEPEMITTER_H
 #define LLMC_LIB_LOWER_STEPEMITTER_H
@@ -14,7 +14,7 @@
 
 namespace llmc {
 
-/// Where a value lies: byte offset of its first row in the arena, shape of a row, and whether it
+/// Where a buffer lies: byte offset of its first row in the arena, shape of a row, and whether it
 /// holds tail rows only.
 struct Place {
   int64_t offset = 0;
@@ -23,40 +23,44 @@ struct Place {
   bool own = false; ///< In memory that each thread has to itself.
 };
 
-/// Byte offset of an operation's form in the weight file.
-int64_t packedOffset(Operation *op, StringRef form);
-
 class StepEmitter {
 public:
-  StepEmitter(ModuleOp module, func::FuncOp entry, const CompileConfig &config)
-      : module(module), entry(entry), config(config), kernels(module, config.vectors),
-        b(entry.getLoc(), module.getContext()) {}
+  StepEmitter(ModuleOp module, exec::ProgramOp program, const CompileConfig &config)
+      : module(module), program(program), config(config), kernels(module, config.vectors),
+        b(program.getLoc(), module.getContext()) {}
 
   LogicalResult emit(InterfaceFacts &facts);
 
 private:
   Place placeOf(Value value);
   Value offsetOf(Value value);
-  Value weightOffset(Value value, StringRef form);
+  Value weightOffset(Value packed);
   void call(const Kernel &kernel, ArrayRef<Value> offsets);
-  /// The columns of this thread in an operation of `width` columns; without a share (llmc.share) in
-  /// units of `unit`.
-  std::pair<Value, Value> columnsOf(Operation *op, int64_t width, int64_t unit);
+  /// Emits what depends on positions or caches: once for each sequence of a step, with its rows,
+  /// its cache and its position.
+  void forSequences(function_ref<void()> emit);
+  /// The columns of this thread in a kernel of `width` columns; without a share in units of `unit`.
+  std::pair<Value, Value> columnsOf(exec::KernelOpInterface op, int64_t width, int64_t unit);
   void barrier();
+  LogicalResult emitCaches();
+  func::FuncOp startStep();
+  /// The stages of a region, with barriers between them and, unless `first`, in front.
+  LogicalResult emitStages(Block &block, bool first);
   LogicalResult emitOp(Operation &op);
-  LogicalResult emitLinear(LinearOp linear, Value residual, Value result);
-  LogicalResult emitAttention(AttentionOp op);
-  void emitEmbedding(EmbeddingOp op);
-  void emitCacheStore(CacheStoreOp op);
-  LogicalResult emitExpect(Operation &op, double atol, double rtol, bool exact);
-  void copyWeightRows(WeightOp weight);
-  LogicalResult emitStages(ArrayRef<Operation *> ops, bool first);
-  void emitTail(ArrayRef<Operation *> ops, Value logits, LogicalResult &result);
-  void copyLogits(Value logits, Value outRow, Value count);
+  LogicalResult emitLinear(exec::LinearOp op);
+  void emitAttention(exec::AttentionOp op);
+  void emitCachedAttention(exec::CachedAttentionOp op);
+  void emitCacheStore(exec::CacheStoreOp op);
+  void emitEmbedding(exec::EmbeddingOp op);
+  Value ropeTable(exec::RopeOp op);
+  void emitExpect(exec::ExpectOp op);
+  void copyWeightRows(exec::CopyOp op);
+  void copyLogits(exec::CopyOp op);
+  LogicalResult emitTail(exec::TailOp tail);
   Value constant(int64_t value) { return indexConstant(b, value); }
 
   ModuleOp module;
-  func::FuncOp entry;
+  exec::ProgramOp program;
   CompileConfig config;
   KernelBuilder kernels;
   ImplicitLocOpBuilder b;
@@ -67,11 +71,15 @@ private:
 
   // Values of the step function.
   Value arena, weights, kv, rows, sequence, past, wanted, thread, threads, job, logitsOut, scratch;
-  Value own;                    ///< Byte offset of what this thread has to itself.
-  Operation *anchor = nullptr;  ///< Ranges of columns are computed here, once for all layers.
-  Operation *current = nullptr; ///< The operation being emitted.
+  Value total;                     ///< Positions of a sequence behind the whole call.
+  Value owners, ownerCount;        ///< Of a step: a table of its sequences, and how many.
+  Value ownerRow;                  ///< First row of the sequence at hand; null outside.
+  Value own;                       ///< Byte offset of what this thread has to itself.
+  Operation *anchor = nullptr;     ///< Ranges of columns are computed here, once for all layers.
+  exec::KernelOpInterface current; ///< The kernel being called.
   std::map<std::vector<int64_t>, std::pair<Value, Value>> knownRanges;
   Value tailStart;   ///< First row of the running tail block; null in the body.
+  Value tailOut;     ///< Row of the caller's logits that it goes to.
   Value currentRows; ///< Rows of the kernels being called.
 };
 

@@ -122,9 +122,9 @@ Value LinearEmitter::placedCode(Value block, int64_t symbol, int64_t v) {
 
 // The level of a code of a table: 127 times it where products are integers.
 Value LinearEmitter::level(Value block, int64_t start, int64_t symbol, int64_t v) {
-  std::array<float, 16> table = tableLevels(layout.format.table);
+  SmallVector<float, 16> table(layout.format.levels);
   if (plan.exact)
-    llvm::copy(*integerLevels(layout.format.table), table.begin());
+    llvm::copy(layout.format.integers, table.begin());
   CodePlace place(symbol, layout.codePlanes.front());
   if (!plan.levelQuads) {
     Value word = loadWord(block, start + place.dword, v);

@@ -43,7 +43,7 @@ Value LinearEmitter::quadCodes(Value block, int64_t inputs, int64_t quad, int64_
 // 127 times the levels of a table's codes, or 128 more where bytes are multiplied as unsigned.
 // Behind the `present` first codes of four they are zero.
 Value LinearEmitter::quadLevels(Value codes, int64_t present) {
-  std::array<int8_t, 16> levels = *integerLevels(layout.format.table);
+  SmallVector<int8_t, 16> levels(layout.format.integers);
   for (int8_t &level : levels)
     level = static_cast<int8_t>(level + (plan.signedCodes ? 0 : 128));
   auto type = RankedTensorType::get({16}, b.getI8Type());

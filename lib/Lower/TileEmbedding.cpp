@@ -66,10 +66,9 @@ struct Scalars {
     return arith::TruncIOp::create(b, b.getI32Type(), code);
   }
   /// table[code] * scale
-  Value lookUp(Value code, CodeTable table, Value scale) {
+  Value lookUp(Value code, ArrayRef<float> table, Value scale) {
     auto type = VectorType::get({16}, b.getF32Type());
-    Value levels = arith::ConstantOp::create(
-        b, DenseElementsAttr::get(type, ArrayRef<float>(tableLevels(table))));
+    Value levels = arith::ConstantOp::create(b, DenseElementsAttr::get(type, table));
     Value level = vector::ExtractOp::create(b, levels, toIndex(code));
     return arith::MulFOp::create(b, level, scale);
   }
@@ -161,7 +160,7 @@ Kernel llmc::getEmbeddingKernel(KernelBuilder &builder, const CodeFormat &format
           Value group = grouped ? s.quotient(i, layout.group) : s.index(0);
           Value scale = s.widen(s.load(scales, group));
           if (format.kind == CodeFormat::Kind::Table) {
-            s.store(s.lookUp(code, format.table, scale), out, at);
+            s.store(s.lookUp(code, format.levels, scale), out, at);
             return;
           }
           Value zero = format.storesZeros() ? s.byte(codes, s.add(group, layout.zeros))
@@ -234,7 +233,7 @@ Kernel llmc::getPackedEmbeddingKernel(KernelBuilder &builder, const CodeFormat &
               zero = s.byte(reader.bytes, s.add(s.add(unit, zeros), groupRow));
           }
           bool isTable = format.kind == CodeFormat::Kind::Table;
-          s.store(isTable ? s.lookUp(code, format.table, s.widen(scale))
+          s.store(isTable ? s.lookUp(code, format.levels, s.widen(scale))
                           : s.affine(code, zero, s.widen(scale)),
                   out, at);
         };

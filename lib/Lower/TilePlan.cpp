@@ -279,7 +279,11 @@ std::string llmc::explainLinear(const CodeFormat &format, VectorShape shape, int
   }
   if (plan.streams > 1)
     few += llvm::formatv(", one row {0} tiles side by side", plan.streams);
-  std::string text = llvm::formatv(
+  std::string text;
+  if (format.decodedFrom)
+    llvm::raw_string_ostream(text)
+        << "no kernel for " << format.decodedFrom << ": decoded to f32 when packed; ";
+  text += llvm::formatv(
       "{0}: {1}x{2}, tile {3} rows x {4} inputs, {5} bytes per token ({6:F2} bits "
       "per weight); 1-3 rows: {7}; more: {8}; expected of one thread ({9}):",
       formatName(format), n, k, layout.tileRows, layout.blockInputs, layout.totalBytes(),

@@ -31,13 +31,32 @@ static constexpr std::array<float, 16> kNF4 = {-1.0f,
 static constexpr std::array<int8_t, 16> kNF4Integers = {-127, -88, -67, -50, -36, -23, -12, 0,
                                                         10,   20,  31,  43,  56,  71,  92,  127};
 
-const char *codeTableName(CodeTable table) { return table == CodeTable::NF4 ? "nf4" : "nf4_i8"; }
+static constexpr CodeTable kTables[] = {CodeTable::NF4, CodeTable::NF4I8, CodeTable::BnbFP4};
+
+const char *codeTableName(CodeTable table) {
+  return table == CodeTable::NF4 ? "nf4" : table == CodeTable::NF4I8 ? "nf4_i8" : "bnb_fp4";
+}
 
 std::optional<CodeTable> parseCodeTable(const std::string &name) {
-  for (CodeTable table : {CodeTable::NF4, CodeTable::NF4I8})
+  for (CodeTable table : kTables)
     if (name == codeTableName(table))
       return table;
   return std::nullopt;
+}
+
+std::string codeTableNames() {
+  std::string names;
+  for (const CodeTable &table : kTables) {
+    if (!names.empty())
+      names += &table == std::end(kTables) - 1 ? " or " : ", ";
+    names += codeTableName(table);
+  }
+  return names;
+}
+
+int tableZeroCode(CodeTable table) {
+  const std::array<float, 16> &levels = tableLevels(table);
+  return static_cast<int>(std::find(levels.begin(), levels.end(), 0.0f) - levels.begin());
 }
 
 const std::array<float, 16> &tableLevels(CodeTable table) {
@@ -47,18 +66,29 @@ const std::array<float, 16> &tableLevels(CodeTable table) {
       levels[i] = static_cast<float>(kNF4Integers[i]) / 127.0f;
     return levels;
   }();
-  return table == CodeTable::NF4 ? kNF4 : rounded;
+  static const std::array<float, 16> floats = [] {
+    constexpr float kTwelfths[] = {0.0f, 0.0625f, 8.0f, 12.0f, 4.0f, 6.0f, 2.0f, 3.0f};
+    std::array<float, 16> levels{};
+    for (size_t i = 0; i < levels.size(); ++i)
+      levels[i] = (i < 8 ? kTwelfths[i] : -kTwelfths[i - 8]) / 12.0f;
+    return levels;
+  }();
+  return table == CodeTable::NF4 ? kNF4 : table == CodeTable::NF4I8 ? rounded : floats;
 }
 
-std::optional<std::array<int8_t, 16>> integerLevels(CodeTable table) {
-  if (table == CodeTable::NF4I8)
-    return kNF4Integers;
-  return std::nullopt;
+const std::array<int8_t, 16> *integerLevels(CodeTable table) {
+  return table == CodeTable::NF4I8 ? &kNF4Integers : nullptr;
 }
 
 int nearestLevel(float value, CodeTable table) {
   const std::array<float, 16> &levels = tableLevels(table);
   int code = 0;
+  if (table == CodeTable::BnbFP4) {
+    for (int i = 1; i < 16; ++i)
+      if (std::fabs(value - levels[i]) < std::fabs(value - levels[code]))
+        code = i;
+    return code;
+  }
   for (size_t i = 0; i + 1 < levels.size(); ++i)
     code += value > (levels[i] + levels[i + 1]) * 0.5f;
   return code;

@@ -49,5 +49,6 @@ void llmc::dropPages(const void *data, size_t bytes) {
   if (after == all.ends.begin() || std::prev(after)->second < end)
     return;
   // Advice: where the kernel refuses it, memory stays as it is.
-  static_cast<void>(madvise(reinterpret_cast<void *>(first), last - first, MADV_DONTNEED));
+  char *start = const_cast<char *>(static_cast<const char *>(data)) + (first - begin);
+  static_cast<void>(madvise(start, last - first, MADV_DONTNEED));
 }

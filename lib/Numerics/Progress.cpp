@@ -5,6 +5,7 @@
 //===----------------------------------------------------------------------------------------===//
 #include "llmc/Numerics/Progress.h"
 #include <algorithm>
+#include <cmath>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
@@ -59,7 +60,7 @@ std::string timeLeft(double share, double seconds) {
   double left = seconds / share - seconds;
   if (!(left < 360000)) // 100 hours: too early to tell
     return "";
-  auto whole = static_cast<int64_t>(left + 0.5);
+  auto whole = static_cast<int64_t>(std::llround(left));
   std::string text;
   if (whole >= 3600)
     text = std::to_string(whole / 3600) + " h " + std::to_string(whole / 60 % 60) + " min";
@@ -117,6 +118,7 @@ void ProgressText::show(const std::string &text) {
   long long done = 0, all = 0;
   size_t open = text.rfind('(');
   if (open != std::string::npos &&
+      // NOLINTNEXTLINE(bugprone-unchecked-string-to-number-conversion): printed by us
       std::sscanf(text.c_str() + open, "(%lld of %lld", &done, &all) == 2 && all > 0)
     share = static_cast<double>(done) / static_cast<double>(all);
   if (words != step) {

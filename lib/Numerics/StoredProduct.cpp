@@ -91,7 +91,9 @@ LLMC_CLONES static void addRows(const double *rows, int64_t rowStride, const flo
         sums[r * sumStride + j] += left[r][d] * static_cast<double>(weights[d][j]);
 }
 
-LLMC_CLONES static double dotFloats(const float *a, const float *b, int64_t n) {
+/// Inlined into each clone of its callers, for whose vectors it is compiled.
+template <typename T>
+static inline __attribute__((always_inline)) double dot(const T *a, const T *b, int64_t n) {
   Doubles sum = {};
   int64_t i = 0;
   for (; i + kLanes <= n; i += kLanes) {
@@ -106,19 +108,12 @@ LLMC_CLONES static double dotFloats(const float *a, const float *b, int64_t n) {
   return total;
 }
 
+LLMC_CLONES static double dotFloats(const float *a, const float *b, int64_t n) {
+  return dot(a, b, n);
+}
+
 LLMC_CLONES static double dotDoubles(const double *a, const double *b, int64_t n) {
-  Doubles sum = {};
-  int64_t i = 0;
-  for (; i + kLanes <= n; i += kLanes) {
-    Doubles x, y;
-    load(a + i, x);
-    load(b + i, y);
-    sum += x * y;
-  }
-  double total = sumOf(sum);
-  for (; i < n; ++i)
-    total += a[i] * b[i];
-  return total;
+  return dot(a, b, n);
 }
 
 LLMC_CLONES static void addFloats(double *sum, double factor, const float *x, int64_t n) {

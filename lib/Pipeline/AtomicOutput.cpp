@@ -156,10 +156,12 @@ bool AtomicOutput::place(bool undoable, std::string &error) {
 }
 
 void AtomicOutput::undoPlace() {
-  if (placed == Placed::Exchanged &&
-      renameat2(AT_FDCWD, temporary.c_str(), AT_FDCWD, final.c_str(), RENAME_EXCHANGE) == 0)
-    placed = Placed::No;
-  else if (placed == Placed::New && rename(final.c_str(), temporary.c_str()) == 0)
+  bool undone = false;
+  if (placed == Placed::Exchanged)
+    undone = renameat2(AT_FDCWD, temporary.c_str(), AT_FDCWD, final.c_str(), RENAME_EXCHANGE) == 0;
+  else if (placed == Placed::New)
+    undone = rename(final.c_str(), temporary.c_str()) == 0;
+  if (undone)
     placed = Placed::No;
 }
 

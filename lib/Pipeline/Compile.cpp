@@ -1,6 +1,6 @@
 //===- Compile.cpp - the stages of a compilation ----------------------------------------===//
 //
-// A table of contents: which passes make a stage, in which order.
+// Runs the passes of a stage, and what MLIR has no passes for.
 //
 #include "llmc/Pipeline/Compile.h"
 
@@ -9,10 +9,9 @@
 #include "llmc/Lower/CodeFormat.h"
 #include "llmc/Lower/LinearKernels.h"
 #include "llmc/Lower/PackedLinear.h"
-#include "llmc/Lower/Passes.h"
+#include "llmc/Pipeline/Passes.h"
 
 #include "mlir/Pass/PassManager.h"
-#include "mlir/Transforms/Passes.h"
 #include "llvm/ADT/StringSwitch.h"
 #include "llvm/Support/FormatVariadic.h"
 #include "llvm/Target/TargetMachine.h"
@@ -41,26 +40,13 @@ std::string llmc::makePrefix(StringRef baseName) {
   return prefix;
 }
 
-// Positions that learned tables and the model's own statement allow.
-static int64_t tableLimit(ModuleOp module) {
-  int64_t limit = 0;
-  module.walk([&](EmbeddingOp op) {
-    auto positions = op.getIds().getDefiningOp<PositionsOp>();
-    if (!positions)
-      return;
-    int64_t rows =
-        getWeightShape(op.getWeight().getType())[0] - static_cast<int64_t>(positions.getOffset());
-    limit = limit ? std::min(limit, rows) : rows;
-  });
-  return limit;
-}
-
 Compilation::~Compilation() = default;
 
 FailureOr<std::unique_ptr<Compilation>> Compilation::create(ModuleOp module,
                                                             const CompileOptions &options) {
   std::unique_ptr<Compilation> result(new Compilation());
   result->module = module;
+  result->options = options;
   llvm::Expected<TargetInfo> target = resolveTarget(options.target);
   if (!target)
     return module.emitError(llvm::toString(target.takeError()));
@@ -68,72 +54,63 @@ FailureOr<std::unique_ptr<Compilation>> Compilation::create(ModuleOp module,
   FailureOr<func::FuncOp> entry = getEntry(module);
   if (failed(entry))
     return failure();
-  CompileConfig &config = result->settings;
-  config.prefix = options.prefix;
-  config.vectors = {result->machine.lanes, result->machine.registers, result->machine.half,
-                    *parseDotKind(result->machine.dot)};
-  config.vectors.tiles = result->machine.tiles;
-  config.vectors.cpu = &getCpuModel(result->machine.cpu, config.vectors);
-  int64_t tables = tableLimit(module);
-  auto stated = module->getAttrOfType<IntegerAttr>("llmc.context");
-  int64_t limit = tables;
-  if (stated && (!limit || stated.getInt() < limit))
-    limit = stated.getInt();
-  // A bound far beyond the contexts in use is no wish for a cache of that size.
-  constexpr int64_t usual = 2048, longest = 131072;
-  config.context = options.context ? options.context : limit && limit <= longest ? limit : usual;
-  if (config.context < 1 || (limit && config.context > limit)) {
-    auto error = module.emitError("context of ") << config.context << " asked for, but ";
-    auto reason = module->getAttrOfType<StringAttr>("llmc.context_reason");
-    if (limit == tables)
-      return error << "the position table has " << tables << " rows";
-    return error << "the model is what it says for " << limit << " positions only"
-                 << (reason ? ": " + reason.getValue() : Twine());
-  }
-  if (options.chunk < 1)
-    return module.emitError("chunk of ") << options.chunk << " asked for, expected at least 1";
-  config.chunk = std::min(options.chunk, config.context);
-  config.embedWeights = options.embedWeights;
-  // A batch of short sequences is as good as a long one.
-  config.maxTokens = options.maxTokens ? options.maxTokens : std::max(config.context, usual);
-  if (config.maxTokens < 1)
-    return module.emitError("max-tokens of ")
-           << options.maxTokens << " asked for, expected at least 1";
-  config.set(module);
-  if (failed(verifyStopIds(module, *entry)))
+  ConfigureLoweringOptions configuration;
+  configuration.target = options.target.triple;
+  configuration.cpu = options.target.cpu;
+  configuration.features = options.target.features;
+  configuration.prefix = options.prefix;
+  configuration.context = options.context;
+  configuration.chunk = options.chunk;
+  configuration.maxTokens = options.maxTokens;
+  configuration.embedWeights = options.embedWeights;
+  auto configure = [&](PassManager &passes) {
+    passes.addPass(createConfigureLowering(configuration));
+  };
+  if (failed(result->run("configure", configure)))
     return failure();
+  FailureOr<CompileConfig> config = CompileConfig::get(module);
+  if (failed(config) || failed(verifyStopIds(module, *entry)))
+    return failure();
+  result->settings = *config;
   result->interfaceJson = describeInterface(module, *entry);
   return result;
 }
 
+LogicalResult Compilation::run(StringRef stage, llvm::function_ref<void(PassManager &)> add) {
+  PassManager passes(module.getContext());
+  if (options.instrument && failed(options.instrument(passes, stage)))
+    return failure();
+  add(passes);
+  return passes.run(module);
+}
+
 LogicalResult Compilation::runUntil(Stage stage) {
-  PassManager pm(module.getContext());
-  auto wants = [&](Stage next) { return reached < next && stage >= next; };
-  if (wants(Stage::Fuse))
-    pm.addPass(createFuseStages());
-  if (wants(Stage::Pack)) {
-    pm.addPass(createPackWeights());
-    pm.addPass(createPlanMemory());
-  }
-  if (failed(pm.run(module)))
-    return failure();
-  if (wants(Stage::Pack)) { // Lowering leaves no entry to ask.
-    FailureOr<func::FuncOp> entry = getEntry(module);
-    if (failed(entry))
+  // Behind each stage somebody may look, so each is a run of its own.
+  struct Part {
+    Stage next;
+    StringRef name;
+  };
+  constexpr Part parts[] = {{Stage::Fuse, "fuse"},
+                            {Stage::Pack, "pack"},
+                            {Stage::Lower, "lower"},
+                            {Stage::Target, "target"}};
+  for (auto [next, name] : parts) {
+    if (next <= reached || next > stage)
+      continue;
+    const Stage to = next;
+    auto add = [&](PassManager &passes) {
+      addLoweringPasses(passes, reached, to, options.target, &machine);
+    };
+    if (failed(run(name, add)))
       return failure();
-    totalWeightBytes = (*entry)->getAttrOfType<IntegerAttr>("llmc.weight_bytes").getInt();
+    reached = next;
+    if (next != Stage::Pack)
+      continue;
+    FailureOr<exec::ProgramOp> program = exec::getProgram(module); // Lowering leaves none to ask.
+    if (failed(program))
+      return failure();
+    totalWeightBytes = *program->getWeightBytes();
   }
-  PassManager lowering(module.getContext());
-  if (wants(Stage::Lower)) {
-    lowering.addPass(createLowerStep());
-    lowering.addPass(createCanonicalizerPass());
-    lowering.addPass(createCSEPass());
-  }
-  if (failed(lowering.run(module)))
-    return failure();
-  if (wants(Stage::Target) && failed(lowerToLLVMDialect(module, machine)))
-    return failure();
-  reached = std::max(reached, std::min(stage, Stage::Target));
   return success();
 }
 
@@ -159,19 +136,15 @@ FailureOr<std::string> Compilation::emit(Stage stage, bool assembly) {
   return *bytes;
 }
 
-static int64_t moduleNumber(ModuleOp module, StringRef name) {
-  auto attribute = module->getAttrOfType<IntegerAttr>(name);
-  return attribute ? attribute.getInt() : 0;
+exec::ArtifactAttr Compilation::artifact() const {
+  return module->getAttrOfType<exec::ArtifactAttr>("exec.artifact");
 }
 
 int64_t Compilation::arenaBytes(int threads) const {
-  return moduleNumber(module, "llmc.arena_bytes") +
-         threads * moduleNumber(module, "llmc.scratch_bytes");
+  return artifact().getArenaBytes() + threads * artifact().getScratchBytes();
 }
 
-int64_t Compilation::kvBytesPerPosition() const {
-  return moduleNumber(module, "llmc.kv_block_bytes") / 16;
-}
+int64_t Compilation::kvBytesPerPosition() const { return artifact().getKvBlockBytes() / 16; }
 
 std::string Compilation::explain() {
   std::string text =
@@ -179,13 +152,12 @@ std::string Compilation::explain() {
                     "registers\n",
                     machine.triple, machine.cpu, machine.strategy, machine.lanes, machine.registers)
           .str();
-  module.walk([&](LinearOp op) {
-    auto weight = op.getWeight().getDefiningOp<WeightOp>();
-    if (!weight)
-      return;
+  module.walk([&](exec::LinearOp op) {
+    auto weight = op.getWeight().getDefiningOp<exec::WeightOp>().getWeight();
     CodeFormat format = getCodeFormat(weight.getType(), op.getActivationsAttr());
     ArrayRef<int64_t> shape = getWeightShape(weight.getType());
-    text += llvm::formatv("{0}  {1}x{2}  {3}\n", weight.getWeightName(), shape[0], shape[1],
+    text += llvm::formatv("{0}  {1}x{2}  {3}\n", weight.getDefiningOp<WeightOp>().getWeightName(),
+                          shape[0], shape[1],
                           explainLinear(format, settings.vectors, shape[0], shape[1]))
                 .str();
   });

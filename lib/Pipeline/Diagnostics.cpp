@@ -8,7 +8,12 @@
 
 #include "mlir/IR/Location.h"
 #include "llvm/ADT/TypeSwitch.h"
+#include "llvm/Support/ErrorHandling.h"
 #include "llvm/Support/raw_ostream.h"
+
+#include <atomic>
+#include <cstring>
+#include <unistd.h>
 
 using namespace mlir;
 using namespace llmc;
@@ -85,4 +90,39 @@ void llmc::installDiagnostics(MLIRContext *context, StringRef tool, bool leaveFi
           print(tool, note);
         return success();
       });
+}
+
+static std::atomic<bool> limitMet{false};
+
+InFlightDiagnostic llmc::emitLimit(Location loc) {
+  limitMet = true;
+  return mlir::emitError(loc);
+}
+
+ExitCode llmc::exitCodeOfFailure() { return limitMet ? kExitResource : kExitBadInput; }
+
+ExitCode llmc::flushStandardOutput(StringRef tool) {
+  llvm::outs().flush();
+  if (!llvm::outs().has_error())
+    return kExitOk;
+  llvm::errs() << tool
+               << ": error: standard output cannot be written: " << llvm::outs().error().message()
+               << "\n";
+  llvm::outs().clear_error();
+  return kExitResource;
+}
+
+// There may be no memory left to make a string with.
+[[noreturn]] static void endWith(ExitCode code, void *tool, const char *reason) {
+  for (const char *part : {static_cast<const char *>(tool), ": error: ", reason, "\n"})
+    static_cast<void>(write(STDERR_FILENO, part, std::strlen(part)));
+  _exit(code);
+}
+
+void llmc::handleFatalErrors(const char *tool) {
+  void *name = const_cast<char *>(tool);
+  llvm::install_bad_alloc_error_handler(
+      [](void *name, const char *reason, bool) { endWith(kExitResource, name, reason); }, name);
+  llvm::install_fatal_error_handler(
+      [](void *name, const char *reason, bool) { endWith(kExitInternal, name, reason); }, name);
 }

@@ -271,7 +271,7 @@ static std::string artifactBase(const std::string &path) {
 
 /// What the tools of models do with a file of this kind, as the end of a sentence.
 static std::string advice(const std::string &path, FileKind kind, Tool tool) {
-  const std::string exported = "llmc reads ONNX: export the model to ONNX, then llmc-import";
+  std::string exported = "llmc reads ONNX: export the model to ONNX, then llmc-import";
   switch (kind) {
   case FileKind::Onnx:
     return "llmc-import reads it: llmc-import " + path + " -o model.mlirbc";

@@ -35,6 +35,7 @@ public:
     std::vector<float> logits(ids.size() * vocabulary());
     return guarded([&] {
       int64_t chunk = artifact.info().chunk, count = ids.size();
+      session.announce(count);
       for (int64_t start = 0; start < count; start += chunk) {
         int64_t rows = std::min(chunk, count - start);
         session.prefill(ids.data() + start, rows, logits.data() + start * vocabulary(), true);
@@ -142,12 +143,10 @@ public:
     if (failed(compileArtifact(*copy, settings, base)))
       return failure();
     std::vector<Observation> observations;
-    if (auto list = (*copy)->getAttrOfType<ArrayAttr>("llmc.observations"))
-      for (auto entry : list.getAsRange<DictionaryAttr>())
-        observations.push_back({entry.getAs<StringAttr>("name").str(),
-                                entry.getAs<IntegerAttr>("offset").getInt(),
-                                entry.getAs<IntegerAttr>("width").getInt(),
-                                entry.getAs<IntegerAttr>("stride").getInt()});
+    auto artifact = (*copy)->getAttrOfType<exec::ArtifactAttr>("exec.artifact");
+    for (auto seen : artifact.getObservations().getAsRange<exec::ObservationAttr>())
+      observations.push_back(
+          {seen.getName().str(), seen.getOffset(), seen.getWidth(), seen.getStride()});
     try {
       // Code and weights stay mapped after the folder is gone.
       return std::unique_ptr<ExecutableModel>(

@@ -9,6 +9,7 @@
 #include "llmc/Lower/Passes.h"
 #include "llmc/Pipeline/AtomicOutput.h"
 #include "llmc/Pipeline/Compile.h"
+#include "llmc/Pipeline/Diagnostics.h"
 #include "llmc/Runtime/llmcrt.h"
 
 #include "mlir/Dialect/LLVMIR/LLVMDialect.h"
@@ -35,13 +36,13 @@ static std::string weightHeader(ArrayRef<PackedEntry> entries) {
   json::Object root;
   json::Object metadata;
   for (const PackedEntry &entry : entries) {
-    bool floats = entry.form != "linear" && entry.form != "embedding";
+    bool floats = entry.form != exec::Form::Linear && entry.form != exec::Form::Embedding;
     int64_t count = floats ? entry.bytes / 4 : entry.bytes;
     root[entry.name] =
         json::Object{{"dtype", floats ? "F32" : "U8"},
                      {"shape", json::Array{count}},
                      {"data_offsets", json::Array{entry.offset, entry.offset + entry.bytes}}};
-    metadata[entry.name] = entry.form;
+    metadata[entry.name] = exec::stringifyForm(entry.form);
   }
   root["__metadata__"] = std::move(metadata);
   std::string text = llvm::formatv("{0}", json::Value(std::move(root))).str();
@@ -52,17 +53,17 @@ static std::string weightHeader(ArrayRef<PackedEntry> entries) {
 
 LogicalResult Compilation::fillWeights(AtomicOutput &file, size_t &dataStart) {
   const std::string &path = file.path();
-  FailureOr<func::FuncOp> entry = getEntry(module);
-  if (failed(entry))
+  FailureOr<exec::ProgramOp> program = exec::getProgram(module);
+  if (failed(program))
     return failure();
-  SmallVector<PackedEntry> entries = getPackedEntries(*entry);
+  SmallVector<PackedEntry> entries = getPackedEntries(*program);
   std::string header = weightHeader(entries);
   uint64_t headerSize = header.size();
   dataStart = 8 + header.size();
   size_t total = dataStart + totalWeightBytes;
   if (int code = posix_fallocate(file.descriptor(), 0, total))
-    return module.emitError("'" + path + "' cannot be given ")
-           << total << " bytes: " << std::strerror(code);
+    return emitLimit(module.getLoc())
+           << "'" << path << "' cannot be given " << total << " bytes: " << std::strerror(code);
   // Mapped through a second descriptor: the output's own is for writing only.
   int descriptor = open(file.temporaryPath().c_str(), O_RDWR | O_CLOEXEC);
   void *map = descriptor < 0
@@ -71,7 +72,8 @@ LogicalResult Compilation::fillWeights(AtomicOutput &file, size_t &dataStart) {
   if (descriptor >= 0)
     close(descriptor);
   if (map == MAP_FAILED)
-    return module.emitError("'" + path + "' cannot be mapped: ") << std::strerror(errno);
+    return emitLimit(module.getLoc())
+           << "'" << path << "' cannot be mapped: " << std::strerror(errno);
   char *bytes = static_cast<char *>(map);
   std::memcpy(bytes, &headerSize, 8); // Little-endian, as every host llmc runs on.
   std::memcpy(bytes + 8, header.data(), header.size());
@@ -251,10 +253,6 @@ std::string llmc::describeInterface(ModuleOp module, func::FuncOp entry) {
 
 std::string Compilation::finishInfo(const std::string &weightsFile) {
   json::Object root = *json::parse(interfaceJson)->getAsObject();
-  auto number = [&](StringRef name) {
-    auto attribute = module->getAttrOfType<IntegerAttr>(name);
-    return attribute ? attribute.getInt() : int64_t(0);
-  };
   json::Array features;
   for (const std::string &feature : machine.features)
     features.push_back(feature);
@@ -268,12 +266,13 @@ std::string Compilation::finishInfo(const std::string &weightsFile) {
   root["context"] = settings.context;
   root["chunk"] = settings.chunk;
   root["max_tokens"] = settings.maxTokens;
-  if (int64_t longest = number("llmc.longest_sequence"))
-    root["longest_sequence"] = longest;
-  if (int64_t vocabulary = number("llmc.vocabulary"))
-    root["vocab"] = vocabulary;
-  if (int64_t limit = number("llmc.id_limit"); limit && number("llmc.vocabulary"))
-    root["id_limit"] = limit;
+  exec::ArtifactAttr facts = artifact();
+  if (facts.getLongestSequence())
+    root["longest_sequence"] = facts.getLongestSequence();
+  if (facts.getVocabulary())
+    root["vocab"] = facts.getVocabulary();
+  if (facts.getIdLimit() && facts.getVocabulary())
+    root["id_limit"] = facts.getIdLimit();
   json::Object weights{{"bytes", totalWeightBytes}, {"hash", weightHash}};
   if (weightsFile.empty()) {
     root["embedded_weights"] = std::move(weights);
@@ -281,9 +280,15 @@ std::string Compilation::finishInfo(const std::string &weightsFile) {
     weights["file"] = weightsFile;
     root["weights"] = std::move(weights);
   }
-  auto checks = module->getAttrOfType<ArrayAttr>("llmc.checks");
-  if (checks && !checks.empty())
-    root["checks"] = toJson(checks);
+  json::Array checks;
+  for (auto check : facts.getChecks().getAsRange<exec::CheckAttr>())
+    checks.push_back(json::Object{{"kind", check.getKind().getValue()},
+                                  {"expected", check.getExpected().getValue()},
+                                  {"source", check.getSource().getValue()},
+                                  {"offset", check.getOffset()},
+                                  {"width", check.getWidth()}});
+  if (!checks.empty())
+    root["checks"] = std::move(checks);
   root["arena_bytes"] = arenaBytes(1);
   root["kv_bytes_per_position"] = kvBytesPerPosition();
   std::string text = llvm::formatv("{0:2}\n", json::Value(std::move(root))).str();
@@ -335,8 +340,7 @@ std::string Compilation::header() const {
       guard +
       "\n\n#include \"llmc/Runtime/llmc.h\"\n\n#ifdef __cplusplus\nextern \"C\" {\n#endif\n\n";
   const json::Value interface = *json::parse(interfaceJson);
-  auto limit = module->getAttrOfType<IntegerAttr>("llmc.id_limit");
-  text += describeMacros(settings, *interface.getAsObject(), limit ? limit.getInt() : 0);
+  text += describeMacros(settings, *interface.getAsObject(), artifact().getIdLimit());
   text += "\nint32_t " + p + "_check_cpu(char *why); /* why: NULL or LLMC_WHY bytes */\n";
   text += "int32_t " + p + "_abi(void);\nconst char *" + p + "_info_json(void);\n";
   text +=
@@ -382,8 +386,10 @@ public:
   FailureOr<AtomicOutput *> add(const std::string &path, StringRef bytes = {}) {
     std::string error;
     std::unique_ptr<AtomicOutput> file = AtomicOutput::create(path, error);
-    if (!file || !file->write(bytes.data(), bytes.size(), error))
+    if (!file)
       return module.emitError(error);
+    if (!file->write(bytes.data(), bytes.size(), error))
+      return emitLimit(module.getLoc()) << error;
     add(std::move(file));
     return files.back().get();
   }
@@ -394,7 +400,7 @@ public:
       all.push_back(file.get());
     std::string error;
     if (!AtomicOutput::commitAll(all, error))
-      return module.emitError(error);
+      return emitLimit(module.getLoc()) << error;
     return success();
   }
 

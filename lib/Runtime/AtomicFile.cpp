@@ -1,8 +1,6 @@
 // Temporary file in the same folder, fsync, rename, fsync of the folder.
 #include "llmc/Runtime/AtomicFile.h"
 
-#include "llmc/Runtime/Failure.h"
-
 #include <atomic>
 #include <cerrno>
 #include <cstdlib>
@@ -13,8 +11,8 @@
 
 using namespace llmc;
 
-void AtomicFile::fail(const char *what) const {
-  failInput(finalPath + ": cannot " + what + ": " + std::strerror(errno));
+void AtomicFile::fail(ExitCode code, const char *what) const {
+  throw Failure(code, finalPath + ": cannot " + what + ": " + std::strerror(errno));
 }
 
 AtomicFile::AtomicFile(std::string path) : finalPath(std::move(path)) {
@@ -33,7 +31,7 @@ AtomicFile::AtomicFile(std::string path) : finalPath(std::move(path)) {
       break;
   }
   if (descriptor < 0)
-    fail("be created");
+    fail(ExitCode::BadInput, "be created");
 }
 
 AtomicFile::~AtomicFile() {
@@ -60,21 +58,21 @@ template <typename Write> static bool writeAll(const void *data, size_t bytes, W
 
 void AtomicFile::append(const void *data, size_t bytes) {
   if (!writeAll(data, bytes, [&](const char *at, size_t n) { return write(descriptor, at, n); }))
-    fail("be written");
+    fail(ExitCode::Limit, "be written");
 }
 
 void AtomicFile::overwrite(const void *data, size_t bytes) {
   const char *begin = static_cast<const char *>(data);
   if (!writeAll(data, bytes,
                 [&](const char *at, size_t n) { return pwrite(descriptor, at, n, at - begin); }))
-    fail("be written");
+    fail(ExitCode::Limit, "be written");
 }
 
 void AtomicFile::commit() {
   if (fsync(descriptor))
-    fail("be written");
+    fail(ExitCode::Limit, "be written");
   if (rename(temporaryPath.c_str(), finalPath.c_str()))
-    fail("be renamed into place");
+    fail(ExitCode::BadInput, "be renamed into place");
   close(descriptor);
   descriptor = -1;
   const size_t slash = finalPath.rfind('/');

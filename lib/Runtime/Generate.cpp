@@ -123,6 +123,7 @@ GenerateResult llmc::generate(Session &session, const GenerateRequest &request,
   std::vector<float> logits(static_cast<size_t>(sink ? piece * vocab : vocab));
   const float *last = logits.data();
   session.reset();
+  session.announce(request.prefill);
 
   GenerateResult result;
   const Stopwatch prefillTime;

@@ -61,6 +61,7 @@ double quantile(std::vector<double> values, double q) {
 void allLogits(Session &session, const int32_t *ids, int64_t length, std::vector<float> &logits) {
   const int64_t vocab = session.info().vocab, chunk = session.info().chunk;
   session.reset();
+  session.announce(length);
   for (int64_t at = 0; at < length; at += chunk)
     session.prefill(ids + at, std::min(chunk, length - at), logits.data() + at * vocab,
                     /*all=*/true);

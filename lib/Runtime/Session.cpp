@@ -76,7 +76,11 @@ std::string Session::failedCheck() const {
   return "a check in the model does not hold";
 }
 
-Session::Session(const Artifact &artifact, const ThreadPool &threads, int64_t context)
+/// Caches of several sequences lie behind each other, each on pages of its own.
+static constexpr uint64_t kCacheAlignment = 4096;
+
+Session::Session(const Artifact &artifact, const ThreadPool &threads, int64_t context,
+                 int64_t sequences)
     : artifact(artifact) {
   const ArtifactInfo &about = artifact.info();
   const ModelFunctions &call = artifact.functions();
@@ -88,21 +92,47 @@ Session::Session(const Artifact &artifact, const ThreadPool &threads, int64_t co
   check(call.init(&model, arena->data(), artifact.weights(), threads.get()), "init");
   if (!about.isStep)
     return;
-  cache = std::make_unique<PageBuffer>(cacheBytes, "the cache of " + artifact.base());
-  check(call.stateInit(&state, cache->data()), "state_init");
-  state.context = context;
+  const auto count = static_cast<uint64_t>(sequences);
+  const uint64_t step = count > 1 ? kCacheAlignment : 1;
+  const uint64_t each = (cacheBytes + step - 1) / step * step;
+  if (each > UINT64_MAX / count)
+    failLimit(std::to_string(sequences) + " caches of " + artifact.base() + " are too large");
+  cache = std::make_unique<PageBuffer>(each * count, "the cache of " + artifact.base());
+  states.resize(count);
+  for (uint64_t i = 0; i < count; ++i) {
+    check(call.stateInit(&states[i], static_cast<char *>(cache->data()) + i * each), "state_init");
+    states[i].context = context;
+  }
 }
 
-void Session::reset() { state.length = 0; }
+void Session::reset() {
+  for (llmc_state &state : states)
+    state.length = state.announced = 0;
+}
 
-void Session::prefill(const int32_t *ids, int64_t n, float *logits, bool all) {
+void Session::announce(int64_t ids, int64_t sequence) {
+  llmc_state &state = states[static_cast<size_t>(sequence)];
+  state.announced = state.length + ids;
+}
+
+void Session::prefill(const int32_t *ids, int64_t n, float *logits, bool all, int64_t sequence) {
   const auto function = all ? artifact.functions().prefillAll : artifact.functions().prefill;
-  check(function(&model, &state, ids, n, logits), all ? "prefill_all" : "prefill");
+  check(function(&model, &states[static_cast<size_t>(sequence)], ids, n, logits),
+        all ? "prefill_all" : "prefill");
 }
 
 void Session::decode(int32_t id, float *logits) {
-  llmc_state *states[] = {&state};
-  check(artifact.functions().decode(&model, states, &id, 1, logits), "decode");
+  llmc_state *one[] = {&states.front()};
+  check(artifact.functions().decode(&model, one, &id, 1, logits), "decode");
+}
+
+void Session::decodeEach(const int32_t *ids, float *logits) {
+  std::vector<llmc_state *> all;
+  for (llmc_state &state : states)
+    all.push_back(&state);
+  check(artifact.functions().decode(&model, all.data(), ids, static_cast<int64_t>(all.size()),
+                                    logits),
+        "decode");
 }
 
 void Session::run(const std::vector<llmc_tensor> &inputs, std::vector<llmc_tensor> &outputs) {

@@ -267,10 +267,19 @@ void CheckEmitter::emit() {
   func::ReturnOp::create(b, code);
 }
 
-void llmc::writeCpuChecks(ModuleOp module, const TargetInfo &target) {
-  for (auto function : llvm::make_early_inc_range(module.getOps<func::FuncOp>()))
-    if (function.isDeclaration() && function->hasAttr(kMark))
-      CheckEmitter(function, target).emit();
+LogicalResult llmc::writeCpuChecks(ModuleOp module, const TargetInfo &target) {
+  Builder b(module.getContext());
+  FunctionType expected =
+      b.getFunctionType(LLVM::LLVMPointerType::get(module.getContext()), b.getI32Type());
+  for (auto function : llvm::make_early_inc_range(module.getOps<func::FuncOp>())) {
+    if (!function.isDeclaration() || !function->hasAttr(kMark))
+      continue;
+    if (function.getFunctionType() != expected)
+      return function.emitError("expects the check of a processor to be a function of type ")
+             << expected << ", got " << function.getFunctionType();
+    CheckEmitter(function, target).emit();
+  }
+  return success();
 }
 
 LogicalResult llmc::limitToAnyMachine(ModuleOp module, const TargetInfo &target) {

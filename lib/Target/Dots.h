@@ -42,8 +42,8 @@ void lowerLookups(ModuleOp module, const TargetInfo &target);
 
 /// Gives the declarations of functions marked llmc.any_machine their body: the check that the
 /// machine has all features of the target. They take where to say why not (NULL: nowhere), and
-/// return LLMC_OK or LLMC_BAD_CPU.
-void writeCpuChecks(ModuleOp module, const TargetInfo &target);
+/// return LLMC_OK or LLMC_BAD_CPU. An error names one of another type.
+LogicalResult writeCpuChecks(ModuleOp module, const TargetInfo &target);
 
 /// Functions marked llmc.any_machine, in the LLVM dialect: compiled for every processor of the
 /// architecture.

@@ -34,7 +34,6 @@ static constexpr Strategy kStrategies[] = {
     {"amx-int8", "avx512vnni", "amx-tile amx-int8"},
     {"neon", "", "fp-armv8 neon"},
     {"neon-dotprod", "neon", "dotprod"},
-    {"neon-i8mm", "neon-dotprod", "i8mm"},
 };
 
 // The mode of 64 bits is no instruction set and cannot be turned off.
@@ -43,7 +42,7 @@ static bool isMode(StringRef name) { return name == "64bit" || name == "64bit-mo
 std::string llmc::chooseStrategy(const MCSubtargetInfo &subtarget) {
   auto has = [&](StringRef name) { return subtarget.checkFeatures(("+" + name).str()); };
   if (!subtarget.getTargetTriple().isX86())
-    return has("i8mm") && has("dotprod") ? "neon-i8mm" : has("dotprod") ? "neon-dotprod" : "neon";
+    return has("dotprod") ? "neon-dotprod" : "neon";
   if (has("avx512f"))
     return !has("avx512vnni") ? "avx512" : has("amx-int8") ? "amx-int8" : "avx512vnni";
   return has("avxvnni") ? "avxvnni" : has("avx2") ? "avx2" : "sse";
@@ -119,9 +118,10 @@ Error llmc::checkAskedFeature(const MCSubtargetInfo &subtarget, StringRef name,
       asked.set(feature.Value);
   asked = withImplied(subtarget, asked);
   for (const SubtargetFeatureKV &feature : subtarget.getAllProcessorFeatures()) {
-    if (!asked[feature.Value] || tuning[feature.Value] || llvm::is_contained(curated, feature.Key))
+    if (!asked[feature.Value] || tuning[feature.Value])
       continue;
-    if (!canCheckFeature(triple.getArch(), feature.Key))
+    if (!llvm::is_contained(curated, feature.Key) &&
+        !canCheckFeature(triple.getArch(), feature.Key))
       return createStringError(inconvertibleErrorCode(),
                                "feature '+" + name + "' for " + triple.str() +
                                    (name == feature.Key

@@ -7,7 +7,7 @@ The pages are what mlir-tblgen says, without what only a C++ programmer needs, a
 
 * a pass whose description has `(* example test/Room/name.mlir [@function] *)`, or else a test test/Room/<flag>.mlir, gets the
   command and the input of that test as its example;
-* every line of the examples typed into the dialect's .td files must occur in a test under test/IR, so that none is wrong.
+* every line of the examples typed into a dialect's .td files must occur in a test under test/IR or test/Exec, so that none is wrong.
 
 With --check nothing is written: exit code 1 if a page on disk is not what would be written.
 """
@@ -58,7 +58,7 @@ def example_of(path, function=None):
             break
         if re.match(r"\s*// ?(CHECK|REQUIRES:|[A-Z0-9-]+(-NEXT|-SAME|-LABEL|-NOT|-DAG|-COUNT-\d+)?:|expected-)", line):
             continue
-        if line.startswith("func.func") or line.startswith("module"):
+        if line.startswith(("func.func", "llvm.func", "exec.program", "module")):
             inside = True
             wanted = function is None or f"@{function}(" in line
         if wanted and (inside or not line.lstrip().startswith("//")):
@@ -84,25 +84,25 @@ def tidy(text):
     return re.sub(r"\n{3,}", "\n\n", text).strip("\n") + "\n"
 
 
-def dialect_page(program):
-    check_dialect_examples()
-    path = os.path.join(INCLUDE, "IR", "LLMCOps.td")
-    return NOTE + tidy(tblgen(program, ["-gen-dialect-doc", "-dialect=llmc"], path))
+def dialect_page(program, dialect, room, ops):
+    check_dialect_examples(room)
+    path = os.path.join(INCLUDE, room, ops)
+    return NOTE + tidy(tblgen(program, ["-gen-dialect-doc", f"-dialect={dialect}"], path))
 
 
-def check_dialect_examples():
-    """Each statement of an example in include/llmc/IR/*.td must be in a test under test/IR."""
+def check_dialect_examples(room):
+    """Each statement of an example in the room's .td files must be in one of its tests."""
     squeeze = lambda text: re.sub(r"\s+", " ", text).strip()
-    folder = os.path.join(SOURCE, "test", "IR")
+    folder = os.path.join(SOURCE, "test", room)
     tests = squeeze("\n".join(read(os.path.join(folder, name)) for name in sorted(os.listdir(folder))
                               if name.endswith(".mlir") and "invalid" not in name))
-    for name in sorted(os.listdir(os.path.join(INCLUDE, "IR"))):
+    for name in sorted(os.listdir(os.path.join(INCLUDE, room))):
         if not name.endswith(".td"):
             continue
-        for block in re.findall(r"```mlir\n(.*?)```", read(os.path.join(INCLUDE, "IR", name)), flags=re.S):
-            for statement in re.split(r"\n(?=\S)", textwrap.dedent(block)):
+        for block in re.findall(r"```mlir\n(.*?)```", read(os.path.join(INCLUDE, room, name)), flags=re.S):
+            for statement in re.split(r"\n(?=[^\s}])", textwrap.dedent(block)):
                 if re.sub(r"^%.*? = ", "", squeeze(statement)) not in tests:
-                    raise Problem(f"{name}: this example is in no test of test/IR: {squeeze(statement)}")
+                    raise Problem(f"{name}: this example is in no test of test/{room}: {squeeze(statement)}")
 
 
 def defaults_of(program, path):
@@ -159,9 +159,10 @@ def main():
     args = parser.parse_args()
     try:
         pages = {
-            "Dialect.md": dialect_page(args.tblgen),
+            "Dialect.md": dialect_page(args.tblgen, "llmc", "IR", "LLMCOps.td"),
+            "ExecDialect.md": dialect_page(args.tblgen, "exec", "Exec", "ExecOps.td"),
             "CompressPasses.md": pass_page(args.tblgen, "Calibration and compression passes", ["Calibrate", "Compress"]),
-            "LowerPasses.md": pass_page(args.tblgen, "Lowering passes", ["Lower", "Target"]),
+            "LowerPasses.md": pass_page(args.tblgen, "Lowering passes", ["Pipeline", "Lower", "Target"]),
         }
     except Problem as problem:
         sys.exit(f"generate.py: error: {problem}")

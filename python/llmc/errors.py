@@ -7,8 +7,9 @@ class Error(Exception):
     """A model that cannot be opened, or a call that it refuses.
 
     `code` is the name of the result code in llmc/Runtime/llmc.h without its prefix (BAD_ARGUMENT, BAD_TOKEN,
-    CONTEXT_FULL, UNSUPPORTED), or BAD_ARTIFACT for files that are missing or do not fit together or this machine,
-    NO_RUNTIME when libllmcrt.so is not found, NO_MEMORY, NOT_FINITE, BUSY when another thread is using the Model.
+    CONTEXT_FULL, UNSUPPORTED, CHECK_FAILED of a test's model, BAD_CPU where the processor lacks what the code needs), or
+    BAD_ARTIFACT for files that are missing or do not fit together or this machine, NO_RUNTIME when libllmcrt.so is not
+    found, NO_MEMORY, NOT_FINITE, BUSY when another thread is using the Model.
     """
 
     def __init__(self, code, message):

@@ -191,13 +191,15 @@ class Model:
         """Feeds the ids in chunks. row: bytes between rows of logits for all ids; None keeps those of the last."""
         call, name = (self._artifact.prefill, "prefill") if row is None else (self._artifact.prefill_all, "prefill_all")
         before, target = self._state.length, logits.buffer_info()[0]
+        self._state.announced = before + len(ids)  # as if it were one call
         for start in range(0, len(ids), self._chunk):
             count = min(self._chunk, len(ids) - start)
             code = call(ctypes.addressof(self._model), ctypes.addressof(self._state), ctypes.addressof(ids) + 4 * start,
                         count, target + (row or 0) * start)
             if code:
-                self._state.length = before
+                self._state.length, self._state.announced = before, 0
                 self._artifact.check(code, name)
+        self._state.announced = 0
 
     def prefill(self, ids):
         """Feeds ids behind the sequence. Returns the logits of the last: a memoryview of f32 [vocab], which the next call

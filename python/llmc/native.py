@@ -29,7 +29,7 @@ class ModelState(ctypes.Structure):
 class SequenceState(ctypes.Structure):
     """llmc_state: one sequence and its cache."""
     _fields_ = [("kv", ctypes.c_void_p), ("length", ctypes.c_int64), ("context", ctypes.c_int64),
-                ("reserved", ctypes.c_int64 * 5)]
+                ("announced", ctypes.c_int64), ("reserved", ctypes.c_int64 * 4)]
 
 
 class TensorState(ctypes.Structure):

@@ -119,11 +119,8 @@ def import_onnx(model, out, float_activations=False, verify=None):
 
 
 def calibrate_argument(path):
-    """--calibrate with the token file at `path`, whatever characters it has."""
-    try:
-        return pass_argument(("calibrate", {"tokens": os.fspath(path)}))
-    except ValueError:
-        return f"--calibrate=tokens={os.fspath(path)}"  # llmc-opt finds quotes for it, or says that there are none
+    """--calibrate with the token file at `path`, whatever characters it has: llmc-opt finds quotes for it."""
+    return f"--calibrate=tokens={os.fspath(path)}"
 
 
 def compress(model, passes, calibration=None, out=None, keep_statistics=False):

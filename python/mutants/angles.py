@@ -81,23 +81,23 @@ def dynamic_base(editor, draw):
     return f"dynamic NTK past {far}", min(far + 40, editor.limit)
 
 
+def change_positions(editor, operator, far):
+    """Positions become what `operator` makes of them and `far`; False where there are none to change."""
+    if not editor.rotations() or far is None or "position_ids" not in editor.inputs:
+        return False
+    editor.replace_uses("position_ids", editor.op(operator, "position_ids", editor.constant(far, np.int64)))
+    return True
+
+
 def angles_wrapped(editor, draw):
     """Positions start again: the angle is a sawtooth of the position."""
     far = bound(draw, editor, 16, 45, 64, 100, 1000)
-    if not editor.rotations() or far is None or "position_ids" not in editor.inputs:
-        return None
-    wrapped = editor.op("Mod", "position_ids", editor.constant(far, np.int64))
-    editor.replace_uses("position_ids", wrapped)
-    return f"positions start again every {far}", far + 10
+    return (f"positions start again every {far}", far + 10) if change_positions(editor, "Mod", far) else None
 
 
 def angles_held(editor, draw):
     far = bound(draw, editor, 16, 45, 100, 1000, 5000)
-    if not editor.rotations() or far is None or "position_ids" not in editor.inputs:
-        return None
-    held = editor.op("Min", "position_ids", editor.constant(far, np.int64))
-    editor.replace_uses("position_ids", held)
-    return f"positions end at {far}", far + 12
+    return (f"positions end at {far}", far + 12) if change_positions(editor, "Min", far) else None
 
 
 def angle_factor(editor, draw):

@@ -122,7 +122,7 @@ def outcome(mutant, folder, flags=(), cpu="native"):
             code, said = tool("llmc-run", base, f"--prompt-ids=@{folder}/ids.npy", f"--prefill={at - 4}", f"--logits={folder}/out.npy")
         if code:
             # Past the context that the importer found is a refusal; anything else that the artifact says is not.
-            bounded = code == 2 and at > 24 and any(words in said for words in ("context", "sizes over what was compiled"))
+            bounded = code == 2 and any(words in said for words in ("context", "sizes over what was compiled"))
             return ("refused" if bounded else "fault"), f"run exit {code}: {said[-300:]}"
         got = np.load(folder / "out.npy")
         if got.shape != want.shape:

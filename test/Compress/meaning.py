@@ -3,7 +3,7 @@ import re
 import sys
 
 import numpy as np
-from weights import NF4, Module, dense, run
+from weights import FP4, NF4, Module, dense, run
 
 rng = np.random.default_rng(7)
 
@@ -169,6 +169,92 @@ def case_nf4():
     text, remarks = run(one_linear(weight), "--nf4-quantize", "--magnitude-prune=pattern=2:4")
     assert np.array_equal(Module(text).values("w.weight"), np.where(nm_mask(np.abs(dense_codes), 2, 4), dense_codes, 0))
     assert "quantized before it is pruned" in remarks
+
+
+def case_fp4():
+    """Codes of the nearest level, the first of two, and those of ONNX Runtime, which rounds a zero of either sign to a code of its own."""
+    from onnxruntime.capi._pybind_state import quantize_matmul_bnb4
+
+    weight = normal(6, 192)
+    weight[3, :64] = 0
+    for group in (64, 0):
+        text, _ = run(one_linear(weight), f"--scheme-quantize=scheme=table<bnb_fp4,group={group},scale=f32>")
+        module = Module(text)
+        blocks = weight.reshape(-1, group or 192)
+        largest = np.abs(blocks).max(1, keepdims=True)
+        largest[largest == 0] = 1
+        codes = np.abs((blocks * (np.float32(1) / largest))[:, :, None] - FP4).argmin(2)
+        assert np.array_equal(module.values("w.weight"), (FP4[codes] * largest).reshape(weight.shape)), group
+        if group:
+            packed, scales = np.zeros(weight.size // 2, np.uint8), np.zeros(weight.size // group, np.float32)
+            quantize_matmul_bnb4(packed, weight, scales, group, 0, *weight.shape)
+            theirs = FP4[np.stack([packed >> 4, packed & 15], 1).reshape(-1, group)] * scales[:, None]
+            assert np.array_equal(module.values("w.weight"), theirs.reshape(weight.shape))
+    keep = nm_mask(np.abs(weight), 2, 4)
+    text, _ = run(one_linear(weight), "--magnitude-prune=pattern=2:4", "--scheme-quantize=scheme=table<bnb_fp4,group=64,scale=f32>")
+    assert (Module(text).values("w.weight")[~keep] == 0).all()
+
+
+def case_float():
+    """Quotients rounded by ml_dtypes, clipped to the largest value before."""
+    import ml_dtypes
+
+    weight = normal(130, 200)
+    weight[3] = 0
+    weight[5, 7], weight[129, 150] = 30, 1e-6
+    f = np.float32
+    for name, kind, top in (("e4m3", ml_dtypes.float8_e4m3fn, 448), ("e5m2", ml_dtypes.float8_e5m2, 57344)):
+        for per, side in (("matrix", (130, 200)), ("row", (1, 200)), ("block", (128, 128))):
+            for scale_name, scale_type in (("f16", np.float16), ("f32", np.float32)):
+                want = np.zeros_like(weight)
+                for row in range(0, 130, side[0]):
+                    for column in range(0, 200, side[1]):
+                        cut = slice(row, row + side[0]), slice(column, column + side[1])
+                        scale = f(scale_type(f(np.abs(weight[cut]).max()) / f(top))) or f(1)
+                        want[cut] = np.clip(weight[cut] / scale, -top, top).astype(kind).astype(f) * scale
+                text, _ = run(one_linear(weight), f"--scheme-quantize=scheme=float<{name},per={per},scale={scale_name}>")
+                assert np.array_equal(Module(text).values("w.weight"), want), (name, per, scale_name)
+    keep = nm_mask(np.abs(weight), 2, 4)
+    for flags in (("--magnitude-prune=pattern=2:4", "--scheme-quantize=scheme=float<e4m3>"),
+                  ("--scheme-quantize=scheme=float<e4m3,per=block>", "--magnitude-prune=pattern=2:4")):
+        text, _ = run(one_linear(weight), *flags)
+        assert (Module(text).values("w.weight") != 0).sum() <= keep.sum()
+
+
+def case_levels():
+    """The rule of include/llmc/Numerics/LearnedLevels.h: Lloyd's algorithm with midpoints in float32, means of all weights."""
+    f = np.float32
+    weight = normal(11, 96)
+    weight[3] = np.round(weight[3])  # few values
+
+    def learn(values):
+        values = np.sort(values)
+        if len(np.unique(values)) <= 16:
+            found = np.unique(values)
+            return np.concatenate([found, np.full(16 - len(found), found[-1])])
+        levels = values[(2 * np.arange(16) + 1) * len(values) // 32]
+        for _ in range(100):
+            near = (values[:, None] > (levels[:-1] + levels[1:]) * f(0.5)).sum(1)
+            levels, before = np.array([values[near == i].astype(np.float64).mean() if (near == i).any() else levels[i] for i in range(16)], f), levels
+            if np.array_equal(levels, before):
+                break
+        return levels
+
+    for rows, name, kind in ((1, "f32", f), (4, "f16", np.float16), (0, "f16", np.float16)):
+        text, _ = run(one_linear(weight), f"--scheme-quantize=scheme=levels<rows={rows},type={name}>")
+        module = Module(text)
+        stored, got = module.read("w.weight")[0]["levels"], module.values("w.weight")
+        assert stored.dtype == kind and stored.shape == (-(-11 // (rows or 11)), 16)
+        for table, first in enumerate(range(0, 11, rows or 11)):
+            part = weight[first:first + (rows or 11)]
+            want = learn(part.reshape(-1))
+            assert np.allclose(stored[table].astype(f), want, rtol=2e-3 if kind == np.float16 else 1e-6, atol=1e-6), (rows, table)
+            near = np.abs(part[..., None] - stored[table].astype(f)).min(-1)
+            assert np.allclose(np.abs(part - got[first:first + (rows or 11)]), near, rtol=1e-6, atol=1e-7)
+    # Half of the weights are kept, and only they have a say: no more values than levels, so all are exact.
+    few = (np.arange(8 * 32).reshape(8, 32) * 7 % 13).astype(f)
+    text, _ = run(one_linear(few), "--magnitude-prune=pattern=2:4", "--scheme-quantize=scheme=levels<rows=8,type=f16>")
+    assert np.array_equal(Module(text).values("w.weight"), np.where(nm_mask(few, 2, 4), few, 0))
 
 
 def case_base3():
@@ -389,7 +475,11 @@ def case_decompress():
               for options in ((2, 8, "false"), (3, 0, "true"), (4, 32, "false"), (5, 12, "false"), (6, 8, "true"), (7, 44, "false"), (8, 0, "false"))]
     chains += [["--sparsify-2-4"], ["--magnitude-prune=pattern=3:7"], ["--magnitude-prune=sparsity=0.6"], ["--ternarize"],
                ["--ternarize=packing=base3"], ["--nf4-quantize=group=16"], ["--nf4-quantize=table=nf4_i8 scale=f32"]]
+    schemes = ["table<bnb_fp4,group=16>", "float<e4m3>", "float<e5m2,per=matrix>", "float<e4m3,per=block,scale=f16>", "levels<rows=2,type=f16>"]
+    chains += [[f"--scheme-quantize=scheme={scheme}"] for scheme in schemes]
     for mask in ("--sparsify-2-4", "--magnitude-prune=sparsity=0.6"):
+        for scheme in schemes:
+            chains += [[mask, f"--scheme-quantize=scheme={scheme}"], [f"--scheme-quantize=scheme={scheme}", mask]]
         chains += [[mask, "--ternarize"], [mask, "--ternarize=packing=base3"], [mask, "--nf4-quantize=group=12"], ["--nf4-quantize=group=8", mask],
                    [mask, "--rtn-quantize=bits=3 group=16"], ["--rtn-quantize=bits=5 group=8 symmetric=true", mask]]
     for chain in chains:

@@ -12,6 +12,9 @@ TYPES = {"f32": np.float32, "f16": np.float16, "f64": np.float64, "ui8": np.uint
 NF4 = np.array([-1, -0.6961928009986877, -0.5250730514526367, -0.39491748809814453, -0.28444138169288635, -0.18477343022823334,
                 -0.09105003625154495, 0, 0.07958029955625534, 0.16093020141124725, 0.24611230194568634, 0.33791524171829224,
                 0.44070982933044434, 0.5626170039176941, 0.7229568362236023, 1], np.float32)
+# Those of bitsandbytes' FP4, in the order of its bit patterns.
+FP4 = np.array([0, 0.0625, 8, 12, 4, 6, 2, 3, -0.0, -0.0625, -8, -12, -4, -6, -2, -3], np.float32) / np.float32(12)
+TABLES = {"nf4": NF4, "nf4_i8": (np.rint(127 * NF4.astype(np.float64)) / 127).astype(np.float32), "bnb_fp4": FP4}
 
 
 def dense(array):
@@ -82,16 +85,29 @@ class Module:
             codes = digits.reshape(len(streams), -1)[:, :kept]
             result[keep] = ((codes - 1) * components["scales"][0]).reshape(-1)
             return result
-        bits = int(integer[1]) if integer else 4 if table else 2
+        small = re.search(r"#llmc.float<(\w+), per = (\w+)", type_)
+        learned = re.search(r"#llmc.levels<rows = (\d+)", type_)
+        bits = int(integer[1]) if integer else 4 if table or learned else 8 if small else 2
         stream = np.unpackbits(components["codes"].reshape(1 if joined else rows, -1), axis=1, bitorder="little")
         kept = int(keep.sum()) if joined else int(keep[0].sum())
         planes = stream[:, :kept * bits].reshape(stream.shape[0], kept, bits).astype(np.int32)
         codes = np.zeros((rows, columns), np.int32)
         codes[keep] = (planes << np.arange(bits)).sum(2).reshape(-1)
         if table:
-            levels = NF4 if table[1] == "nf4" else (np.rint(127 * NF4.astype(np.float64)) / 127).astype(np.float32)
             at = np.arange(columns) // (int(table[2]) or columns)
-            result[keep] = (levels[codes] * components["scales"].astype(np.float32)[:, at])[keep]
+            result[keep] = (TABLES[table[1]][codes] * components["scales"].astype(np.float32)[:, at])[keep]
+            return result
+        if learned:
+            of_row = np.arange(rows)[:, None] // (int(learned[1]) or rows)
+            result[keep] = components["levels"].astype(np.float32)[of_row, codes][keep]
+            return result
+        if small:
+            import ml_dtypes
+            levels = np.arange(256, dtype=np.uint8).view({"e4m3": ml_dtypes.float8_e4m3fn, "e5m2": ml_dtypes.float8_e5m2}[small[1]])
+            side = {"matrix": (rows, columns), "row": (1, columns), "block": (128, 128)}[small[2]]
+            scales = components["scales"].astype(np.float32).reshape(-(-rows // side[0]), -1)
+            scales = scales.repeat(side[0], 0)[:rows].repeat(side[1], 1)[:, :columns]
+            result[keep] = (levels.astype(np.float32)[codes] * scales)[keep]
             return result
         if not integer:
             result[keep] = ((codes - 1) * components["scales"][0])[keep]

@@ -43,7 +43,10 @@ class Original:
         self.inputs = [(i.name, i.type.tensor_type.elem_type,
                         [d.dim_value or None for d in i.type.tensor_type.shape.dim]) for i in model.graph.input]
         self.outputs = [o.name for o in model.graph.output]
-        self.tables = model.graph.initializer
+        self.tables = [(t.name, t.dims) for t in model.graph.initializer]
+        branches = [a.g for node in model.graph.node for a in node.attribute if a.HasField("g")]
+        self.tables += [(t.name, t.dims) for g in branches for t in g.initializer]
+        self.tables += [(node.output[0], a.t.dims) for g in branches for node in g.node for a in node.attribute if a.HasField("t")]
         types = {t.data_type for t in model.graph.initializer}
         types |= {i[1] for i in self.inputs} | {o.type.tensor_type.elem_type for o in model.graph.output}
         self.type = next(t for t in (TensorProto.BFLOAT16, TensorProto.FLOAT16, TensorProto.FLOAT, TensorProto.DOUBLE)
@@ -83,7 +86,7 @@ class Original:
 
     def head_size(self):
         """GenAI leaves the size of a head open; its rotation tables have a column for two features."""
-        return 2 * next(t.dims[1] for t in self.tables if "cos_cache" in t.name)
+        return 2 * next(dims[1] for name, dims in self.tables if "cos" in name and len(dims) == 2)
 
     def run(self, ids, wanted=None, **how):
         return self.session.run([wanted] if wanted else None, self.feed(ids, **how))
@@ -108,6 +111,15 @@ class Original:
         if lengths and lengths[0] and lengths[0] < len(ids):
             return self.run(np.array([ids[:lengths[0]]]), name)[0][0]
         return self.run(np.array([ids]), name)[0][0]
+
+    def stepped_logits(self, ids, prefill):
+        """As logits_of, but `prefill` ids in one call and each of the others in one of its own behind the cache."""
+        rows, past = [], None
+        for begin, end in [(0, prefill), *((i, i + 1) for i in range(prefill, len(ids)))]:
+            outputs = dict(zip(self.outputs, self.run(np.array([ids[begin:end]]), past=past)))
+            past = {name: outputs[name.replace("past_key_values", "present")] for name in self.past()}
+            rows.append(outputs["logits"][0])
+        return np.concatenate(rows)
 
     def fixed_logits(self, ids, name, shape):
         """A graph of fixed sizes, twice: behind a past that the mask hides, then behind what the first run left."""

@@ -31,6 +31,10 @@ METHODS = [
     ["--nf4-quantize={}"],
     ["--ternarize=packing=base3 activations=float {}"],
     ["--nf4-quantize=group=16 scale=f32 table=nf4_i8 {}", "--sparsify-2-4={}"],
+    ["--scheme-quantize=scheme=table<bnb_fp4,group=64> {}"],
+    ["--scheme-quantize=scheme=float<e4m3> {}"],
+    ["--scheme-quantize=scheme=levels<rows=16,type=f16> {}"],
+    ["--sparsify-2-4={}", "--scheme-quantize=scheme=float<e5m2,per=block,scale=f16> {}"],
 ]
 
 
@@ -98,8 +102,8 @@ def mixed(module, first):
     return flags
 
 
-# Eight weights or more: two starts reach all methods.
-@pytest.mark.parametrize("first", [0, 7])
+# Eight weights or more: three starts reach all methods.
+@pytest.mark.parametrize("first", [0, 7, 14])
 @pytest.mark.parametrize("name", OWN)
 def test_methods(way, calibrated, name, first):
     check(way, calibrated, name, mixed(calibrated(name), first))

@@ -91,6 +91,23 @@ def test_export(way, name):
     assert max(found.values()) <= bound, found
 
 
+@pytest.mark.parametrize("prefill", [1, 60, 64, 65, 100])
+def test_longrope(way, prefill):
+    """Calls that end beyond 64 positions turn by other angles; what the cache holds stays. Both sides, and across."""
+    path = model_file(REFUSED / "genai/phi3-longrope64")
+    if not path.exists():
+        pytest.skip("../shared/models/refused/genai/phi3-longrope64 is not here")
+    original = Original(path)
+    base = way.compiled(way.imported(path), *TARGET)
+    ids = np.random.default_rng(1).integers(0, 90, max(72, prefill + 6))
+    want = original.stepped_logits(ids, prefill)
+    assert apart(way.logits(base, ids, prefill), want) <= original.tolerance
+    # The same in several chunks.
+    base = way.compiled(way.imported(path), *TARGET, "--chunk=16")
+    assert apart(way.logits(base, ids, prefill), want) <= original.tolerance
+    assert apart(way.lent_logits(base, ids, prefill, threads=1), want) <= original.tolerance
+
+
 @pytest.mark.parametrize("name", SMALL)
 def test_case(way, name):
     folder = CASES / name

@@ -541,6 +541,20 @@ class ConstantVector(Model):
         return super().head(self.constant_at("head", x))
 
 
+@case(must=False)
+class ScaledLogits(Rotary):
+    """The last thing in the graph multiplies the output by a constant vector."""
+    def head(self, x):
+        return self.op("Mul", super().head(x), self.vector(V, centre=1.0))
+
+
+@case(must=False)
+class ScaledHidden(Encoder):
+    """The same behind a norm, which can take it."""
+    def head(self, x):
+        return self.op("Mul", self.norm(x), self.vector(centre=1.0))
+
+
 @case()
 class ConstantVectorTied(Model):
     """Type 0 folded into a vector, the table is the head too."""

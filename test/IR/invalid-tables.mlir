@@ -41,6 +41,46 @@ func.func @masked_trit_codes() {
 
 // -----
 
+func.func @float_nan() {
+  // expected-error @+1 {{"w" expects codes of finite levels, got 127 at row 1, index 2}}
+  %w = llmc.weight "w" {codes = dense<[[0, 1, 2], [3, 4, 127]]> : tensor<2x3xui8>, scales = dense<1.0> : tensor<2x1xf32>} : !llmc.compressed<2x3xf32, #llmc.float<e4m3>>
+  return
+}
+
+// -----
+
+func.func @float_infinity() {
+  // expected-error @+1 {{"w" expects codes of finite levels, got 252 at row 0, index 0}}
+  %w = llmc.weight "w" {codes = dense<252> : tensor<1x1xui8>, scales = dense<1.0> : tensor<1xf32>} : !llmc.compressed<1x1xf32, #llmc.float<e5m2, per = matrix>>
+  return
+}
+
+// -----
+
+func.func @float_scale() {
+  // expected-error @+1 {{"w" expects finite scales, got INF at index 0}}
+  %w = llmc.weight "w" {codes = dense<0> : tensor<1x1xui8>, scales = dense<0x7C00> : tensor<1x1xf16>} : !llmc.compressed<1x1xf32, #llmc.float<e4m3, scale = f16>>
+  return
+}
+
+// -----
+
+func.func @levels_finite() {
+  // expected-error @+1 {{"w" expects finite levels, got nan at index 0}}
+  %w = llmc.weight "w" {codes = dense<0> : tensor<1x1xui8>, levels = dense<0x7FC00000> : tensor<1x16xf32>} : !llmc.compressed<1x2xf32, #llmc.levels<rows = 1, type = f32>>
+  return
+}
+
+// -----
+
+func.func @levels_tables() {
+  // expected-error @+1 {{"w" expects component 'levels' of 'tensor<2x16xf32>', got 'tensor<1x16xf32>'}}
+  %w = llmc.weight "w" {codes = dense<0> : tensor<3x1xui8>, levels = dense<0.0> : tensor<1x16xf32>} : !llmc.compressed<3x2xf32, #llmc.levels<rows = 2, type = f32>>
+  return
+}
+
+// -----
+
 // llmc.lookup C1.
 func.func @lookup_table(%codes: vector<32xi8>) {
   // expected-error @+1 {{expects a table of 16 'i8', got 'tensor<8xi8>'}}

@@ -73,7 +73,7 @@ func.func @zero_out_of_range() {
 // -----
 
 func.func @ternary_code() {
-  // expected-error @+1 {{"w" expects ternary codes 0 to 2, got 3 at row 0, index 3}}
+  // expected-error @+1 {{"w" expects codes 0 to 2, got 3 at row 0, index 3}}
   %w = llmc.weight "w" {codes = dense<192> : tensor<1x1xui8>, scales = dense<1.0> : tensor<1xf32>} : !llmc.compressed<1x4xf32, #llmc.ternary>
   return
 }
@@ -204,6 +204,39 @@ func.func @rope_heads(%x: tensor<?x?x8xf32>) {
 func.func @rope_frequencies(%x: tensor<?x?x8xf32>) {
   // expected-error @+1 {{expects 1 to 2 frequencies for heads of 4, got 3}}
   %y = llmc.rope %x {heads = 2 : i64, frequencies = array<f64: 1.0, 0.1, 0.01>, layout = #llmc.rope_layout<half>} : tensor<?x?x8xf32>
+  return
+}
+
+// -----
+
+// llmc.rope C3.
+func.func @rope_long_alone(%x: tensor<?x?x8xf32>) {
+  // expected-error @+1 {{expects long_frequencies together with an original_context of at least 1, got original_context = 0 with long_frequencies}}
+  %y = llmc.rope %x {heads = 2 : i64, frequencies = array<f64: 1.0>, long_frequencies = array<f64: 0.5>, layout = #llmc.rope_layout<half>} : tensor<?x?x8xf32>
+  return
+}
+
+// -----
+
+func.func @rope_original_alone(%x: tensor<?x?x8xf32>) {
+  // expected-error @+1 {{got original_context = 64 without long_frequencies}}
+  %y = llmc.rope %x {heads = 2 : i64, frequencies = array<f64: 1.0>, original_context = 64 : i64, layout = #llmc.rope_layout<half>} : tensor<?x?x8xf32>
+  return
+}
+
+// -----
+
+func.func @rope_long_count(%x: tensor<?x?x8xf32>) {
+  // expected-error @+1 {{expects as many long_frequencies as frequencies, got 2 and 1}}
+  %y = llmc.rope %x {heads = 2 : i64, frequencies = array<f64: 1.0>, long_frequencies = array<f64: 0.5, 0.25>, original_context = 64 : i64, layout = #llmc.rope_layout<half>} : tensor<?x?x8xf32>
+  return
+}
+
+// -----
+
+func.func @rope_long_infinite(%x: tensor<?x?x8xf32>) {
+  // expected-error @+1 {{expects finite frequencies}}
+  %y = llmc.rope %x {heads = 2 : i64, frequencies = array<f64: 1.0>, long_frequencies = array<f64: 0x7FF0000000000000>, original_context = 64 : i64, layout = #llmc.rope_layout<half>} : tensor<?x?x8xf32>
   return
 }
 

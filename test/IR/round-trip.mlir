@@ -84,6 +84,9 @@ func.func @rope(%x: tensor<?x?x8xf32>) {
       : tensor<?x?x8xf32>
   // CHECK: llmc.rope %{{.*}} {attention_factor = 1.500000e+00 : f64, frequencies = array<f64: 1.000000e+00>, heads = 2 : i64, layout = #llmc.rope_layout<interleaved>} : tensor<?x?x8xf32>
   %z = llmc.rope %x {heads = 2 : i64, frequencies = array<f64: 1.0>, layout = #llmc.rope_layout<interleaved>, attention_factor = 1.5 : f64} : tensor<?x?x8xf32>
+  // CHECK: llmc.rope %{{.*}} {frequencies = array<f64: 1.000000e+00>, heads = 2 : i64, layout = #llmc.rope_layout<half>, long_frequencies = array<f64: 2.500000e-01>, original_context = 64 : i64} : tensor<?x?x8xf32>
+  %l = llmc.rope %x {heads = 2 : i64, frequencies = array<f64: 1.0>, long_frequencies = array<f64: 0.25>,
+                     original_context = 64 : i64, layout = #llmc.rope_layout<half>} : tensor<?x?x8xf32>
   return
 }
 

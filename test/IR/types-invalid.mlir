@@ -20,7 +20,7 @@ func.func private @key(!llmc.compressed<4x4xf32, #llmc.int<4, shape = 3>>)
 
 // -----
 
-// expected-error @+1 {{expects a table nf4 or nf4_i8, got fp4}}
+// expected-error @+1 {{expects a table nf4, nf4_i8 or bnb_fp4, got fp4}}
 func.func private @table(!llmc.compressed<4x4xf32, #llmc.table<fp4, group = 64>>)
 
 // -----
@@ -40,6 +40,36 @@ func.func private @table_key(!llmc.compressed<4x4xf32, #llmc.table<nf4, symmetri
 
 // -----
 
+// expected-error @+1 {{expects a float e4m3 or e5m2, got e3m4}}
+func.func private @float_format(!llmc.compressed<4x4xf32, #llmc.float<e3m4>>)
+
+// -----
+
+// expected-error @+1 {{expects a scale per matrix, row or block, got column}}
+func.func private @float_per(!llmc.compressed<4x4xf32, #llmc.float<e4m3, per = column>>)
+
+// -----
+
+// expected-error @+1 {{expects per or scale, got group}}
+func.func private @float_key(!llmc.compressed<4x4xf32, #llmc.float<e4m3, group = 4>>)
+
+// -----
+
+// expected-error @+1 {{expects scales of f16 or f32, got 'bf16'}}
+func.func private @float_scale(!llmc.compressed<4x4xf32, #llmc.float<e4m3, scale = bf16>>)
+
+// -----
+
+// expected-error @+1 {{expects levels for 0 (all) or more rows, got -1}}
+func.func private @levels_rows(!llmc.compressed<4x4xf32, #llmc.levels<rows = -1, type = f16>>)
+
+// -----
+
+// expected-error @+1 {{expects levels of f16 or f32, got 'bf16'}}
+func.func private @levels_type(!llmc.compressed<4x4xf32, #llmc.levels<rows = 4, type = bf16>>)
+
+// -----
+
 // expected-error @+1 {{expected 'base3'}}
 func.func private @ternary_packing(!llmc.compressed<4x4xf32, #llmc.ternary<base4>>)
 
@@ -55,12 +85,12 @@ func.func private @nm(!llmc.compressed<4x4xf32, #llmc.nm<4:4, #llmc.ternary>>)
 
 // -----
 
-// expected-error @+1 {{expects an inner scheme of dense, int, table or ternary, got #llmc.mask<#llmc.ternary>}}
+// expected-error @+1 {{expects an inner scheme with a code or value for each weight, got #llmc.mask<#llmc.ternary>}}
 func.func private @nested(!llmc.compressed<4x4xf32, #llmc.nm<2:4, #llmc.mask<#llmc.ternary>>>)
 
 // -----
 
-// expected-error @+1 {{expects an inner scheme of dense, int, table or ternary, got 4 : i64}}
+// expected-error @+1 {{expects an inner scheme with a code or value for each weight, got 4 : i64}}
 func.func private @mask(!llmc.compressed<4x4xf32, #llmc.mask<4 : i64>>)
 
 // -----

@@ -22,8 +22,29 @@ func.func private @table(!llmc.compressed<64x172xf32, #llmc.table<nf4, group = 6
 // CHECK: @table_integers(!llmc.compressed<64x64xf32, #llmc.table<nf4_i8, group = 0, scale = f32>>)
 func.func private @table_integers(!llmc.compressed<64x64xf32, #llmc.table<nf4_i8, group = 0, scale = f32>>)
 
+// CHECK: @table_fp4(!llmc.compressed<64x64xf32, #llmc.table<bnb_fp4, group = 64, scale = f32>>)
+func.func private @table_fp4(!llmc.compressed<64x64xf32, #llmc.table<bnb_fp4, group = 64, scale = f32>>)
+
 // CHECK: @table_defaults(!llmc.compressed<64x64xf32, #llmc.table<nf4, group = 0, scale = f16>>)
 func.func private @table_defaults(!llmc.compressed<64x64xf32, #llmc.table<nf4>>)
+
+// CHECK: @float_row(!llmc.compressed<64x172xf32, #llmc.float<e4m3, per = row, scale = f32>>)
+func.func private @float_row(!llmc.compressed<64x172xf32, #llmc.float<e4m3, per = row, scale = f32>>)
+
+// CHECK: @float_block(!llmc.compressed<200x172xf32, #llmc.float<e4m3, per = block, scale = f16>>)
+func.func private @float_block(!llmc.compressed<200x172xf32, #llmc.float<e4m3, scale = f16, per = block>>)
+
+// CHECK: @float_matrix(!llmc.compressed<64x64xf32, #llmc.float<e5m2, per = matrix, scale = f32>>)
+func.func private @float_matrix(!llmc.compressed<64x64xf32, #llmc.float<e5m2, per = matrix, scale = f32>>)
+
+// CHECK: @float_defaults(!llmc.compressed<64x64xf32, #llmc.float<e5m2, per = row, scale = f32>>)
+func.func private @float_defaults(!llmc.compressed<64x64xf32, #llmc.float<e5m2>>)
+
+// CHECK: @levels(!llmc.compressed<64x172xf32, #llmc.levels<rows = 16, type = f16>>)
+func.func private @levels(!llmc.compressed<64x172xf32, #llmc.levels<rows = 16, type = f16>>)
+
+// CHECK: @levels_matrix(!llmc.compressed<64x64xf32, #llmc.levels<rows = 0, type = f32>>)
+func.func private @levels_matrix(!llmc.compressed<64x64xf32, #llmc.levels<type = f32, rows = 0>>)
 
 // CHECK: @ternary(!llmc.compressed<64x64xf32, #llmc.ternary>)
 func.func private @ternary(!llmc.compressed<64x64xf32, #llmc.ternary>)
@@ -68,6 +89,20 @@ func.func @components() {
   // CHECK: #llmc.nm<2:4, #llmc.table<nf4_i8, group = 0, scale = f32>>
   %g = llmc.weight "g" {mask = dense<51> : tensor<2x1xui8>, codes = dense<0> : tensor<2x2xui8>, scales = dense<1.0> : tensor<2x1xf32>}
       : !llmc.compressed<2x8xf32, #llmc.nm<2:4, #llmc.table<nf4_i8, group = 0, scale = f32>>>
+  // Scales of 128 x 128 weights: two blocks down, two across.
+  // CHECK: #llmc.float<e4m3, per = block, scale = f16>
+  %fb = llmc.weight "fb" {codes = dense<126> : tensor<129x130xui8>, scales = dense<1.0> : tensor<2x2xf16>}
+      : !llmc.compressed<129x130xf32, #llmc.float<e4m3, per = block, scale = f16>>
+  // CHECK: #llmc.nm<2:4, #llmc.float<e5m2, per = matrix, scale = f32>>
+  %fm = llmc.weight "fm" {mask = dense<51> : tensor<2x1xui8>, codes = dense<0> : tensor<2x4xui8>, scales = dense<1.0> : tensor<1xf32>}
+      : !llmc.compressed<2x8xf32, #llmc.nm<2:4, #llmc.float<e5m2, per = matrix, scale = f32>>>
+  // Levels of rows 0 and 1, and of row 2.
+  // CHECK: #llmc.levels<rows = 2, type = f16>
+  %lv = llmc.weight "lv" {codes = dense<0> : tensor<3x3xui8>, levels = dense<1.0> : tensor<2x16xf16>}
+      : !llmc.compressed<3x5xf32, #llmc.levels<rows = 2, type = f16>>
+  // CHECK: #llmc.mask<#llmc.levels<rows = 0, type = f32>>
+  %lm = llmc.weight "lm" {mask = dense<[[3], [8]]> : tensor<2x1xui8>, codes = dense<136> : tensor<2xui8>, levels = dense<1.0> : tensor<1x16xf32>}
+      : !llmc.compressed<2x4xf32, #llmc.mask<#llmc.levels<rows = 0, type = f32>>>
   // Five codes to a byte; codes behind the last are 1: 121 of 243 is 128 of 256.
   // CHECK: #llmc.ternary<base3>
   %h = llmc.weight "h" {codes = dense<[[0, 128], [255, 128]]> : tensor<2x2xui8>, scales = dense<0.5> : tensor<1xf32>} : !llmc.compressed<2x7xf32, #llmc.ternary<base3>>

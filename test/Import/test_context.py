@@ -1,4 +1,5 @@
-"""What changes with the length is found at exactly the length where it does: windows become windows, the context ends in front of the rest."""
+"""What changes with the length is found at exactly the length where it does: windows become windows, a second rotation becomes one, the context
+ends in front of the rest."""
 import os
 import re
 import subprocess
@@ -35,7 +36,7 @@ KINDS = [angles.rotation_switch, angles.dynamic_base, angles.angles_wrapped, ang
 
 
 def imported(model, folder):
-    """(context or None, windows) of an import, or None where it is refused."""
+    """(context, or where the rotation becomes another, or None; windows) of an import, or None where it is refused."""
     path, out = os.path.join(folder, "model.onnx"), os.path.join(folder, "model.mlir")
     open(path, "wb").write(model.SerializeToString())
     done = subprocess.run([os.path.join(BUILD, "bin", "llmc-import"), "--no-verify", path, "-o", out], capture_output=True, text=True)
@@ -43,7 +44,7 @@ def imported(model, folder):
     if done.returncode:
         return None
     text = open(out).read()
-    context = re.search(r"llmc\.context = (\d+)", text)
+    context = re.search(r"llmc\.context = (\d+)", text) or re.search(r"original_context = (\d+)", text)
     return int(context.group(1)) if context else None, [int(size) for size in re.findall(r"window = (\d+)", text)]
 
 

@@ -128,3 +128,25 @@ def test_an_export_comes_in_or_is_refused_in_words(model, tmp_path):
     assert (done.returncode == 0) == (os.path.exists(os.path.join(tmp_path, "model.mlirbc")))
     if done.returncode:
         assert "llmc-import: error: " + model in done.stderr and "internal" not in done.stderr
+
+
+@pytest.mark.parametrize("name, said", [
+    ("masked_text", "input_ids"), ("position_mask", "attention_mask"), ("mask_kind", "token_type_ids"),
+])
+def test_a_name_that_misleads_is_held_against_the_use(name, said, tmp_path):
+    onnx = pytest.importorskip("onnx")
+    model = onnx.load(os.path.join(FIXTURES, "bert-torchscript", "model.onnx"))
+    texts = []
+    for path, renamed in (("given", False), ("renamed", True)):
+        if renamed:
+            for value in model.graph.input:
+                value.name = name if value.name == said else value.name
+            for node in model.graph.node:
+                node.input[:] = [name if i == said else i for i in node.input]
+        (tmp_path / path).mkdir()
+        onnx.save(model, tmp_path / path / "model.onnx")
+        texts.append(import_text(str(tmp_path / path), tmp_path))
+    assert f'"{name}"' in texts[1] and f'"{said}"' not in texts[1]
+    ops = [[line.split(" loc(")[0].replace(name, said) for line in text.splitlines() if "llmc." in line and "#loc" not in line[:4]]
+           for text in texts]
+    assert ops[0] == ops[1]

@@ -2,9 +2,10 @@
 
 // What is read twice is not joined: the activation has another user, the linear another reader.
 // CHECK-LABEL: @shared_activation
-// CHECK: llmc.activation
-// CHECK: arith.mulf
-// CHECK-NOT: llmc.gated_activation
+// CHECK-NOT: exec.gate
+// CHECK: exec.activation
+// CHECK: exec.binary mul
+// CHECK-NOT: exec.gate
 func.func @shared_activation(%x: tensor<?x?x4xf32>, %y: tensor<?x?x4xf32>) -> (tensor<?x?x4xf32>, tensor<?x?x4xf32>) attributes {llmc.role = "run"} {
   %a = llmc.activation %x {kind = #llmc.activation_kind<silu>} : tensor<?x?x4xf32>
   %m = arith.mulf %a, %y : tensor<?x?x4xf32>
@@ -14,8 +15,9 @@ func.func @shared_activation(%x: tensor<?x?x4xf32>, %y: tensor<?x?x4xf32>) -> (t
 // -----
 
 // CHECK-LABEL: @shared_linear
-// CHECK-NOT: llmc.fused
-// CHECK: return
+// CHECK-NOT: residual
+// CHECK: exec.binary add
+// CHECK: exec.output
 func.func @shared_linear(%x: tensor<?x?x4xf32>) -> (tensor<?x?x4xf32>, tensor<?x?x4xf32>) attributes {llmc.role = "run"} {
   %w = llmc.weight "w.weight" {values = dense<0.5> : tensor<4x4xf32>} : tensor<4x4xf32>
   %o = llmc.linear %x, %w : tensor<?x?x4xf32>, tensor<4x4xf32>
@@ -27,8 +29,8 @@ func.func @shared_linear(%x: tensor<?x?x4xf32>) -> (tensor<?x?x4xf32>, tensor<?x
 
 // In a plain graph every row is wanted.
 // CHECK-LABEL: @run
-// CHECK-NOT: llmc.tail
-// CHECK: return
+// CHECK-NOT: exec.tail
+// CHECK: exec.output
 func.func @run(%x: tensor<?x?x4xf32>) -> tensor<?x?x4xf32> attributes {llmc.role = "run"} {
   %a = llmc.softmax %x : tensor<?x?x4xf32>
   return %a : tensor<?x?x4xf32>
@@ -45,9 +47,20 @@ func.func @fused_projection(%ids: tensor<?x?xi64>) -> tensor<?x?x32xf32> attribu
   %x = llmc.embedding %e, %ids : tensor<8x32xf32>, tensor<?x?xi64>
   %qkv = llmc.linear %x, %w : tensor<?x?x32xf32>, tensor<96x32xf32>
   %q, %k, %v = llmc.split %qkv : tensor<?x?x96xf32> -> tensor<?x?x32xf32>, tensor<?x?x32xf32>, tensor<?x?x32xf32>
-  // CHECK: llmc.cache_store {{.*}}llmc.share = array<i64: 32, 96, 0, 96, 32>, llmc.stage = 2 : i64, part = #llmc.cache_part<keys>
-  // CHECK: llmc.cache_store {{.*}}llmc.share = array<i64: 32, 96, 0, 96, 64>, llmc.stage = 2 : i64, part = #llmc.cache_part<values>
-  // CHECK: llmc.attention {{.*}}llmc.stage = 3 : i64
+  // CHECK: %[[QKV:.*]] = exec.buffer : <?x96xf32, stride = 128>
+  // CHECK: %[[Q:.*]] = exec.view %[[QKV]][0] : <?x96xf32, stride = 128> -> <?x32xf32, stride = 128>
+  // CHECK: %[[K:.*]] = exec.view %[[QKV]][32]
+  // CHECK: %[[V:.*]] = exec.view %[[QKV]][64]
+  // CHECK: exec.linear {{.*}} to %[[QKV]]
+  // CHECK-NEXT: exec.cache_store %[[K]] {{.*}}part = #llmc.cache_part<keys>, share = #exec.share<unit = 32, total = 96, first = 0, width = 96, column = 32>
+  // CHECK-NEXT: exec.cache_store %[[V]] {{.*}}part = #llmc.cache_part<values>, share = #exec.share<unit = 32, total = 96, first = 0, width = 96, column = 64>
+  // CHECK-NEXT: {{^ *[}]$}}
+  // CHECK-NEXT: exec.stage {
+  // CHECK-NEXT: exec.cached_attention %[[Q]]
+  // CHECK-NEXT: {{^ *[}]$}}
+  // Whole rows were computed by one thread each: the copy to the caller is a stage of its own.
+  // CHECK: exec.stage {
+  // CHECK-NEXT: exec.copy {{.*}} : !exec.buffer<?x32xf32, stride = 64>, !exec.buffer<?x32xf32, caller>
   %a = llmc.attention %q, %k, %v cache @kv {heads = 2 : i64, kv_heads = 2 : i64, scale = 0.5 : f64, causal}
       : tensor<?x?x32xf32>, tensor<?x?x32xf32>, tensor<?x?x32xf32>
   return %a : tensor<?x?x32xf32>
@@ -61,16 +74,21 @@ func.func @fused_projection(%ids: tensor<?x?xi64>) -> tensor<?x?x32xf32> attribu
 func.func @barriers_kept(%x: tensor<?x?x32xf32>) -> tensor<?x?x32xf32> attributes {llmc.role = "run"} {
   %g = llmc.weight "norm.weight" {values = dense<1.0> : tensor<32xf32>} : tensor<32xf32>
   %w = llmc.weight "w.weight" {values = dense<0.5> : tensor<64x32xf32>} : tensor<64x32xf32>
-  // CHECK: llmc.rms_norm
-  // CHECK-NOT: llmc.private
-  // CHECK-SAME: llmc.stage = 1 : i64
+  // CHECK-NOT: private
+  // CHECK: exec.stage {
+  // CHECK-NEXT: exec.rms_norm
+  // CHECK-NEXT: {{^ *[}]$}}
+  // CHECK-NEXT: exec.stage {
   %n = llmc.rms_norm %x, %g {eps = 1.0e-5 : f64} : tensor<?x?x32xf32>, tensor<32xf32>
-  // CHECK: llmc.linear {{.*}}llmc.stage = 2 : i64
+  // CHECK-NEXT: exec.linear
+  // CHECK-NEXT: {{^ *[}]$}}
+  // CHECK-NEXT: exec.stage {
   %y = llmc.linear %n, %w : tensor<?x?x32xf32>, tensor<64x32xf32>
   %a, %b = llmc.split %y : tensor<?x?x64xf32> -> tensor<?x?x32xf32>, tensor<?x?x32xf32>
-  // CHECK: arith.mulf {{.*}}llmc.stage = 3 : i64
+  // CHECK-NEXT: exec.binary mul
   %m = arith.mulf %a, %b : tensor<?x?x32xf32>
-  // CHECK: arith.addf {{.*}}llmc.stage = 3 : i64
+  // CHECK-NEXT: exec.binary add
+  // CHECK-NEXT: {{^ *[}]$}}
   %s = arith.addf %m, %n : tensor<?x?x32xf32>
   return %s : tensor<?x?x32xf32>
 }

@@ -2,7 +2,7 @@
 
 // The interface passes ids and masks; a plain graph of floats has no way in.
 module {
-  // expected-error @+1 {{input 0 is 'tensor<?x?x4xf32>', expected ids or a mask as a tensor of integers [batch, sequence]}}
+  // expected-error @+1 {{input 0 is '!exec.buffer<?x4xf32, stride = 64>', expected ids or a mask as a tensor of integers [batch, sequence]}}
   func.func @float_input(%x: tensor<?x?x4xf32>) -> tensor<?x?x4xf32> attributes {llmc.role = "run"} {
     %y = llmc.softmax %x : tensor<?x?x4xf32>
     return %y : tensor<?x?x4xf32>

@@ -1,8 +1,10 @@
 // RUN: llmc-opt %s --fuse-stages --pack-weights --plan-memory --lower-step --mlir-print-debuginfo=false | FileCheck %s --implicit-check-not="= llmc."
 
 // One step: kernels in stages with barriers between; both linears of the first stage are one kernel.
+// CHECK: module attributes
 module attributes {llmc.compile = {prefix = "m", lanes = 8 : i64, registers = 16 : i64, context = 16 : i64, chunk = 16 : i64}} {
   llmc.cache @kv : tensor<1x4xf32>
+  // CHECK-SAME: exec.artifact = #exec.artifact<arena_bytes = {{[0-9]+}}, scratch_bytes = {{[0-9]+}}, kv_block_bytes = 512, vocabulary = 8, id_limit = 8, longest_sequence = 0, observations = [], checks = []>
   // CHECK: func.func private @m_step(
   func.func @main(%ids: tensor<?x?xi64>) -> tensor<?x?x8xf32> attributes {llmc.role = "step"} {
     %e = llmc.weight "embed.weight" {values = dense<0.5> : tensor<8x4xf32>} : tensor<8x4xf32>

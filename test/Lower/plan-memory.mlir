@@ -1,27 +1,53 @@
 // RUN: llmc-opt %s --plan-memory --mlir-print-debuginfo=false | FileCheck %s
 
-// 16 rows of 64 floats each: 4096 bytes. A value may take the place of one whose last reader was a stage earlier.
-module attributes {llmc.compile = {max_tokens = 16 : i64}} {
-  // CHECK: @main(%{{.*}}: tensor<?x?x4xf32> {llmc.buffer = 0 : i64})
-  // CHECK-SAME: llmc.arena_bytes =
-  func.func @main(%ids: tensor<?x?x4xf32>) -> tensor<?x?x4xf32> attributes {llmc.role = "run"} {
-    // CHECK: llmc.softmax {{.*}} {llmc.buffer = array<i64: [[A:[0-9]+]]>, llmc.stage = 1 : i64}
-    // CHECK: llmc.softmax {{.*}} {llmc.buffer = array<i64: [[B:[0-9]+]]>, llmc.stage = 2 : i64}
-    // CHECK: llmc.softmax {{.*}} {llmc.buffer = array<i64: [[A]]>, llmc.stage = 3 : i64}
-    // CHECK: llmc.softmax {{.*}} {llmc.buffer = array<i64: [[B]]>, llmc.stage = 4 : i64}
-    %a = llmc.softmax %ids {llmc.stage = 1 : i64} : tensor<?x?x4xf32>
-    %b = llmc.softmax %a {llmc.stage = 2 : i64} : tensor<?x?x4xf32>
-    %c = llmc.softmax %b {llmc.stage = 3 : i64} : tensor<?x?x4xf32>
-    %d = llmc.softmax %c {llmc.stage = 4 : i64} : tensor<?x?x4xf32>
-    // An observed value stays: it is read after the step.
-    // CHECK: llmc.softmax {{.*}} {llmc.buffer = array<i64: [[A]]>, llmc.stage = 5 : i64}
-    // CHECK: llmc.softmax {{.*}} {llmc.buffer = array<i64: [[B]]>, llmc.stage = 6 : i64}
-    // CHECK-NOT: array<i64: [[A]]>
-    %e = llmc.softmax %d {llmc.stage = 5 : i64} : tensor<?x?x4xf32>
-    llmc.observe "e" %e {llmc.stage = 6 : i64} : tensor<?x?x4xf32>
-    %f = llmc.softmax %e {llmc.stage = 6 : i64} : tensor<?x?x4xf32>
-    %g = llmc.softmax %f {llmc.stage = 7 : i64} : tensor<?x?x4xf32>
-    %h = llmc.softmax %g {llmc.stage = 8 : i64} : tensor<?x?x4xf32>
-    return %h : tensor<?x?x4xf32>
+// 16 rows of 64 floats each: 4096 bytes. A buffer may take the place of one whose last reader was a stage earlier; what the caller gave
+// stays, and so does what is observed or given back.
+// CHECK: exec.program @main run rows = 16 attributes {arena_bytes = 12352 : i64, private_bytes = 4096 : i64}
+exec.program @main run rows = 16 {
+  %w = llmc.weight "w" {values = dense<0.5> : tensor<8x64xf32>} : tensor<8x64xf32>
+  %g = llmc.weight "g" {values = dense<0.5> : tensor<64xf32>} : tensor<64xf32>
+  %p = exec.weight %w : !exec.packed<embedding, tensor<8x64xf32>>
+  %scale = exec.weight %g : !exec.packed<vector, tensor<64xf32>>
+  // CHECK: exec.input 0 at 0 : <?x1xi32>
+  %ids = exec.input 0 : !exec.buffer<?x1xi32>
+  // CHECK: exec.buffer at [[A:64]] : <?x64xf32>
+  // CHECK: exec.buffer at [[B:4160]] : <?x64xf32>
+  // CHECK: exec.buffer at [[A]] : <?x64xf32>
+  // CHECK: exec.buffer at [[B]] : <?x64xf32>
+  %a = exec.buffer : !exec.buffer<?x64xf32>
+  %b = exec.buffer : !exec.buffer<?x64xf32>
+  %c = exec.buffer : !exec.buffer<?x64xf32>
+  %d = exec.buffer : !exec.buffer<?x64xf32>
+  // CHECK: exec.buffer at 0 : <?x64xf32, private>
+  %own = exec.buffer : !exec.buffer<?x64xf32, private>
+  // CHECK: exec.buffer at [[A]] : <?x64xf32>
+  // CHECK: exec.buffer at 8256 : <?x64xf32>
+  // A half that is given back keeps the whole; the last takes the place of what stage 5 has read.
+  // CHECK: exec.buffer at [[B]] : <?x64xf32>
+  %e = exec.buffer : !exec.buffer<?x64xf32>
+  %f = exec.buffer : !exec.buffer<?x64xf32>
+  %h = exec.buffer : !exec.buffer<?x64xf32>
+  %half = exec.view %f[0] : !exec.buffer<?x64xf32> -> !exec.buffer<?x32xf32, stride = 64>
+  exec.stage {
+    exec.embedding %p, %ids to %a : !exec.packed<embedding, tensor<8x64xf32>>, !exec.buffer<?x1xi32>, !exec.buffer<?x64xf32>
   }
+  exec.stage {
+    exec.softmax %a to %b : !exec.buffer<?x64xf32>, !exec.buffer<?x64xf32>
+  }
+  exec.stage {
+    exec.softmax %b to %c : !exec.buffer<?x64xf32>, !exec.buffer<?x64xf32>
+  }
+  exec.stage {
+    exec.softmax %c to %d : !exec.buffer<?x64xf32>, !exec.buffer<?x64xf32>
+  }
+  exec.stage {
+    exec.rms_norm %d, %scale to %own {eps = 1.0e-5 : f64} : !exec.buffer<?x64xf32>, !exec.packed<vector, tensor<64xf32>>, !exec.buffer<?x64xf32, private>
+    exec.softmax %d to %e : !exec.buffer<?x64xf32>, !exec.buffer<?x64xf32>
+    exec.softmax %d to %f : !exec.buffer<?x64xf32>, !exec.buffer<?x64xf32>
+  }
+  exec.observe "e" %e : !exec.buffer<?x64xf32>
+  exec.stage {
+    exec.softmax %e to %h : !exec.buffer<?x64xf32>, !exec.buffer<?x64xf32>
+  }
+  exec.output %half : !exec.buffer<?x32xf32, stride = 64>
 }

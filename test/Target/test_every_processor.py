@@ -32,8 +32,8 @@ KINDS = {
         "a64fx": "neon",  # SVE without dot products
         "cortex-a76": "neon-dotprod", "neoverse-n1": "neon-dotprod",
         "cortex-r82": "neon-dotprod",  # of the R profile
-        "neoverse-v2": "neon-i8mm", "gb10": "neon-i8mm",
-        "apple-m4": "neon-i8mm",  # SME without SVE
+        "neoverse-v2": "neon-dotprod", "gb10": "neon-dotprod",  # I8MM, which no kernel uses
+        "apple-m4": "neon-dotprod",  # SME without SVE
     },
 }
 

@@ -40,6 +40,7 @@ model: what a compiled model makes of them
   pp512     prefill of 512 ids from an empty cache; logits of the last one only
   tg128     128 ids decoded one by one from an empty cache
   tg128@1024  the same behind 1024 ids; likewise any number
+  tg128x8   128 ids in each of eight sequences, all eight in one step (and tg128x8@1024)
   run512    models without a cache: one call with 512 ids
   model MB is the most memory that was resident while a test ran, without this tool's own.
 
@@ -182,13 +183,20 @@ private:
       if (text.rfind(prefix, 0) == 0) {
         result.kind = kind;
         const size_t from = std::strlen(prefix), at = text.find('@');
-        const bool deep = kind == ModelTest::Kind::Decode && at != std::string::npos;
-        result.count = number(text.substr(from, deep ? at - from : text.npos), 1, most);
+        const bool decodes = kind == ModelTest::Kind::Decode;
+        const bool deep = decodes && at != std::string::npos;
         if (deep)
           result.depth = number(text.substr(at + 1), 1, most);
+        std::string counts = text.substr(from, deep ? at - from : text.npos);
+        const size_t times = counts.find('x');
+        if (decodes && times != std::string::npos) {
+          result.sequences = number(counts.substr(times + 1), 1, 1 << 16);
+          counts.resize(times);
+        }
+        result.count = number(counts, 1, most);
         return result;
       }
-    failUsage(name + ": expected load, ppN, tgN, tgN@DEPTH or runN, found '" + text + "'");
+    failUsage(name + ": expected load, ppN, tgN, tgNxM, tgN@DEPTH or runN, found '" + text + "'");
   }
 
   void takeOption() {

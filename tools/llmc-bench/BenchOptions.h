@@ -13,14 +13,15 @@
 
 namespace llmc::bench {
 
-/// One measurement of a model: `count` ids of prefill, or decoded one by one, behind `depth`; or
-/// one call of a graph without cache with `count` ids; or opening the artifact.
+/// One measurement of a model: `count` ids of prefill, or decoded one by one, behind `depth`, in each
+/// of so many sequences at once; or one call of a graph without cache with `count` ids; or opening the artifact.
 struct ModelTest {
   enum class Kind { Load, Prefill, Decode, Run };
   Kind kind = Kind::Load;
   int64_t count = 0;
   int64_t depth = 0;
-  std::string name; ///< pp512, tg128, tg128@1024, run512, load
+  int64_t sequences = 1;
+  std::string name; ///< pp512, tg128, tg128x8, tg128@1024, run512, load
 };
 
 struct BenchOptions {

@@ -31,32 +31,37 @@ std::vector<int32_t> makeIds(int64_t count, int64_t vocab) {
 
 class ModelRunner {
 public:
-  ModelRunner(const Artifact &artifact, const ThreadPool &threads, int64_t positions)
-      : session(artifact, threads, positions), ids(makeIds(positions, artifact.info().vocab)),
-        logits(static_cast<size_t>(artifact.info().vocab)) {}
+  ModelRunner(const Artifact &artifact, const ThreadPool &threads, int64_t positions,
+              int64_t sequences)
+      : session(artifact, threads, positions, sequences), sequences(sequences),
+        ids(makeIds(positions + sequences, artifact.info().vocab)),
+        logits(static_cast<size_t>(artifact.info().vocab * sequences)) {}
 
-  /// Seconds of one test.
+  /// Seconds of one test. Sequences are fed shifted ids.
   double run(const ModelTest &test) {
     session.reset();
     if (test.kind == ModelTest::Kind::Prefill)
       return prefill(test.count);
-    if (test.depth)
-      prefill(test.depth);
+    for (int64_t s = 0; s < (test.depth ? sequences : 0); ++s)
+      prefill(test.depth, s);
     const double begin = now();
     for (int64_t i = 0; i < test.count; ++i)
-      session.decode(ids[static_cast<size_t>(test.depth + i)], logits.data());
+      session.decodeEach(ids.data() + test.depth + i, logits.data());
     return now() - begin;
   }
 
 private:
-  double prefill(int64_t count) {
+  double prefill(int64_t count, int64_t sequence = 0) {
     const double begin = now();
+    session.announce(count, sequence);
     for (int64_t at = 0, chunk = session.info().chunk; at < count; at += chunk)
-      session.prefill(ids.data() + at, std::min(chunk, count - at), logits.data(), /*all=*/false);
+      session.prefill(ids.data() + at, std::min(chunk, count - at), logits.data(), /*all=*/false,
+                      sequence);
     return now() - begin;
   }
 
   Session session;
+  int64_t sequences;
   std::vector<int32_t> ids;
   std::vector<float> logits;
 };
@@ -78,7 +83,7 @@ int64_t positionsOf(const ModelTest &test) { return test.depth + test.count; }
 /// Products of the whole test: prefill computes the logits of each chunk's last position, a graph
 /// without cache all of them.
 Products productsOf(const ModelTest &test, const ModelWork &work, int64_t chunk) {
-  const double count = static_cast<double>(test.count);
+  const double count = static_cast<double>(test.count * test.sequences);
   const bool prefill = test.kind == ModelTest::Kind::Prefill;
   const double logits = prefill ? static_cast<double>((test.count + chunk - 1) / chunk) : count;
   return work.body.times(count).plus(work.logits.times(logits));
@@ -86,14 +91,16 @@ Products productsOf(const ModelTest &test, const ModelWork &work, int64_t chunk)
 
 void fillCounters(benchmark::UserCounters &counters, const ModelTest &test, const Setup &setup,
                   const Limits &limits, double seconds) {
-  const double count = static_cast<double>(test.count);
-  counters["tokens_per_s"] = count / seconds;
+  const double count = static_cast<double>(test.count),
+               sequences = static_cast<double>(test.sequences);
+  counters["tokens_per_s"] = count * sequences / seconds;
   counters["read_limit_bytes_per_s"] = limits.bytesPerSecond;
   // Weights that are linked into the code have no file that says what is read.
   if (test.kind == ModelTest::Kind::Decode && setup.work.weightBytes > 0) {
-    // The cache grows by one position for each token.
-    const double bytes = setup.work.bytesPerToken(static_cast<double>(test.depth) + count / 2);
-    counters["bytes_per_token"] = bytes;
+    // Each cache grows by one position in a step, which reads the weights once for all.
+    const double positions = (static_cast<double>(test.depth) + count / 2) * sequences;
+    const double bytes = setup.work.bytesPerToken(positions);
+    counters["bytes_per_token"] = bytes / sequences;
     counters["bytes_per_s"] = bytes * count / seconds;
     counters["share_of_read"] = bytes * count / seconds / limits.bytesPerSecond;
   }
@@ -113,7 +120,7 @@ double fastestRun(const Setup &setup, const ModelTest &test, double limit) {
     static_cast<void>(runner.run());
     return bestTime(limit, [&] { return runner.run(); });
   }
-  ModelRunner runner(setup.artifact, setup.threads, positionsOf(test));
+  ModelRunner runner(setup.artifact, setup.threads, positionsOf(test), test.sequences);
   static_cast<void>(runner.run(test));
   return bestTime(limit, [&] { return runner.run(test); });
 }

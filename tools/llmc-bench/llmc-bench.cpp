@@ -38,7 +38,7 @@ static int run(int argc, char **argv) {
       benchPeers(options);
   }
   if (std::fflush(stdout) || std::ferror(stdout))
-    failInput("cannot write to standard output");
+    failLimit("cannot write to standard output");
   return 0;
 }
 

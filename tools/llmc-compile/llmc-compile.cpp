@@ -13,6 +13,8 @@
 
 #include "mlir/IR/AsmState.h"
 #include "mlir/Parser/Parser.h"
+#include "mlir/Pass/PassManager.h"
+#include "mlir/Support/Timing.h"
 #include "llvm/Support/FileSystem.h"
 #include "llvm/Support/Format.h"
 #include "llvm/Support/InitLLVM.h"
@@ -29,12 +31,15 @@ static constexpr char kOverview[] =
     "llmc-compile: compile a model to native code\n\n"
     "  Reads a model (.mlirbc or .mlir; '-' is standard input) and writes OUTPUT.o, OUTPUT.so, "
     "OUTPUT.h,\n"
-    "  OUTPUT.safetensors and OUTPUT.json, all of them or none: where a compilation fails, files of "
+    "  OUTPUT.safetensors and OUTPUT.json, all of them or none: where a compilation fails, files "
+    "of "
     "these names\n"
     "  are as they were. The object imports nothing but memcpy, memmove and memset; the header is "
     "C99 and C++17.\n"
     "  The target is what you name: nothing is taken from this machine unless --cpu=native says "
-    "so.\n";
+    "so.\n"
+    "  Options of MLIR that look at passes are there as well: --mlir-print-ir-after=PASS,\n"
+    "  --mlir-print-ir-after-all, --mlir-timing, --mlir-pass-pipeline-crash-reproducer=FILE.\n";
 
 static constexpr char kExamples[] =
     "\nEXAMPLES:\n"
@@ -43,6 +48,8 @@ static constexpr char kExamples[] =
     "  llmc-compile --target=x86_64-linux-gnu --cpu=znver4 --explain --dry-run small.mlirbc\n"
     "  llmc-compile --target=x86_64-linux-gnu --cpu=znver4 --until=lower small.mlirbc -o -     # "
     "to read\n"
+    "  llmc-compile --target=x86_64-linux-gnu --cpu=znver4 --mlir-print-ir-after=fuse-stages "
+    "--dry-run small.mlirbc\n"
     "  llmc-opt --rtn-quantize model.mlirbc --emit-bytecode | llmc-compile "
     "--target=x86_64-linux-gnu --cpu=znver4 - -o small\n";
 
@@ -136,7 +143,7 @@ static std::string layerOf(StringRef name) {
 static int writeText(const std::string &text) {
   if (output.empty() || output == "-") {
     llvm::outs() << text;
-    return kExitOk;
+    return flushStandardOutput("llmc-compile");
   }
   std::string error;
   std::unique_ptr<AtomicOutput> file = AtomicOutput::create(output, error);
@@ -151,6 +158,7 @@ static int runUntil(ModuleOp module, const CompileOptions &options, Stage stage)
     return kExitBadInput;
   if (failed((*compilation)->runUntil(std::min(stage, Stage::Target))))
     return kExitBadInput;
+  printPassStatistics();
   if (explain)
     llvm::errs() << (*compilation)->explain();
   if (stage >= Stage::LLVM) {
@@ -170,7 +178,7 @@ static int dryRunOnly(ModuleOp module, const CompileOptions &options) {
   if (failed(compilation) || failed((*compilation)->runUntil(Stage::Pack)))
     return kExitBadInput;
   std::vector<std::pair<std::string, int64_t>> layers;
-  for (const PackedEntry &entry : getPackedEntries(*getEntry(module))) {
+  for (const PackedEntry &entry : getPackedEntries(*exec::getProgram(module))) {
     std::string layer = layerOf(entry.name);
     if (layers.empty() || layers.back().first != layer)
       layers.push_back({layer, 0});
@@ -181,7 +189,7 @@ static int dryRunOnly(ModuleOp module, const CompileOptions &options) {
   if (failed((*compilation)->runUntil(Stage::Lower)))
     return kExitBadInput;
   printSizes(**compilation, module, layers);
-  return kExitOk;
+  return flushStandardOutput("llmc-compile");
 }
 
 // Why a name cannot be the base of an artifact's files; empty if it can.
@@ -200,6 +208,13 @@ static std::string badBase(StringRef base) {
 
 int main(int argc, char **argv) {
   llvm::InitLLVM init(argc, argv);
+  handleFatalErrors("llmc-compile");
+  registerDeveloperOptions();
+  registerLoweringPasses();
+  registerPassManagerCLOptions();
+  registerDefaultTimingManagerCLOptions();
+  registerMLIRContextCLOptions();
+  registerAsmPrinterCLOptions();
   cl::HideUnrelatedOptions(category);
   cl::SetVersionPrinter([](llvm::raw_ostream &os) { os << versionText("llmc-compile"); });
   cl::extrahelp examples(kExamples), codes(kExitCodeHelp);
@@ -244,7 +259,15 @@ int main(int argc, char **argv) {
   if (!module)
     return kExitBadInput;
 
+  DefaultTimingManager timer;
+  applyDefaultTimingManagerCLOptions(timer);
+  TimingScope timing = timer.getRootScope(), stageTiming;
   CompileOptions options;
+  options.instrument = [&](PassManager &passes, StringRef stage) {
+    stageTiming = timing.nest(stage);
+    passes.enableTiming(stageTiming);
+    return applyPassManagerCLOptions(passes);
+  };
   options.target = {target, cpu, features};
   options.context = context;
   options.chunk = chunk;
@@ -273,9 +296,11 @@ int main(int argc, char **argv) {
     if (std::error_code error = llvm::sys::fs::create_directories(folder))
       return fail(kExitResource, "'" + folder + "' cannot be made: " + error.message());
   progress("compiling to " + llvm::Twine(output));
-  if (succeeded(compileArtifact(*module, options, output)))
-    return kExitOk;
+  if (succeeded(compileArtifact(*module, options, output))) {
+    printPassStatistics();
+    return flushStandardOutput("llmc-compile");
+  }
   if (newFolder)
     (void)llvm::sys::fs::remove(folder); // Only if it is empty.
-  return kExitBadInput;
+  return exitCodeOfFailure();
 }

@@ -32,11 +32,14 @@ static constexpr char kOverview[] =
     "  and com.microsoft 1, in the styles of torch.onnx, optimum and ONNX Runtime GenAI. Model "
     "files may\n"
     "  be untrusted: everything is checked before it is used.\n\n"
-    "  The result is compared with the original, node by node, at the lengths that matter: prefill, "
+    "  The result is compared with the original, node by node, at the lengths that matter: "
+    "prefill, "
     "cached\n"
-    "  steps, batches, padding, both sides of every window and the end of the context. Of large models "
+    "  steps, batches, padding, both sides of every window and the end of the context. Of large "
+    "models "
     "all of\n"
-    "  the structure is run, with some columns of each linear. Where they differ, the node is named.\n"
+    "  the structure is run, with some columns of each linear. Where they differ, the node is "
+    "named.\n"
     "  What cannot be imported is listed whole.\n";
 
 static constexpr char kExamples[] =
@@ -63,6 +66,7 @@ static std::function<void(const std::string &)> makeProgress() {
 
 int main(int argc, char **argv) {
   llvm::InitLLVM init(argc, argv);
+  handleFatalErrors("llmc-import");
   hideForeignOptions();
   cl::SetVersionPrinter([](llvm::raw_ostream &os) { os << versionText("llmc-import"); });
   cl::opt<std::string> input(cl::Positional, cl::desc("model.onnx"), cl::Required);
@@ -107,14 +111,14 @@ int main(int argc, char **argv) {
     llvm::errs() << "llmc-import: remark: " << remark << "\n";
   if (check) {
     llvm::outs() << input << ": everything can be imported\n";
-    return kExitOk;
+    return flushStandardOutput("llmc-import");
   }
 
   OpPrintingFlags flags;
   flags.enableDebugInfo();
   if (toStdout) {
     result.module->print(llvm::outs(), flags);
-    return kExitOk;
+    return flushStandardOutput("llmc-import");
   }
   std::string error;
   std::unique_ptr<AtomicOutput> file = AtomicOutput::create(output, error);

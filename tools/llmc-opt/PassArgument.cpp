@@ -5,15 +5,18 @@
 #include "PassArgument.h"
 
 #include "llvm/ADT/StringRef.h"
+#include "llvm/Support/FileSystem.h"
 
 using namespace llmc;
 using llvm::StringRef;
 
-/// Quotes for a value; empty where there are none. Calibrate takes braces off itself.
+/// Quotes for a value; empty where there are none. MLIR takes a pair off and trims what stands in
+/// it (but for quotes inside of braces), Calibrate takes off all braces.
 static std::string quote(StringRef value) {
-  if (!value.contains('\''))
+  bool trimmed = value.trim() != value && llvm::sys::fs::exists(value);
+  if (!trimmed && !value.contains('\''))
     return ("'" + value + "'").str();
-  if (!value.contains('"'))
+  if (!trimmed && !value.contains('"'))
     return ("\"" + value + "\"").str();
   int depth = 0;
   for (char c : value) {
@@ -21,7 +24,9 @@ static std::string quote(StringRef value) {
     if (depth < 0)
       return "";
   }
-  return depth == 0 ? ("{" + value + "}").str() : "";
+  if (depth != 0)
+    return "";
+  return (trimmed ? "{{" + value + "}}" : "{" + value + "}").str();
 }
 
 static bool isQuoted(StringRef value) {

@@ -86,8 +86,10 @@ static void extend(MlirOptMainConfig &config, DialectRegistry &registry) {
 
 int main(int argc, char **argv) {
   llvm::InitLLVM init(argc, argv);
+  handleFatalErrors("llmc-opt");
   hideForeignOptions();
   keepStatistics.setHiddenFlag(llvm::cl::NotHidden);
+  registerDeveloperOptions();
   llvm::cl::SetVersionPrinter([](llvm::raw_ostream &os) { os << versionText("llmc-opt"); });
   DialectRegistry registry;
   registerAllDialects(registry);
@@ -122,10 +124,12 @@ int main(int argc, char **argv) {
   if (StringRef(output).ends_with(".mlirbc"))
     config.emitBytecode(true);
   extend(config, registry);
-  if (toStdout)
-    return succeeded(MlirOptMain(llvm::outs(), std::move(buffer), registry, config))
-               ? kExitOk
-               : kExitBadInput;
+  if (toStdout) {
+    if (llvm::failed(MlirOptMain(llvm::outs(), std::move(buffer), registry, config)))
+      return exitCodeOfFailure();
+    printPassStatistics();
+    return flushStandardOutput("llmc-opt");
+  }
 
   std::unique_ptr<AtomicOutput> file = AtomicOutput::create(output, error);
   if (!file)
@@ -138,9 +142,10 @@ int main(int argc, char **argv) {
     registerMapping(mapping, buffer->getBufferSize());
   const bool failed = llvm::failed(MlirOptMain(dropping, std::move(buffer), registry, config));
   unregisterMapping(mapping);
-  if (failed)
-    return kExitBadInput;
+  printPassStatistics();
   stream.flush();
+  if (failed && !stream.has_error())
+    return exitCodeOfFailure();
   if (stream.has_error()) {
     error = "'" + output + "' cannot be written: " + stream.error().message();
     stream.clear_error();

@@ -164,9 +164,9 @@ void runPerplexity(const RunnerOptions &options, const ThreadPool &threads) {
     baseline.emplace(options.baseline);
     requireRole(*baseline, /*step=*/true);
   }
-  const Windows windows = cutWindows(readNpy(options.perplexity), options.window,
-                                     std::min(artifact.info().vocab, artifact.info().idLimit),
-                                     options.perplexity);
+  const Windows windows =
+      cutWindows(readNpy(options.perplexity), options.window,
+                 std::min(artifact.info().vocab, artifact.info().idLimit), options.perplexity);
   const auto open = [&](const Artifact &source) {
     if (windows.length - 1 > source.info().context)
       failInput(options.perplexity + ": windows of " + std::to_string(windows.length) +
@@ -227,7 +227,7 @@ int run(int argc, char **argv) {
       runPerplexity(options, threads);
   }
   if (std::fflush(stdout) || std::ferror(stdout))
-    failInput("cannot write to standard output");
+    failLimit("cannot write to standard output");
   return 0;
 }
 

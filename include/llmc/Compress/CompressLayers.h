@@ -46,7 +46,7 @@ struct PassRun {
 
 /// Runs fn(i) for every i in parallel; then emits the errors at `locations` in order, if any. A
 /// returned string is an error. On a terminal the line of progress says which `step` this is.
-LogicalResult runInParallel(ModuleOp module, PassRun run, ArrayRef<WeightUse> selection,
+LogicalResult runInParallel(ModuleOp module, const PassRun &run, ArrayRef<WeightUse> selection,
                             std::function<std::optional<std::string>(size_t)> fn,
                             StringRef step = {});
 
@@ -57,14 +57,14 @@ Result<Layer> readLayer(const WeightUse &use, size_t index);
 void noteFewIds(const Layer &layer, SmallVectorImpl<std::string> &notes);
 
 /// Emits each distinct note once, with the layers it is about.
-void emitNotes(ModuleOp module, PassRun run, ArrayRef<WeightUse> selection,
+void emitNotes(ModuleOp module, const PassRun &run, ArrayRef<WeightUse> selection,
                ArrayRef<SmallVector<std::string, 1>> notes);
 
 /// Gives all operations of a weight a new type and data (blobs named with `suffix`).
 void replaceWeight(WeightUse &use, const PackedWeight &packed, StringRef suffix);
 
 /// The whole of a pass that only changes how weights are stored: computes, replaces, records.
-LogicalResult compressLayers(ModuleOp module, PassRun run, std::vector<WeightUse> &selection,
+LogicalResult compressLayers(ModuleOp module, const PassRun &run, std::vector<WeightUse> &selection,
                              LayerMethod method);
 
 } // namespace llmc

@@ -106,6 +106,23 @@ def Nf4Quantize : CompressPass<"nf4-quantize", [
   }];
 }
 
+def SchemeQuantize : CompressPass<"scheme-quantize", [
+    Option<"scheme", "scheme", "std::string", /*default=*/"\"\"",
+           "how weights are stored: a scheme as types print it, #llmc. may be left out">,
+    ActivationsOption<"float">]> {
+  let summary = "Round weights to any scheme that can be rounded to";
+  let description = [{
+    Stores each weight as the nearest that `scheme` can say, by the scheme's own rule: `scheme=int<4,group=32>` does what
+    `--rtn-quantize` does. Every scheme with codes can be named, so a new one needs no pass of its own. It needs no data.
+
+    With `activations=i8-group` groups of inputs are as long as those of the scheme's scales. A scheme that kernels cannot
+    follow is decoded when weights are packed; `llmc-compile --explain` says so.
+
+    A mask stays: the kept weights are rounded. A weight that is quantized already is decompressed and rounded again, which
+    adds errors; a remark says so.
+  }];
+}
+
 def AWQQuantize : CompressPass<"awq-quantize", [
     BitsOption, GroupOption, SymmetricOption, ScaleOption, ActivationsOption<"float">]> {
   let summary = "Quantize weights to integers, protecting the channels that matter";

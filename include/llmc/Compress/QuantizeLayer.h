@@ -35,7 +35,10 @@ FailureOr<DynamicQuantAttr> readActivations(ModuleOp module, StringRef pass, Str
 /// The options that choose weights, as text.
 std::string selectionText(StringRef include, StringRef exclude);
 
-/// Rounds the kept weights to the format; a mask stays. Fails as quantizeRtn.
+/// Rounds the kept weights to a scheme; a mask stays.
+Status encodeStored(StoredWeight &weight, SchemeAttrInterface scheme);
+
+/// Rounds the kept weights to integers; a mask stays. Fails as quantizeRtn.
 Status quantizeStored(StoredWeight &weight, const IntFormat &format, Span<const float> limits = {});
 
 /// A note for a weight that has codes already, if it has.

@@ -160,19 +160,29 @@ def RopeOp : LLMC_Op<"rope", [Pure, SameOperandsAndResultType]> {
     `attention_factor`. `half` pairs elements i and i + F, `interleaved` 2i and 2i + 1. The rest of the head passes
     through. Positions are cache length plus index.
 
-    * C1: heads divide the last dimension. C2: 2 * F is at most the head size.
+    `long_frequencies` take the place of `frequencies` in every call behind which the sequence is longer than
+    `original_context` (LongRoPE, arXiv 2402.13753); keys that are in the cache already stay as they were turned.
+
+    * C1: heads divide the last dimension. C2: 2 * F is at most the head size. C3: `long_frequencies`, of the same
+      number, and an `original_context` of at least 1 come together.
 
     Example:
     ```mlir
     %y = llmc.rope %x {heads = 2 : i64, frequencies = array<f64: 1.0, 0.01>, layout = #llmc.rope_layout<half>}
         : tensor<?x?x8xf32>
+    %z = llmc.rope %x {heads = 2 : i64, frequencies = array<f64: 1.0>, long_frequencies = array<f64: 0.25>,
+                       original_context = 64 : i64, layout = #llmc.rope_layout<half>} : tensor<?x?x8xf32>
     ```
   }];
   let arguments = (ins FloatTensor:$input, I64Attr:$heads, DenseF64ArrayAttr:$frequencies, RopeLayoutAttr:$layout,
-                       DefaultValuedAttr<F64Attr, "1.0">:$attention_factor);
+                       DefaultValuedAttr<F64Attr, "1.0">:$attention_factor,
+                       OptionalAttr<DenseF64ArrayAttr>:$long_frequencies,
+                       DefaultValuedAttr<I64Attr, "0">:$original_context);
   let results = (outs FloatTensor:$result);
   let assemblyFormat = "$input attr-dict `:` type($input)";
   let hasVerifier = 1;
+  // Files of before version 3 have no long frequencies.
+  let useCustomPropertiesEncoding = 1;
 }
 
 def AttentionOp : LLMC_Op<"attention", [InfersResult,

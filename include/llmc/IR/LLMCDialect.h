@@ -6,7 +6,9 @@
 #ifndef LLMC_IR_LLMCDIALECT_H
 #define LLMC_IR_LLMCDIALECT_H
 
+#include "llmc/IR/DecodePlan.h"
 #include "llmc/Numerics/CodeTable.h"
+#include "llmc/Numerics/Float8.h"
 
 #include "mlir/Bytecode/BytecodeOpInterface.h"
 #include "mlir/Dialect/Arith/IR/Arith.h"
@@ -21,6 +23,7 @@
 #include "mlir/Interfaces/InferTypeOpInterface.h"
 #include "mlir/Interfaces/SideEffectInterfaces.h"
 
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -28,19 +31,12 @@ namespace llmc {
 using namespace mlir;
 
 /// Version of the dialect written into bytecode; a file with a newer one is refused. Since 2,
-/// llmc.cache has byte_products.
-constexpr uint64_t kDialectVersion = 2;
+/// llmc.cache has byte_products; since 3, llmc.rope has long_frequencies.
+constexpr uint64_t kDialectVersion = 3;
 
 /// The version that a file was written with.
 struct LLMCDialectVersion : public DialectVersion {
   uint64_t version = kDialectVersion;
-};
-
-/// One stored array of a compressed weight.
-struct SchemeComponent {
-  std::string name; ///< Key in the weight's dictionary: codes, scales, zeros, mask, values.
-  Type elementType; ///< ui8 for bit streams.
-  SmallVector<int64_t, 2> shape; ///< kDynamic where the data decides.
 };
 } // namespace llmc
 
@@ -62,6 +58,8 @@ ArrayRef<int64_t> getWeightShape(Type type);
 Type getWeightElementType(Type type);
 /// The scheme of a compressed type, or null for a dense tensor.
 SchemeAttrInterface getScheme(Type type);
+/// How the weight of a type is decoded; none if only its scheme knows.
+std::optional<DecodePlan> getDecodePlan(Type type);
 } // namespace llmc
 
 #endif // LLMC_IR_LLMCDIALECT_H

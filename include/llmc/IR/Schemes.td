@@ -6,12 +6,13 @@ include "llmc/IR/LLMCDialect.td"
 include "llmc/IR/SchemeInterface.td"
 include "mlir/IR/AttrTypeBase.td"
 
-class LLMC_Scheme<string name, string mnemonic_>
-    : AttrDef<LLMC_Dialect, name, [DeclareAttrInterfaceMethods<SchemeAttrInterface>]> {
+// `own` names the methods with a default that the scheme answers itself.
+class LLMC_Scheme<string name, string mnemonic_, list<string> own = ["encode"]>
+    : AttrDef<LLMC_Dialect, name, [DeclareAttrInterfaceMethods<SchemeAttrInterface, own>]> {
   let mnemonic = mnemonic_;
 }
 
-def DenseSchemeAttr : LLMC_Scheme<"DenseScheme", "dense"> {
+def DenseSchemeAttr : LLMC_Scheme<"DenseScheme", "dense", []> {
   let summary = "floating-point storage";
   let description = [{
     Every weight as f32, f16 or bf16. Component: `values` (rows x columns).
@@ -58,6 +59,8 @@ def TableSchemeAttr : LLMC_Scheme<"TableScheme", "table"> {
     * `nf4`: 16 quantiles of a normal distribution between -1 and 1, 0 among them (arXiv 2305.14314, as bitsandbytes has
       them).
     * `nf4_i8`: each of those rounded to a multiple of 1/127, so that integer dot products are exact with it.
+    * `bnb_fp4`: the float of 4 bits of bitsandbytes: a sign and 0, 1/16, 8, 12, 4, 6, 2 or 3 twelfths, in the order of
+      codes 0 to 7.
 
     Components: `codes` (rows x ceil(columns / 2) bytes: a little-endian bit stream per row) and `scales` (rows x groups).
 
@@ -65,10 +68,55 @@ def TableSchemeAttr : LLMC_Scheme<"TableScheme", "table"> {
     ```mlir
     !llmc.compressed<64x172xf32, #llmc.table<nf4, group = 64, scale = f16>>
     !llmc.compressed<64x64xf32, #llmc.table<nf4_i8, group = 0, scale = f32>>
+    !llmc.compressed<64x64xf32, #llmc.table<bnb_fp4, group = 64, scale = f32>>
     ```
   }];
   let parameters = (ins "::llmc::CodeTable":$table, "int64_t":$group, "::mlir::Type":$scale);
   let hasCustomAssemblyFormat = 1;
+  let genVerifyDecl = 1;
+}
+
+def FloatSchemeAttr : LLMC_Scheme<"FloatScheme", "float"> {
+  let summary = "floats of 8 bits, one scale per matrix, row or block";
+  let description = [{
+    `weight = float(code) * scale`: 8 bits per weight in one of the formats of OFP8, and a scale (f16 or f32) for the
+    whole matrix, each row (output) or each block of 128 outputs by 128 inputs; short last blocks are legal. Formats:
+
+    * `e4m3`: 4 bits of exponent, 3 of mantissa, up to 448; no infinities.
+    * `e5m2`: 5 bits of exponent, 2 of mantissa, up to 57344.
+
+    Codes that mean no number are refused. Components: `codes` (rows x columns bytes) and `scales` (one; rows x 1; or
+    ceil(rows / 128) x ceil(columns / 128)).
+
+    Example:
+    ```mlir
+    !llmc.compressed<64x172xf32, #llmc.float<e4m3, per = row, scale = f32>>
+    !llmc.compressed<200x172xf32, #llmc.float<e4m3, per = block, scale = f16>>
+    !llmc.compressed<64x64xf32, #llmc.float<e5m2, per = matrix, scale = f32>>
+    ```
+  }];
+  let parameters = (ins "::llmc::Float8Type":$format, "::llmc::Float8Blocks":$per, "::mlir::Type":$scale);
+  let hasCustomAssemblyFormat = 1;
+  let genVerifyDecl = 1;
+}
+
+def LevelsSchemeAttr : LLMC_Scheme<"LevelsScheme", "levels"> {
+  let summary = "codes of 4 bits into 16 levels that each group of rows has for itself";
+  let description = [{
+    `weight = levels[row / rows][code]`: 4 bits per weight, and for each `rows` consecutive rows (outputs) 16 levels (f16 or
+    f32), which are whatever fits the weights; there are no scales. `rows = 0` is one table for the whole matrix; a
+    short last group is legal. Rounding to this scheme finds the levels by k-means.
+
+    Components: `codes` (rows x ceil(columns / 2) bytes: a little-endian bit stream per row) and `levels` (tables x 16).
+
+    Example:
+    ```mlir
+    !llmc.compressed<64x172xf32, #llmc.levels<rows = 16, type = f16>>
+    !llmc.compressed<64x64xf32, #llmc.levels<rows = 0, type = f32>>
+    ```
+  }];
+  let parameters = (ins "int64_t":$rows, "::mlir::Type":$type);
+  let assemblyFormat = "`<` struct(params) `>`";
   let genVerifyDecl = 1;
 }
 
@@ -92,7 +140,7 @@ def TernarySchemeAttr : LLMC_Scheme<"TernaryScheme", "ternary"> {
   let hasCustomAssemblyFormat = 1;
 }
 
-def NMSchemeAttr : LLMC_Scheme<"NMScheme", "nm"> {
+def NMSchemeAttr : LLMC_Scheme<"NMScheme", "nm", ["keptScheme"]> {
   let summary = "at most N of each M consecutive inputs are kept";
   let description = [{
     Exactly `n` of each `m` consecutive inputs of a row are stored, with the inner scheme over the kept weights of the
@@ -112,7 +160,7 @@ def NMSchemeAttr : LLMC_Scheme<"NMScheme", "nm"> {
   let genVerifyDecl = 1;
 }
 
-def MaskSchemeAttr : LLMC_Scheme<"MaskScheme", "mask"> {
+def MaskSchemeAttr : LLMC_Scheme<"MaskScheme", "mask", ["keptScheme"]> {
   let summary = "unstructured sparsity";
   let description = [{
     The kept weights, in row-major order over the whole matrix, stored with the inner scheme, and one bit for each weight

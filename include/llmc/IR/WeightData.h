@@ -32,6 +32,15 @@ private:
   bool isValid = false;
 };
 
+/// The stored data of a weight, in the order of its components.
+struct StoredData {
+  SmallVector<ComponentData> components;
+  SmallVector<ArrayRef<char>> bytes;
+};
+
+/// Fails, with an error that names weight and component, where there is no data.
+FailureOr<StoredData> getStoredData(WeightOp weight);
+
 /// The dense values of a weight, row-major, whatever it is stored as (f32, f16, bf16, f64 or a
 /// scheme).
 FailureOr<std::vector<float>> readWeight(WeightOp weight);
@@ -39,8 +48,9 @@ FailureOr<std::vector<float>> readWeight(WeightOp weight);
 /// Fails, with an error that names weight and index, on the first value that is not finite.
 LogicalResult verifyFiniteValues(WeightOp weight, ArrayRef<float> values);
 
-/// Memory for `bytes` of new weight data, zero-filled, in an unlinked mapped temporary file.
-AsmResourceBlob allocateBlob(size_t bytes);
+/// Memory for `bytes` of new weight data, zero-filled, in an unlinked mapped temporary file; where
+/// none can be made, in anonymous memory, with a warning.
+AsmResourceBlob allocateBlob(MLIRContext *context, size_t bytes);
 
 /// A dense_resource attribute over `blob`, named `key` (weight name plus component).
 ElementsAttr makeResource(RankedTensorType type, StringRef key, AsmResourceBlob blob);

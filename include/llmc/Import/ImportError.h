@@ -22,8 +22,8 @@ public:
   /// The values are the exit codes of the tools.
   enum class Kind { BadInput = 2, ResourceLimit = 3, Internal = 4 };
 
-  explicit ImportError(std::string message, Kind kind = Kind::BadInput)
-      : std::runtime_error(std::move(message)), errorKind(kind) {}
+  explicit ImportError(const std::string &message, Kind kind = Kind::BadInput)
+      : std::runtime_error(message), errorKind(kind) {}
   Kind kind() const { return errorKind; }
 
 private:

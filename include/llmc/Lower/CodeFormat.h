@@ -19,14 +19,17 @@ struct CodeFormat {
   Kind kind = Kind::Dense;
   /// Dense: stored element (f32, f16, bf16). Int, Table: type of the scales. Ternary: f32.
   Type element;
-  unsigned bits = 0;                ///< Int: 2 to 8; Table: 4; Ternary: 2.
-  int64_t group = 0;                ///< Int, Table: inputs that share a scale; 0: the whole row.
-  bool symmetric = false;           ///< Int: the zero point is 2^(bits-1) everywhere.
-  CodeTable table = CodeTable::NF4; ///< Table.
-  bool base3 = false;               ///< Ternary: stored five codes to a byte.
-  int64_t keepN = 0;                ///< N:M sparsity, or 0.
+  unsigned bits = 0;         ///< Int: 2 to 8; Table: 4; Ternary: 2.
+  int64_t group = 0;         ///< Int, Table: inputs that share a scale; 0: the whole row.
+  bool symmetric = false;    ///< Int: the zero point is 2^(bits-1) everywhere.
+  ArrayRef<float> levels;    ///< Table: of its 16 codes.
+  ArrayRef<int8_t> integers; ///< Table: 127 times them where those are integers, or empty.
+  StringRef tableName;       ///< Table.
+  bool base3 = false;        ///< Ternary: stored five codes to a byte.
+  int64_t keepN = 0;         ///< N:M sparsity, or 0.
   int64_t keepM = 0;
-  bool masked = false; ///< unstructured mask.
+  bool masked = false;   ///< unstructured mask.
+  Attribute decodedFrom; ///< no kernel follows this scheme: packed as the f32 values it means.
   Activations activations = Activations::Float;
   int64_t activationGroup = 0; ///< PerGroup: consecutive inputs that share a scale.
 
@@ -36,13 +39,11 @@ struct CodeFormat {
   int64_t constantZero() const {
     return kind == Kind::Ternary ? 1 : kind == Kind::Table ? 128 : int64_t(1) << (bits - 1);
   }
-  /// The code of a pruned weight where zero points are not stored.
-  int64_t prunedCode() const { return kind == Kind::Table ? kTableZeroCode : constantZero(); }
   /// Scales belong to groups of inputs.
   bool isGrouped() const { return kind == Kind::Int || kind == Kind::Table; }
   /// The products of codes with integers are integers.
   bool isInteger() const {
-    return kind != Kind::Dense && (kind != Kind::Table || integerLevels(table));
+    return kind != Kind::Dense && (kind != Kind::Table || !integers.empty());
   }
   bool storesZeros() const { return kind == Kind::Int && !symmetric; }
 };

@@ -8,6 +8,7 @@
 #ifndef LLMC_LOWER_COMPILECONFIG_H
 #define LLMC_LOWER_COMPILECONFIG_H
 
+#include "llmc/Exec/ExecDialect.h"
 #include "llmc/Lower/KernelBuilder.h"
 
 namespace llmc {
@@ -20,7 +21,8 @@ struct CompileConfig {
   bool embedWeights = false; ///< Weights are in the object, as @<prefix>_weights_data.
   int64_t maxTokens = 2048;  ///< Rows of one call of role run: batch x length.
 
-  static CompileConfig get(ModuleOp module);
+  /// What the module says, and defaults for the rest; an error names a key or a value that is none.
+  static FailureOr<CompileConfig> get(ModuleOp module);
   void set(ModuleOp module) const;
 };
 
@@ -34,13 +36,13 @@ FailureOr<func::FuncOp> getEntry(ModuleOp module);
 /// One array of the weight file: a weight in one form, or the table of a rotation.
 struct PackedEntry {
   std::string name; ///< Weight name, with a suffix where one weight is stored in two forms.
-  StringRef form;   ///< linear, embedding, bias, vector, rows, rope.
+  exec::Form form;
   int64_t offset = 0, bytes = 0;
-  Operation *op = nullptr; ///< llmc.weight or llmc.rope.
+  Operation *op = nullptr; ///< exec.weight or exec.rope_table.
 };
 
-/// All arrays in file order, from the attributes that --pack-weights left.
-SmallVector<PackedEntry> getPackedEntries(func::FuncOp entry);
+/// All arrays that --pack-weights gave a place, in file order.
+SmallVector<PackedEntry> getPackedEntries(exec::ProgramOp program);
 
 /// Writes the bytes of one entry; `out` has the entry's size and is zero-filled.
 LogicalResult writePackedEntry(const PackedEntry &entry, const CompileConfig &config,

@@ -5,7 +5,7 @@
 #ifndef LLMC_LOWER_PASSES_H
 #define LLMC_LOWER_PASSES_H
 
-#include "llmc/IR/LLMCDialect.h"
+#include "llmc/Exec/ExecDialect.h"
 
 #include "mlir/Dialect/LLVMIR/LLVMDialect.h"
 #include "mlir/Dialect/Math/IR/Math.h"

@@ -4,12 +4,14 @@
 // K inputs; groups run along K and never cross a row.
 //
 //   scale = max |w| of the group, value = level[code] * scale
-//   code  = how many midpoints of neighbouring levels are less than w * (1 / scale), in f32
+//   code  = that of the level nearest to w * (1 / scale), in f32
 //
 // NF4 is the 16-level code of QLoRA (Dettmers et al., arXiv 2305.14314) with the values of
-// bitsandbytes; codes equal its for scales of f32. Scales are rounded to their stored type before
-// codes are computed. A scale too small for its type becomes the type's least value; a group of
-// zeros has scale 1.
+// bitsandbytes; codes equal its for scales of f32. Midpoints go to the lower level. FP4 of
+// bitsandbytes is no E2M1: its levels are 0, 1/16, 2, 3, 4, 6, 8 and 12 twelfths with a sign, in
+// the order of its bit patterns. Of levels as near the first code is taken, as its CPU code does.
+// Scales are rounded to their stored type before codes are computed. A scale too small for its type
+// becomes the type's least value; a group of zeros has scale 1.
 //
 //===----------------------------------------------------------------------------------------===//
 #ifndef LLMC_NUMERICS_CODETABLE_H
@@ -23,24 +25,27 @@
 
 namespace llmc {
 
-/// The tables there are. All have 16 levels in rising order, and 0 is the level of code 7.
+/// The tables there are. All have 16 levels.
 enum class CodeTable {
-  NF4,   ///< quantiles of a normal distribution, in [-1, 1]
-  NF4I8, ///< the same rounded to multiples of 1/127
+  NF4,    ///< quantiles of a normal distribution, in [-1, 1]
+  NF4I8,  ///< the same rounded to multiples of 1/127
+  BnbFP4, ///< bitsandbytes' float of 4 bits
 };
 
 /// The code of the level 0, which pruned weights have.
-constexpr int kTableZeroCode = 7;
+int tableZeroCode(CodeTable table);
 
-/// nf4, nf4_i8.
+/// nf4, nf4_i8, bnb_fp4.
 const char *codeTableName(CodeTable table);
 std::optional<CodeTable> parseCodeTable(const std::string &name);
+/// "nf4, nf4_i8 or bnb_fp4", for messages.
+std::string codeTableNames();
 
 /// The 16 levels.
 const std::array<float, 16> &tableLevels(CodeTable table);
 
-/// 127 times the levels where those are integers, otherwise none.
-std::optional<std::array<int8_t, 16>> integerLevels(CodeTable table);
+/// 127 times the levels where those are integers, otherwise null.
+const std::array<int8_t, 16> *integerLevels(CodeTable table);
 
 /// How a weight is quantized. The last group of a row may be short.
 struct TableFormat {

@@ -32,6 +32,12 @@ inline void hideForeignOptions() {
       option->setHiddenFlag(llvm::cl::Hidden);
 }
 
+/// --pass-statistics and, in a build with assertions, --debug-only=. Called before the command line
+/// is parsed.
+void registerDeveloperOptions();
+/// What --pass-statistics asks for, on standard error, once all passes have run.
+void printPassStatistics();
+
 } // namespace llmc
 
 #endif // LLMC_PIPELINE_COMMANDLINE_H

@@ -10,6 +10,9 @@
 #include "llmc/Pipeline/AtomicOutput.h"
 #include "llmc/Target/Target.h"
 
+#include "mlir/Pass/PassManager.h"
+
+#include <functional>
 #include <optional>
 #include <string>
 
@@ -18,8 +21,8 @@ namespace llmc {
 /// Stops on the way, in order. Each leaves a module that can be printed, or the text named.
 enum class Stage {
   Import, ///< the model as it was read, verified
-  Fuse,   ///< ordered in stages
-  Pack,   ///< weights and values have offsets
+  Fuse,   ///< stages of kernels on buffers
+  Pack,   ///< weights and buffers have offsets
   Lower,  ///< one step function over scf, vector, memref
   Target, ///< LLVM dialect
   LLVM,   ///< optimised LLVM IR (text)
@@ -35,6 +38,9 @@ struct CompileOptions {
   int64_t chunk = 512;       ///< Rows of one pass of prefill; at most the context.
   bool embedWeights = false; ///< Weights in the object instead of a file of their own.
   int64_t maxTokens = 0;     ///< Role run: batch x length; 0: the context.
+  /// Asked for the pass manager of each stage, by its name: what it prints, measures and leaves
+  /// behind on a crash.
+  std::function<LogicalResult(PassManager &, llvm::StringRef)> instrument;
 };
 
 /// A C identifier from a file's base name: other characters become _, a leading digit gets one in
@@ -72,12 +78,14 @@ public:
   int64_t weightBytes() const { return totalWeightBytes; }
   int64_t arenaBytes(int threads) const;
   int64_t kvBytesPerPosition() const;
-  /// Per linear: format, tile, bytes per token, path and why (after Pack).
+  /// Per linear: format, tile, bytes per token, path and why (after Fuse or Pack).
   std::string explain();
 
 private:
   Compilation() = default;
+  LogicalResult run(llvm::StringRef stage, llvm::function_ref<void(PassManager &)> add);
   ModuleOp module;
+  CompileOptions options;
   CompileConfig settings;
   TargetInfo machine;
   Stage reached = Stage::Import;
@@ -85,6 +93,8 @@ private:
   std::string weightHash;
   std::unique_ptr<AtomicOutput> embedded; ///< never committed
   size_t embeddedStart = 0;
+  /// What lowering left; after Lower.
+  exec::ArtifactAttr artifact() const;
   LogicalResult fillWeights(AtomicOutput &file, size_t &dataStart);
   std::string embeddingAssembly() const;
   std::string

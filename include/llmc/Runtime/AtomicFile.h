@@ -2,14 +2,16 @@
 #ifndef LLMC_RUNTIME_ATOMICFILE_H
 #define LLMC_RUNTIME_ATOMICFILE_H
 
+#include "llmc/Runtime/Failure.h"
+
 #include <cstddef>
 #include <string>
 
 namespace llmc {
 
 /// Bytes go to a temporary file in the folder of `path`; commit() gives it the name. Without
-/// commit() nothing is left. Every member function throws Failure (BadInput) with the path and the
-/// system's reason.
+/// commit() nothing is left. Every member function throws Failure with the path and the system's
+/// reason: BadInput where there can be no such file, Limit where it cannot be written.
 class AtomicFile {
 public:
   explicit AtomicFile(std::string path);
@@ -24,7 +26,7 @@ public:
   const std::string &path() const { return finalPath; }
 
 private:
-  void fail(const char *what) const;
+  [[noreturn]] void fail(runner::ExitCode code, const char *what) const;
 
   std::string finalPath;
   std::string temporaryPath;

@@ -46,9 +46,10 @@ private:
 /// the session.
 class Session {
 public:
-  /// For role `step`, `context` is the number of positions to hold, at most the artifact's. For
-  /// role `run` it is ignored.
-  Session(const Artifact &artifact, const ThreadPool &threads, int64_t context);
+  /// For role `step`, `context` is the number of positions that each of the sequences holds, at
+  /// most the artifact's. For role `run` both are ignored.
+  Session(const Artifact &artifact, const ThreadPool &threads, int64_t context,
+          int64_t sequences = 1);
 
   const ArtifactInfo &info() const { return artifact.info(); }
   const Artifact &source() const { return artifact; }
@@ -57,13 +58,17 @@ public:
   const void *arenaData() const { return arena->data(); }
   uint64_t cacheBytes() const { return cache ? cache->bytes() : 0; }
 
-  /// Forgets the sequence.
+  /// Forgets the sequences.
   void reset();
+  /// How many ids the next calls bring, which are one prompt in pieces.
+  void announce(int64_t ids, int64_t sequence = 0);
   /// Appends n ids, at most a chunk; `logits` gets [vocab] of the last position, or with `all` [n,
   /// vocab].
-  void prefill(const int32_t *ids, int64_t n, float *logits, bool all);
+  void prefill(const int32_t *ids, int64_t n, float *logits, bool all, int64_t sequence = 0);
   /// Appends one id; `logits` gets [vocab].
   void decode(int32_t id, float *logits);
+  /// Appends an id to each sequence in one step; `logits` gets [sequences, vocab].
+  void decodeEach(const int32_t *ids, float *logits);
   /// P_run: tensors in the order of the JSON.
   void run(const std::vector<llmc_tensor> &inputs, std::vector<llmc_tensor> &outputs);
 
@@ -76,7 +81,7 @@ private:
   std::unique_ptr<PageBuffer> arena;
   std::unique_ptr<PageBuffer> cache;
   llmc_model model = {};
-  llmc_state state = {};
+  std::vector<llmc_state> states;
 };
 
 } // namespace llmc

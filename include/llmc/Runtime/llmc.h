@@ -56,8 +56,7 @@ enum {
   LLMC_BAD_ARGUMENT = 1, /* NULL, misaligned, n < 1, context or chunk over what was compiled */
   LLMC_BAD_TOKEN = 2,    /* a token id outside [0, vocab) */
   LLMC_CONTEXT_FULL = 3, /* the ids do not fit behind what the state holds */
-  LLMC_UNSUPPORTED =
-      4, /* valid by signature, not by this artifact (batched decode, another role) */
+  LLMC_UNSUPPORTED = 4,  /* valid by signature, not by this artifact (another role) */
   LLMC_CHECK_FAILED = 5, /* an expect_close or expect_eq of the model did not hold (tests) */
   LLMC_BAD_CPU = 6 /* the processor, or what the system lets use of it, lacks what the code needs */
 };
@@ -84,12 +83,15 @@ typedef struct llmc_model {
 
 /* One sequence and its cache. P_state_init sets length 0 and context to what was compiled; the
  * caller may lower context to what its kv buffer holds (see P_sizes). Setting length back truncates
- * the sequence. */
+ * the sequence. Models whose rotation depends on the length (LongRoPE) take that behind the call; a
+ * prompt that is fed in pieces has the same answer in one call and in several if announced is set to
+ * its whole length, as counted from the start of the sequence, and to 0 behind it. */
 typedef struct llmc_state {
   void *kv;
-  int64_t length;  /* positions held */
-  int64_t context; /* positions that fit */
-  int64_t reserved[5];
+  int64_t length;    /* positions held */
+  int64_t context;   /* positions that fit */
+  int64_t announced; /* positions that will be held behind further calls, or 0 */
+  int64_t reserved[4];
 } llmc_state;
 
 enum { LLMC_F32 = 0, LLMC_I32 = 1, LLMC_I64 = 2 };

@@ -20,7 +20,7 @@
 namespace llmc {
 
 /// The way linears are computed, from what a subtarget has: amx-int8, avx512vnni, avx512, avxvnni,
-/// avx2 or sse; neon-i8mm, neon-dotprod or neon.
+/// avx2 or sse; neon-dotprod or neon.
 std::string chooseStrategy(const llvm::MCSubtargetInfo &subtarget);
 
 /// The instruction sets that code of `strategy` may use, by LLVM's names.

@@ -1,7 +1,8 @@
 //===- Target.h - the machine code is made for ------------------------------------------===//
 //
-// The only room that names an instruction set. Takes a lowered module (func, scf, vector, memref,
-// arith, math) to an object file and a shared object; nothing here knows transformers.
+// The room that writes the instructions of an instruction set. Takes a lowered module (func, scf,
+// vector, memref, arith, math, and llmc.dot_i8 and its like) to an object file and a shared object;
+// nothing here knows transformers.
 //
 #ifndef LLMC_TARGET_TARGET_H
 #define LLMC_TARGET_TARGET_H

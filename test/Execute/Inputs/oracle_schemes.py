@@ -27,7 +27,8 @@ def draw_int(t, bits, group, symmetric, scale=np.float16):
 NF4 = np.array([-1, -0.6961928009986877, -0.5250730514526367, -0.39491748809814453, -0.28444138169288635, -0.18477343022823334,
                 -0.09105003625154495, 0, 0.07958029955625534, 0.16093020141124725, 0.24611230194568634, 0.33791524171829224,
                 0.44070982933044434, 0.5626170039176941, 0.7229568362236023, 1])
-TABLES = {"nf4": NF4, "nf4_i8": np.rint(127 * NF4) / 127}
+FP4 = np.array([0, 1 / 16, 8, 12, 4, 6, 2, 3]) / 12
+TABLES = {"nf4": NF4, "nf4_i8": np.rint(127 * NF4) / 127, "bnb_fp4": np.concatenate([FP4, -FP4])}
 
 
 def draw_table(t, table, group, scale=np.float16):
@@ -238,7 +239,7 @@ def tables():
         codes, scales, matrix = draw_table(t, table, group, np.float32 if scale == "f32" else np.float16)
         name = f"{table}_{group}"
         weights[name] = t.compressed(name, shape, table_scheme(table, group, scale), codes=stream(codes, 4), scales=scales), matrix
-    for table in TABLES:
+    for table in ("nf4", "nf4_i8"):
         codes, scales, matrix = draw_table(t, table, 8)
         for n, m in ((2, 4), (None, None)):
             keep = draw_mask(t, n, m)
@@ -266,4 +267,76 @@ def ternary_base3():
     return every_input(t, weights)
 
 
-SCHEME_TESTS = [linear_int, linear_dense, linear_sparse, linear_activations, embedding, tables, ternary_base3]
+def masked(t, weights, name, scheme, bits, codes, matrix, **parts):
+    """A weight of a scheme alone, with 2 of each 4 inputs and with any mask."""
+    weights[name] = t.compressed(name, (ROWS, COLUMNS), scheme, codes=stream(codes, bits), **parts), matrix
+    for n, m in ((2, 4), (None, None)):
+        keep = draw_mask(t, n, m)
+        kept = stream(codes[keep].reshape(ROWS if m else 1, -1), bits)
+        wrap = f"nm<{n}:{m}, #llmc.{scheme}>" if m else f"mask<#llmc.{scheme}>"
+        key = f"{name}_{'nm' if m else 'mask'}"
+        weights[key] = t.compressed(key, (ROWS, COLUMNS), wrap, mask=bytes_of(keep), codes=kept if m else kept.reshape(-1),
+                                    **parts), np.where(keep, matrix, 0)
+
+
+def embedded(t, weights, ids):
+    """The same weights as tables of rows."""
+    i = t.input("input_ids", ids)
+    for name, (w, matrix) in weights.items():
+        t.op(f"rows_{name}", "llmc.embedding", [w, i])
+        t.expect(f"%rows_{name}", ("?", "?", COLUMNS), matrix[ids], rtol=2e-7, atol=0)
+
+
+def tables_fp4():
+    t = Test("tables-fp4", "Codes into the table of bitsandbytes' FP4, alone and under masks; every kind of input, and rows by id.", 27)
+    weights = {}
+    for group, scale in ((8, "f16"), (0, "f32")):
+        codes, scales, matrix = draw_table(t, "bnb_fp4", group, np.float32 if scale == "f32" else np.float16)
+        masked(t, weights, f"fp4_{group}", table_scheme("bnb_fp4", group, scale), 4, codes, matrix, scales=scales)
+    every_input(t, weights)
+    embedded(t, weights, np.array([[0, 8, 3]]))
+    return t
+
+
+def float8(exponent, mantissa, largest):
+    """The values of codes 0 to 255 up to the largest finite one, NaN for others."""
+    code = np.arange(128)
+    e, m, bias = code >> mantissa, code % (1 << mantissa), (1 << (exponent - 1)) - 1
+    values = np.where(e > 0, (1 + m / (1 << mantissa)) * 2.0 ** (e - bias), m / (1 << mantissa) * 2.0 ** (1 - bias))
+    values[values > largest] = np.nan
+    return np.concatenate([values, -values])
+
+
+FLOATS = {"e4m3": float8(4, 3, 448), "e5m2": float8(5, 2, 57344)}
+
+
+def floats():
+    t = Test("linear-float", "Floats of 8 bits with a scale per matrix, row and block, alone and under masks; every kind of input, and rows by id.", 28)
+    weights = {}
+    for name, per, scale in (("e4m3", "row", "f32"), ("e4m3", "block", "f16"), ("e5m2", "matrix", "f32")):
+        # Of the codes that mean a number those of middling size, so that sums are not that of one product.
+        middle = np.flatnonzero((np.abs(FLOATS[name]) <= 4) & (np.abs(FLOATS[name]) >= 2.0**-7))
+        codes = t.rng.choice(middle, (ROWS, COLUMNS)).astype(np.uint8)
+        shape = (ROWS, 1) if per == "row" else (1, 1) if per == "block" else (1,)
+        scales = (t.rng.integers(1, 200, shape) / 256).astype(np.float16 if scale == "f16" else np.float32)
+        matrix = FLOATS[name][codes] * scales.astype(f64).reshape(-1, 1)
+        masked(t, weights, f"{name}_{per}", f"float<{name}, per = {per}, scale = {scale}>", 8, codes, matrix, scales=scales)
+    every_input(t, weights)
+    embedded(t, weights, np.array([[0, 8, 3]]))
+    return t
+
+
+def levels():
+    t = Test("linear-levels", "Codes into levels of each group of rows, alone and under masks; every kind of input, and rows by id.", 30)
+    weights = {}
+    for rows, kind in ((4, "f16"), (0, "f32")):
+        codes = t.rng.integers(0, 16, (ROWS, COLUMNS)).astype(np.uint8)
+        tables = (t.rng.integers(-300, 300, (-(-ROWS // rows) if rows else 1, 16)) / 128).astype(np.float16 if kind == "f16" else np.float32)
+        matrix = tables[np.arange(ROWS)[:, None] // (rows or ROWS), codes].astype(f64)
+        masked(t, weights, f"levels_{rows}", f"levels<rows = {rows}, type = {kind}>", 4, codes, matrix, levels=tables)
+    every_input(t, weights)
+    embedded(t, weights, np.array([[0, 8, 3]]))
+    return t
+
+
+SCHEME_TESTS = [linear_int, linear_dense, linear_sparse, linear_activations, embedding, tables, ternary_base3, tables_fp4, floats, levels]

@@ -134,7 +134,7 @@ def rotate(x, heads, frequencies, interleaved, factor=1.0):
 
 
 def rope():
-    t = Test("rope", "Rotation of both layouts: whole heads, half of each head, and with an attention factor.", 8)
+    t = Test("rope", "Rotation of both layouts: whole heads, half of each head, with an attention factor, and LongRoPE.", 8)
     a = t.draw(2, 4, 16)
     x = t.weight("x", a)
     for name, heads, frequencies, interleaved, factor in [
@@ -144,6 +144,11 @@ def rope():
         y = t.op(name, "llmc.rope", [x], f"heads = {heads} : i64, frequencies = array<f64: {', '.join(map(str, frequencies))}>, "
                  f"layout = #llmc.rope_layout<{'interleaved' if interleaved else 'half'}>, attention_factor = {factor} : f64")
         t.expect(y, a.shape, rotate(a, heads, frequencies, interleaved, factor))
+    # Four positions are more than three, and are not more than four.
+    for name, original in [("beyond", 3), ("within", 4)]:
+        y = t.op(name, "llmc.rope", [x], "heads = 2 : i64, frequencies = array<f64: 1.0, 0.5>, long_frequencies = array<f64: 0.3, 0.2>, "
+                 f"original_context = {original} : i64, layout = #llmc.rope_layout<half>")
+        t.expect(y, a.shape, rotate(a, 2, [0.3, 0.2] if original < 4 else [1.0, 0.5], False, 1.0))
     return t
 
 

@@ -86,6 +86,30 @@ TEST_F(SchemesTest, TablesAreLevelsTimesScales) {
             (Values{-2.0f, 0.0f, 2.0f, 2 * (10 / 127.0f)}));
 }
 
+TEST_F(SchemesTest, FloatsOf8BitsTimesScales) {
+  // 1, 448, the least subnormal 2^-9, -1.125; a scale for each row.
+  EXPECT_EQ(
+      decompress("codes = dense<[[56, 126], [1, 185]]> : tensor<2x2xui8>, scales = dense<[[2.0], "
+                 "[0.5]]> : tensor<2x1xf32>",
+                 "!llmc.compressed<2x2xf32, #llmc.float<e4m3>>"),
+      (Values{2.0f, 896.0f, 1.0f / 1024, -0.5625f}));
+  // The second byte of a format that ends at 57344, under a mask.
+  EXPECT_EQ(decompress("mask = dense<6> : tensor<1x1xui8>, codes = dense<[60, 123]> : "
+                       "tensor<2xui8>, scales = dense<0.5> : tensor<1xf32>",
+                       "!llmc.compressed<1x3xf32, #llmc.mask<#llmc.float<e5m2, per = matrix>>>"),
+            (Values{0.0f, 0.5f, 28672.0f}));
+}
+
+TEST_F(SchemesTest, LevelsOfGroupsOfRows) {
+  // Codes 1 and 3 of the table of rows 0 and 1, then of that of row 2.
+  EXPECT_EQ(decompress("codes = dense<49> : tensor<3x1xui8>, levels = dense<[[0.0, 1.0, 2.0, 3.0, "
+                       "4.0, 5.0, 6.0, 7.0, 8.0, 9.0, 10.0, 11.0, 12.0, 13.0, 14.0, 15.0], [0.0, "
+                       "-1.0, 0.0, 0.5, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, "
+                       "0.0]]> : tensor<2x16xf16>",
+                       "!llmc.compressed<3x2xf32, #llmc.levels<rows = 2, type = f16>>"),
+            (Values{1.0f, 3.0f, 1.0f, 3.0f, -1.0f, 0.5f}));
+}
+
 TEST_F(SchemesTest, TernaryInBytesOfFive) {
   // Codes 0, 1, 2, 0, 2 are 0 + 27 + 18 + 0 + 2 = 47 of 243: 49.5 of 256, rounded up; then a 2 and
   // four codes behind the last, 1: 202 of 243, 212.8 of 256.
@@ -134,6 +158,11 @@ TEST_F(SchemesTest, BitsPerWeight) {
   EXPECT_DOUBLE_EQ(bits("#llmc.ternary", 64, 64), 2.0 + 32.0 / 4096);
   EXPECT_DOUBLE_EQ(bits("#llmc.ternary<base3>", 64, 60), 1.6 + 32.0 / 3840);
   EXPECT_DOUBLE_EQ(bits("#llmc.table<nf4, group = 64, scale = f16>", 64, 128), 4.25);
+  EXPECT_DOUBLE_EQ(bits("#llmc.float<e4m3>", 64, 128), 8.25);
+  EXPECT_DOUBLE_EQ(bits("#llmc.float<e4m3, per = block>", 256, 256), 8.0 + 4 * 32 / 65536.0);
+  EXPECT_DOUBLE_EQ(bits("#llmc.float<e4m3, per = matrix, scale = f16>", 64, 64), 8.0 + 16 / 4096.0);
+  EXPECT_DOUBLE_EQ(bits("#llmc.levels<rows = 16, type = f16>", 64, 128), 4.125);
+  EXPECT_DOUBLE_EQ(bits("#llmc.levels<rows = 0, type = f32>", 64, 64), 4.125);
   EXPECT_DOUBLE_EQ(bits("#llmc.nm<2:4, #llmc.int<4, group = 32, symmetric, scale = f16>>", 64, 64),
                    1.0 + 2.0 + 0.5);
   EXPECT_DOUBLE_EQ(bits("#llmc.mask<#llmc.dense<f16>>", 64, 64, 0.25), 1.0 + 4.0);

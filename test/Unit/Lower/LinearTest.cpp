@@ -104,6 +104,7 @@ TEST(Linear, Tables) {
   checkFormat("#llmc.table<nf4_i8, group = 64, scale = f16>", 1, 101, {1, 5});
   checkFormat("#llmc.table<nf4, group = 64, scale = f16>", 5, 1, {1, 3});
   checkFormat("#llmc.nm<2:4, #llmc.table<nf4, group = 32, scale = f16>>", 40, 142, {1, 6});
+  checkFormat("#llmc.table<bnb_fp4, group = 64, scale = f16>", 33, 101, {1, 5});
   checkFormat("#llmc.nm<3:8, #llmc.table<nf4_i8, group = 64, scale = f16>>", 33, 135, {1, 3});
   checkFormat("#llmc.nm<2:3, #llmc.table<nf4, group = 32, scale = f16>>", 33, 100, {1, 3});
   checkFormat("#llmc.mask<#llmc.table<nf4, group = 32, scale = f16>>", 40, 101, {1, 4});
@@ -181,6 +182,7 @@ TEST(Embedding, RowsOfBothLayouts) {
         "#llmc.int<8, group = 0, scale = f32>", "#llmc.ternary", "#llmc.ternary<base3>",
         "#llmc.nm<2:4, #llmc.ternary<base3>>", "#llmc.table<nf4, group = 64, scale = f16>",
         "#llmc.table<nf4_i8, group = 20, scale = f32>",
+        "#llmc.table<bnb_fp4, group = 20, scale = f32>",
         "#llmc.nm<2:4, #llmc.table<nf4, group = 16, scale = f16>>",
         "#llmc.mask<#llmc.table<nf4, group = 16, scale = f16>>",
         "#llmc.nm<2:4, #llmc.int<4, group = 32, scale = f16>>", "#llmc.nm<3:8, #llmc.dense<f16>>",

@@ -16,7 +16,7 @@ TEST(CodeTable, LevelsOfNF4) {
   const std::array<float, 16> &levels = tableLevels(CodeTable::NF4);
   EXPECT_EQ(levels[0], -1.0f);
   EXPECT_EQ(levels[5], -0.18477343022823334f);
-  EXPECT_EQ(levels[kTableZeroCode], 0.0f);
+  EXPECT_EQ(levels[tableZeroCode(CodeTable::NF4)], 0.0f);
   EXPECT_EQ(levels[12], 0.44070982933044434f);
   EXPECT_EQ(levels[15], 1.0f);
   auto integers = integerLevels(CodeTable::NF4I8);
@@ -30,8 +30,9 @@ TEST(CodeTable, LevelsOfNF4) {
 }
 
 TEST(CodeTable, NamesComeBack) {
-  for (CodeTable table : {CodeTable::NF4, CodeTable::NF4I8})
+  for (CodeTable table : {CodeTable::NF4, CodeTable::NF4I8, CodeTable::BnbFP4})
     EXPECT_EQ(parseCodeTable(codeTableName(table)), table);
+  EXPECT_EQ(codeTableNames(), "nf4, nf4_i8 or bnb_fp4");
   EXPECT_FALSE(parseCodeTable("fp4"));
   EXPECT_FALSE(parseCodeTable(""));
 }
@@ -62,6 +63,42 @@ TEST(CodeTable, SignalToNoiseOfNormalWeights) {
     ASSERT_TRUE(q);
     EXPECT_NEAR(signalToNoise(w, dequantize(*q)), 20.72, 0.05) << codeTableName(table);
   }
+}
+
+// Codes as its dQuantizeFP4 has them, except that a midpoint goes to the first code, and zeros of
+// either sign to code 0.
+TEST(CodeTable, FP4OfBitsandbytes) {
+  const std::array<float, 16> &levels = tableLevels(CodeTable::BnbFP4);
+  const float expected[] = {0.0f, 5.208333333e-03f, 0.66666667f, 1.0f, 0.33333333f,
+                            0.5f, 0.16666667f,      0.25f};
+  for (int i = 0; i < 8; ++i) {
+    EXPECT_FLOAT_EQ(levels[i], expected[i]);
+    EXPECT_EQ(levels[i + 8], -levels[i]);
+    EXPECT_EQ(nearestLevel(levels[i], CodeTable::BnbFP4), i);
+    EXPECT_EQ(nearestLevel(levels[i + 8], CodeTable::BnbFP4), i ? i + 8 : 0);
+  }
+  EXPECT_EQ(tableZeroCode(CodeTable::BnbFP4), 0);
+  EXPECT_FALSE(integerLevels(CodeTable::BnbFP4));
+  auto published = [](float x) {
+    int sign = x < 0 ? 8 : 0;
+    x = std::fabs(x);
+    if (x > 0.29166667f)
+      return sign + (x > 0.583333f ? (x > 0.8333333f ? 3 : 2) : x > 0.4166667f ? 5 : 4);
+    if (x > 0.0859375f)
+      return sign + (x > 0.20833333f ? 7 : 6);
+    return x > 0.00260417f ? sign + 1 : 0;
+  };
+  for (float pivot :
+       {0.29166667f, 0.583333f, 0.8333333f, 0.4166667f, 0.0859375f, 0.20833333f, 0.00260417f, 0.0f})
+    for (float offset : {-1e-5f, 1e-5f, 0.01f, 0.05f})
+      for (float sign : {1.0f, -1.0f}) {
+        float value = sign * (pivot + offset);
+        EXPECT_EQ(nearestLevel(value, CodeTable::BnbFP4), published(value)) << value;
+      }
+  std::vector<float> w = normalValues(1 << 20, 71);
+  auto q = quantizeTable(w, 1024, 1024, {CodeTable::BnbFP4, 64, ScaleType::F32});
+  ASSERT_TRUE(q);
+  EXPECT_NEAR(signalToNoise(w, dequantize(*q)), 18.28, 0.05);
 }
 
 TEST(CodeTable, GroupsAndMasks) {

@@ -342,7 +342,7 @@ TEST(Generate, LargestIndexIsTheFirstOfEquals) {
 }
 
 TEST_F(RunnerTest, FailsWhenItCannotPrint) {
-  EXPECT_EQ(run(step + " --prompt-ids=1 --generate=1 >/dev/full").code, 2);
+  EXPECT_EQ(run(step + " --prompt-ids=1 --generate=1 >/dev/full").code, 3);
 }
 
 } // namespace

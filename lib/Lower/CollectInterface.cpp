@@ -1,0 +1,206 @@
+//===- CollectInterface.cpp - what the C interface needs to know of a program -----------===//
+//
+// Inputs by what reads them, outputs, and what can be found in the arena after a call.
+//
+#include "Interface.h"
+
+#include "llmc/Exec/Lifetimes.h"
+
+#include "llvm/Support/Path.h"
+
+using namespace mlir;
+using namespace llmc;
+using exec::BufferType;
+using exec::ProgramOp;
+
+namespace {
+
+/// A buffer where the plan has put it.
+struct Planned {
+  Value buffer;
+  exec::Lifetime life;
+  int64_t begin, end; ///< bytes
+  bool isPrivate;
+};
+
+} // namespace
+
+/// That no two buffers share memory while both hold something, and all lie within it.
+static LogicalResult verifyMemory(ProgramOp program) {
+  exec::Lifetimes lifetimes(program);
+  SmallVector<Planned> buffers;
+  WalkResult inside = program.walk([&](Operation *op) {
+    if (!isa<exec::InputOp, exec::BufferOp>(op) || !op->hasAttr("offset"))
+      return WalkResult::advance();
+    Value buffer = op->getResult(0);
+    bool isPrivate = exec::getBufferType(buffer).isPrivate();
+    int64_t begin = exec::getPlace(buffer), end = begin + exec::getBytes(buffer);
+    int64_t size = isPrivate ? *program.getPrivateBytes() : *program.getArenaBytes();
+    buffers.push_back({buffer, lifetimes.of(buffer), begin, end, isPrivate});
+    if (end <= size)
+      return WalkResult::advance();
+    op->emitError("lies at bytes ") << begin << " to " << end << ", beyond its memory of " << size;
+    return WalkResult::interrupt();
+  });
+  if (inside.wasInterrupted())
+    return failure();
+  llvm::sort(buffers, [](const Planned &a, const Planned &b) { return a.begin < b.begin; });
+  for (size_t i = 0; i < buffers.size(); ++i)
+    for (size_t j = i + 1; j < buffers.size() && buffers[j].begin < buffers[i].end; ++j) {
+      if (buffers[i].isPrivate != buffers[j].isPrivate || !buffers[i].life.meets(buffers[j].life))
+        continue;
+      InFlightDiagnostic error =
+          emitError(buffers[j].buffer.getLoc(), "shares memory with a buffer of the same stage");
+      error.attachNote(buffers[i].buffer.getLoc()) << "the other is here";
+      return error;
+    }
+  return success();
+}
+
+LogicalResult llmc::verifyPlanned(ProgramOp program) {
+  if (!program.getWeightBytes())
+    return program.emitError("expects weights with places in the weight file; run --pack-weights");
+  if (!program.getArenaBytes() || !program.getPrivateBytes())
+    return program.emitError("expects buffers with places in memory; run --plan-memory");
+  WalkResult result = program.walk([&](Operation *op) {
+    if (isa<exec::BufferOp>(op) &&
+        exec::getBufferType(op->getResult(0)).getSpace() == exec::Space::Caller)
+      return WalkResult::advance();
+    if (!isa<exec::InputOp, exec::BufferOp, exec::WeightOp, exec::RopeTableOp>(op) ||
+        op->hasAttr("offset"))
+      return WalkResult::advance();
+    op->emitError("has no place; run --pack-weights and --plan-memory behind what made it");
+    return WalkResult::interrupt();
+  });
+  return result.wasInterrupted() ? failure() : verifyMemory(program);
+}
+
+/// The kernel that writes a buffer, or null.
+template <typename Kernel> static Kernel writerOf(Value buffer) {
+  for (Operation *user : buffer.getUsers())
+    if (auto kernel = dyn_cast<Kernel>(user); kernel && kernel.getOutput() == buffer)
+      return kernel;
+  return {};
+}
+
+/// What an input means: ids of a table, or a mask.
+static LogicalResult collectInput(exec::InputOp op, InterfaceFacts &facts) {
+  BufferType type = exec::getBufferType(op.getResult());
+  uint64_t index = op.getIndex();
+  if (!type.getElementType().isInteger(32))
+    return op.emitError("input ")
+           << index << " is " << type
+           << ", expected ids or a mask as a tensor of integers [batch, sequence]";
+  if (index != facts.inputs.size())
+    return op.emitError("expects inputs in order, got ")
+           << index << " as number " << facts.inputs.size();
+  InterfaceInput input;
+  input.buffer = *op.getOffset();
+  bool isMask = false;
+  for (Operation *user : op->getUsers()) {
+    if (auto embedding = dyn_cast<exec::EmbeddingOp>(user)) {
+      int64_t rows = getWeightShape(exec::getPackedType(embedding.getTable()).getContent())[0];
+      input.limit = input.limit ? std::min(input.limit, rows) : rows;
+    }
+    isMask |= isa<exec::AttentionOp>(user);
+  }
+  if (isMask && input.limit)
+    return op.emitError("input ") << index << " is both ids and a mask";
+  facts.inputs.push_back(input);
+  return success();
+}
+
+/// The longest sequence that tables of rotations and of positions allow.
+static void limitSequence(ProgramOp program, InterfaceFacts &facts) {
+  auto limit = [&](int64_t rows) { facts.sequenceLimit = std::min(facts.sequenceLimit, rows); };
+  program.walk([&](exec::RopeTableOp table) {
+    limit(getWeightShape(exec::getPackedType(table.getResult()).getContent())[0]);
+  });
+  program.walk([&](exec::EmbeddingOp embedding) {
+    if (auto positions = writerOf<exec::PositionsOp>(embedding.getIds()))
+      limit(getWeightShape(exec::getPackedType(embedding.getTable()).getContent())[0] -
+            static_cast<int64_t>(positions.getOffset()));
+  });
+}
+
+/// What goes to the caller: logits by a copy in the tail, outputs, rows of weights that tests start
+/// from.
+static void collectOutputs(ProgramOp program, InterfaceFacts &facts) {
+  program.walk([&](exec::OutputOp output) {
+    BufferType type = exec::getBufferType(output.getInput());
+    facts.outputs.push_back({exec::getPlace(output.getInput()), type.getWidth(), type.getStride()});
+  });
+  program.walk([&](exec::CopyOp copy) {
+    if (auto packed = dyn_cast<exec::PackedType>(copy.getInput().getType())) {
+      auto type = cast<RankedTensorType>(packed.getContent());
+      facts.fixedRows = type.getNumElements() / type.getShape().back();
+      facts.fixedSequence = type.getRank() > 1 ? type.getDimSize(type.getRank() - 2) : 1;
+    } else {
+      facts.vocabulary = exec::getBufferType(copy.getInput()).getWidth();
+    }
+  });
+  program.walk(
+      [&](exec::ExpectOp expect) { facts.flags.push_back(exec::getPlace(expect.getOutput())); });
+}
+
+LogicalResult llmc::collectInterface(ProgramOp program, const CompileConfig &config,
+                                     InterfaceFacts &facts) {
+  facts.isStep = program.getRole() == exec::Role::Step;
+  facts.sequenceLimit = config.maxTokens;
+  if (auto stated =
+          program->getParentOfType<ModuleOp>()->getAttrOfType<IntegerAttr>("llmc.context"))
+    facts.sequenceLimit = std::min(facts.sequenceLimit, stated.getInt());
+  for (auto input : program.getBody().front().getOps<exec::InputOp>())
+    if (failed(collectInput(input, facts)))
+      return failure();
+  limitSequence(program, facts);
+  collectOutputs(program, facts);
+  if (!facts.isStep)
+    return success();
+  if (facts.inputs.size() != 1 || !facts.inputs[0].limit)
+    return program.emitError("expects a step to take the ids and nothing else");
+  if (!facts.vocabulary)
+    return program.emitError("expects a step to copy logits to the caller in its tail");
+  facts.idsBuffer = facts.inputs[0].buffer;
+  return success();
+}
+
+/// Where a check stands in the source, without the folder: the artifact must not depend on it.
+static std::string placeInSource(Location loc) {
+  auto file = loc->findInstanceOf<FileLineColLoc>();
+  if (!file)
+    return "";
+  return (llvm::sys::path::filename(file.getFilename().getValue()) + ":" +
+          llvm::Twine(file.getLine()))
+      .str();
+}
+
+static exec::CheckAttr describeCheck(exec::ExpectOp op) {
+  Builder b(op.getContext());
+  auto packed = op.getExpected().getDefiningOp<exec::WeightOp>();
+  StringRef expected =
+      packed ? packed.getWeight().getDefiningOp<WeightOp>().getWeightName() : StringRef();
+  return exec::CheckAttr::get(
+      op.getContext(), b.getStringAttr(op.getExact() ? "expect_eq" : "expect_close"),
+      b.getStringAttr(expected), b.getStringAttr(placeInSource(op.getLoc())),
+      exec::getPlace(op.getOutput()), exec::getBufferType(op.getActual()).getWidth());
+}
+
+exec::ArtifactAttr llmc::describeArtifact(ProgramOp program, const InterfaceFacts &facts) {
+  Builder b(program.getContext());
+  SmallVector<Attribute> observations, checks;
+  program.walk([&](exec::ObserveOp op) {
+    BufferType type = exec::getBufferType(op.getInput());
+    observations.push_back(exec::ObservationAttr::get(b.getContext(), op.getObserverAttr(),
+                                                      exec::getPlace(op.getInput()),
+                                                      type.getWidth(), type.getStride()));
+  });
+  program.walk([&](exec::ExpectOp op) { checks.push_back(describeCheck(op)); });
+  // Ids are below the rows of the table, which need not be as many as the logits.
+  const InterfaceInput *ids =
+      llvm::find_if(facts.inputs, [](const InterfaceInput &input) { return input.limit > 0; });
+  return exec::ArtifactAttr::get(
+      b.getContext(), facts.arenaBytes, facts.scratchBytes, facts.kvBlockBytes, facts.vocabulary,
+      ids == facts.inputs.end() ? 0 : ids->limit, facts.isStep ? 0 : facts.sequenceLimit,
+      b.getArrayAttr(observations), b.getArrayAttr(checks));
+}

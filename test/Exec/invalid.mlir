@@ -1,0 +1,532 @@
+// RUN: llmc-opt %s --split-input-file --verify-diagnostics
+
+// Each constraint of an operation broken once.
+
+exec.program @two_tails step rows = 16 {
+  exec.tail rows = 16 {
+  }
+  // expected-error @+1 {{comes after the tail of the program}}
+  exec.tail rows = 16 {
+  }
+}
+
+// -----
+
+exec.program @run_with_tail run rows = 16 {
+  // expected-error @+1 {{belongs to a step, not to a run}}
+  exec.tail rows = 16 {
+  }
+}
+
+// -----
+
+// expected-error @+1 {{expects at least one row, got 0}}
+exec.program @no_rows run rows = 0 {
+}
+
+// -----
+
+// expected-error @+1 {{expects sizes of 0 or more, got -64}}
+exec.program @negative run rows = 16 attributes {arena_bytes = -64 : i64} {
+}
+
+// -----
+
+exec.program @foreign run rows = 16 {
+  // expected-error @+1 {{has no place in a program, which has declarations and stages}}
+  %0 = arith.constant 0 : i32
+}
+
+// -----
+
+exec.program @input run rows = 16 {
+  // expected-error @+1 {{expects an index of 0 or more, got -1}}
+  %0 = exec.input -1 : !exec.buffer<?x1xi32>
+}
+
+// -----
+
+exec.program @input run rows = 16 {
+  // expected-error @+1 {{expects the rows of a call in the arena, got '!exec.buffer<?x1xi32, private>'}}
+  %0 = exec.input 0 : !exec.buffer<?x1xi32, private>
+}
+
+// -----
+
+exec.program @input run rows = 16 {
+  // expected-error @+1 {{expects an offset that is a multiple of 64, got 4}}
+  %0 = exec.input 0 at 4 : !exec.buffer<?x1xi32>
+}
+
+// -----
+
+exec.program @buffer run rows = 16 {
+  // expected-error @+1 {{cannot have an offset in the caller's memory}}
+  %0 = exec.buffer at 0 : !exec.buffer<?x4xf32, caller>
+}
+
+// -----
+
+exec.program @view run rows = 16 {
+  %0 = exec.buffer : !exec.buffer<?x8xf32>
+  // expected-error @+1 {{expects columns 6 to 6 + 4 within a row of 8}}
+  %1 = exec.view %0[6] : !exec.buffer<?x8xf32> -> !exec.buffer<?x4xf32, stride = 8>
+}
+
+// -----
+
+exec.program @view run rows = 16 {
+  %0 = exec.buffer : !exec.buffer<?x8xf32>
+  // expected-error @+1 {{expects rows, element type, stride and space of '!exec.buffer<?x8xf32>', got '!exec.buffer<?x4xf32>'}}
+  %1 = exec.view %0[4] : !exec.buffer<?x8xf32> -> !exec.buffer<?x4xf32>
+}
+
+// -----
+
+exec.program @weight run rows = 16 {
+  %w = llmc.weight "w" {values = dense<0.5> : tensor<4x4xf32>} : tensor<4x4xf32>
+  // expected-error @+1 {{expects both an offset and a size in the weight file, or neither}}
+  %p = exec.weight %w at 0 : !exec.packed<linear, tensor<4x4xf32>>
+}
+
+// -----
+
+exec.program @weight run rows = 16 {
+  %w = llmc.weight "w" {values = dense<0.5> : tensor<4x4xf32>} : tensor<4x4xf32>
+  // expected-error @+1 {{expects a positive size, got 0}}
+  %p = exec.weight %w at 0 bytes 0 : !exec.packed<linear, tensor<4x4xf32>>
+}
+
+// -----
+
+exec.program @weight run rows = 16 {
+  %w = llmc.weight "w" {values = dense<0.5> : tensor<4x4xf32>} : tensor<4x4xf32>
+  // expected-error @+1 {{cannot be the table of a rotation, which is exec.rope_table}}
+  %p = exec.weight %w : !exec.packed<rope, tensor<4x4xf32>>
+}
+
+// -----
+
+exec.program @table run rows = 16 {
+  // expected-error @+1 {{expects a row of 2 * 2 elements for each position, got 'tensor<16x6xf32>'}}
+  %t = exec.rope_table [1.0, 0.5] : !exec.packed<rope, tensor<16x6xf32>>
+}
+
+// -----
+
+exec.program @output step rows = 16 {
+  %0 = exec.buffer : !exec.buffer<?x8xf32>
+  // expected-error @+1 {{belongs to a run; the logits of a step are copied in its tail}}
+  exec.output %0 : !exec.buffer<?x8xf32>
+}
+
+// -----
+
+exec.program @output run rows = 16 {
+  %0 = exec.buffer : !exec.buffer<?x8xf32, private>
+  // expected-error @+1 {{expects rows in the arena, got '!exec.buffer<?x8xf32, private>'}}
+  exec.output %0 : !exec.buffer<?x8xf32, private>
+}
+
+// -----
+
+exec.program @observe run rows = 16 {
+  %0 = exec.buffer : !exec.buffer<?x8xf32, private>
+  // expected-error @+1 {{expects rows in the arena, got '!exec.buffer<?x8xf32, private>'}}
+  exec.observe "x" %0 : !exec.buffer<?x8xf32, private>
+}
+
+// -----
+
+exec.program @tail step rows = 16 {
+  // expected-error @+1 {{expects at least one row, got 0}}
+  exec.tail rows = 0 {
+  }
+}
+
+// -----
+
+exec.program @tail step rows = 16 {
+  exec.tail rows = 16 {
+    // expected-error @+1 {{has no place in a tail, which has buffers, views and stages}}
+    %0 = exec.input 0 : !exec.buffer<?x1xi32>
+  }
+}
+
+// -----
+
+exec.program @stage run rows = 16 {
+  exec.stage {
+    // expected-error @+1 {{is no kernel, but stands in a stage}}
+    %0 = exec.buffer : !exec.buffer<?x8xf32>
+  }
+}
+
+// -----
+
+// By rows, so another worker may have written them: a stage later it is right.
+exec.program @stage run rows = 16 {
+  %0 = exec.buffer : !exec.buffer<?x8xf32>
+  %1 = exec.buffer : !exec.buffer<?x8xf32>
+  %2 = exec.buffer : !exec.buffer<?x8xf32>
+  exec.stage {
+    // expected-note @+1 {{written here}}
+    exec.softmax %0 to %1 : !exec.buffer<?x8xf32>, !exec.buffer<?x8xf32>
+    // expected-error @+1 {{reads what other workers write in this stage; it belongs to a later one}}
+    exec.softmax %1 to %2 : !exec.buffer<?x8xf32>, !exec.buffer<?x8xf32>
+  }
+}
+
+// -----
+
+// Shares of different chains.
+exec.program @stage run rows = 16 {
+  %0 = exec.buffer : !exec.buffer<?x64xf32>
+  %1 = exec.buffer : !exec.buffer<?x64xf32>
+  %2 = exec.buffer : !exec.buffer<?x64xf32>
+  exec.stage {
+    // expected-note @+1 {{written here}}
+    exec.scale %0 to %1 {factor = 2.0 : f64, share = #exec.share<unit = 16, total = 64, first = 0, width = 64, column = 0>} : !exec.buffer<?x64xf32>, !exec.buffer<?x64xf32>
+    // expected-error @+1 {{reads what other workers write in this stage}}
+    exec.scale %1 to %2 {factor = 2.0 : f64, share = #exec.share<unit = 32, total = 64, first = 0, width = 64, column = 0>} : !exec.buffer<?x64xf32>, !exec.buffer<?x64xf32>
+  }
+}
+
+// -----
+
+// Columns 32 to 63 are not those that the reader's worker has written.
+exec.program @stage run rows = 16 {
+  %0 = exec.buffer : !exec.buffer<?x64xf32>
+  %1 = exec.buffer : !exec.buffer<?x64xf32>
+  %2 = exec.buffer : !exec.buffer<?x32xf32>
+  %3 = exec.view %1[32] : !exec.buffer<?x64xf32> -> !exec.buffer<?x32xf32, stride = 64>
+  exec.stage {
+    // expected-note @+1 {{written here}}
+    exec.scale %0 to %1 {factor = 2.0 : f64, share = #exec.share<unit = 16, total = 64, first = 0, width = 64, column = 0>} : !exec.buffer<?x64xf32>, !exec.buffer<?x64xf32>
+    // expected-error @+1 {{reads what other workers write in this stage}}
+    exec.scale %3 to %2 {factor = 2.0 : f64, share = #exec.share<unit = 16, total = 64, first = 0, width = 64, column = 0>} : !exec.buffer<?x32xf32, stride = 64>, !exec.buffer<?x32xf32>
+  }
+}
+
+// -----
+
+// A product needs whole rows of its input, whoever has which columns.
+exec.program @stage run rows = 16 {
+  %w = llmc.weight "w" {values = dense<0.5> : tensor<64x64xf32>} : tensor<64x64xf32>
+  %p = exec.weight %w : !exec.packed<linear, tensor<64x64xf32>>
+  %0 = exec.buffer : !exec.buffer<?x64xf32>
+  %1 = exec.buffer : !exec.buffer<?x64xf32>
+  %2 = exec.buffer : !exec.buffer<?x64xf32>
+  exec.stage {
+    // expected-note @+1 {{written here}}
+    exec.scale %0 to %1 {factor = 2.0 : f64, share = #exec.share<unit = 16, total = 64, first = 0, width = 64, column = 0>} : !exec.buffer<?x64xf32>, !exec.buffer<?x64xf32>
+    // expected-error @+1 {{reads what other workers write in this stage}}
+    exec.linear %1, %p to %2 {share = #exec.share<unit = 16, total = 64, first = 0, width = 64, column = 0>} : !exec.buffer<?x64xf32>, !exec.packed<linear, tensor<64x64xf32>>, !exec.buffer<?x64xf32>
+  }
+}
+
+// -----
+
+llmc.cache @kv : tensor<1x8xf32>
+exec.program @stage step rows = 16 {
+  %0 = exec.buffer : !exec.buffer<?x8xf32>
+  %1 = exec.buffer : !exec.buffer<?x8xf32>
+  exec.stage {
+    exec.cache_store %0 in @kv {heads = 1 : i64, part = #llmc.cache_part<keys>} : !exec.buffer<?x8xf32>
+    // expected-error @+1 {{reads cache @kv, which this stage stores to}}
+    exec.cached_attention %0 in @kv to %1 {heads = 1 : i64, kv_heads = 1 : i64, scale = 1.0 : f64} : !exec.buffer<?x8xf32>, !exec.buffer<?x8xf32>
+  }
+}
+
+// -----
+
+exec.program @kernel run rows = 16 {
+  %0 = exec.buffer : !exec.buffer<?x8xf32>
+  %1 = exec.view %0[0] : !exec.buffer<?x8xf32> -> !exec.buffer<?x4xf32, stride = 8>
+  %2 = exec.buffer : !exec.buffer<?x4xf32>
+  exec.stage {
+    // expected-error @+1 {{expects to write a whole buffer, not a view}}
+    exec.softmax %2 to %1 : !exec.buffer<?x4xf32>, !exec.buffer<?x4xf32, stride = 8>
+  }
+}
+
+// -----
+
+exec.program @kernel run rows = 16 {
+  %0 = exec.input 0 : !exec.buffer<?x1xi32>
+  exec.stage {
+    // expected-error @+1 {{cannot write what the caller gave}}
+    exec.positions to %0 : !exec.buffer<?x1xi32>
+  }
+}
+
+// -----
+
+exec.program @kernel run rows = 16 {
+  %0 = exec.buffer : !exec.buffer<?x8xf32>
+  %1 = exec.buffer : !exec.buffer<?x8xf32, private>
+  exec.stage {
+    // expected-error @+1 {{cannot share out what each worker computes for itself}}
+    exec.scale %0 to %1 {factor = 2.0 : f64, share = #exec.share<unit = 8, total = 8, first = 0, width = 8, column = 0>} : !exec.buffer<?x8xf32>, !exec.buffer<?x8xf32, private>
+  }
+}
+
+// -----
+
+exec.program @kernel run rows = 16 {
+  %0 = exec.buffer : !exec.buffer<?x8xf32>
+  %1 = exec.buffer : !exec.buffer<?x8xf32>
+  exec.stage {
+    // expected-error @+1 {{expects its 8 columns within those of its chain, got}}
+    exec.scale %0 to %1 {factor = 2.0 : f64, share = #exec.share<unit = 8, total = 8, first = 0, width = 8, column = 4>} : !exec.buffer<?x8xf32>, !exec.buffer<?x8xf32>
+  }
+}
+
+// -----
+
+exec.program @kernel run rows = 16 {
+  %t = exec.rope_table [1.0, 0.5] : !exec.packed<rope, tensor<16x4xf32>>
+  %0 = exec.buffer : !exec.buffer<?x16xf32>
+  %1 = exec.buffer : !exec.buffer<?x16xf32>
+  exec.stage {
+    // expected-error @+1 {{expects shares of whole parts of 8 columns, got}}
+    exec.rope %0, %t to %1 {heads = 2 : i64, layout = #llmc.rope_layout<half>, share = #exec.share<unit = 4, total = 16, first = 0, width = 16, column = 0>} : !exec.buffer<?x16xf32>, !exec.packed<rope, tensor<16x4xf32>>, !exec.buffer<?x16xf32>
+  }
+}
+
+// -----
+
+exec.program @embedding run rows = 16 {
+  %w = llmc.weight "w" {values = dense<0.5> : tensor<8x4xf32>} : tensor<8x4xf32>
+  %p = exec.weight %w : !exec.packed<embedding, tensor<8x4xf32>>
+  %ids = exec.input 0 : !exec.buffer<?x1xi32>
+  %0 = exec.buffer : !exec.buffer<?x8xf32>
+  exec.stage {
+    // expected-error @+1 {{expects rows of 4 elements, got '!exec.buffer<?x8xf32>'}}
+    exec.embedding %p, %ids to %0 : !exec.packed<embedding, tensor<8x4xf32>>, !exec.buffer<?x1xi32>, !exec.buffer<?x8xf32>
+  }
+}
+
+// -----
+
+exec.program @embedding run rows = 16 {
+  %w = llmc.weight "w" {values = dense<0.5> : tensor<8xf32>} : tensor<8xf32>
+  %p = exec.weight %w : !exec.packed<vector, tensor<8xf32>>
+  %ids = exec.input 0 : !exec.buffer<?x1xi32>
+  %0 = exec.buffer : !exec.buffer<?x8xf32>
+  exec.stage {
+    // expected-error @+1 {{operand #0 must be a table that can be read by id, but got '!exec.packed<vector, tensor<8xf32>>'}}
+    exec.embedding %p, %ids to %0 : !exec.packed<vector, tensor<8xf32>>, !exec.buffer<?x1xi32>, !exec.buffer<?x8xf32>
+  }
+}
+
+// -----
+
+exec.program @norm run rows = 16 {
+  %g = llmc.weight "g" {values = dense<0.5> : tensor<4xf32>} : tensor<4xf32>
+  %p = exec.weight %g : !exec.packed<vector, tensor<4xf32>>
+  %0 = exec.buffer : !exec.buffer<?x8xf32>
+  %1 = exec.buffer : !exec.buffer<?x8xf32>
+  exec.stage {
+    // expected-error @+1 {{expects a vector of 8 elements, got '!exec.packed<vector, tensor<4xf32>>'}}
+    exec.rms_norm %0, %p to %1 {eps = 0.0 : f64} : !exec.buffer<?x8xf32>, !exec.packed<vector, tensor<4xf32>>, !exec.buffer<?x8xf32>
+  }
+}
+
+// -----
+
+exec.program @norm run rows = 16 {
+  %g = llmc.weight "g" {values = dense<0.5> : tensor<8xf32>} : tensor<8xf32>
+  %p = exec.weight %g : !exec.packed<vector, tensor<8xf32>>
+  %0 = exec.buffer : !exec.buffer<?x8xf32>
+  %1 = exec.buffer : !exec.buffer<?x8xf32>
+  exec.stage {
+    // expected-error @+1 {{cannot share out the norm of a row by columns}}
+    exec.rms_norm %0, %p to %1 {eps = 0.0 : f64, share = #exec.share<unit = 8, total = 8, first = 0, width = 8, column = 0>} : !exec.buffer<?x8xf32>, !exec.packed<vector, tensor<8xf32>>, !exec.buffer<?x8xf32>
+  }
+}
+
+// -----
+
+exec.program @linear run rows = 16 {
+  %w = llmc.weight "w" {values = dense<0.5> : tensor<8x4xf32>} : tensor<8x4xf32>
+  %p = exec.weight %w : !exec.packed<linear, tensor<8x4xf32>>
+  %0 = exec.buffer : !exec.buffer<?x8xf32>
+  %1 = exec.buffer : !exec.buffer<?x8xf32>
+  exec.stage {
+    // expected-error @+1 {{expects an input of 4 columns, got '!exec.buffer<?x8xf32>'}}
+    exec.linear %0, %p to %1 : !exec.buffer<?x8xf32>, !exec.packed<linear, tensor<8x4xf32>>, !exec.buffer<?x8xf32>
+  }
+}
+
+// -----
+
+exec.program @linear run rows = 16 {
+  %w = llmc.weight "w" {values = dense<0.5> : tensor<4x8xf32>} : tensor<4x8xf32>
+  %p = exec.weight %w : !exec.packed<linear, tensor<4x8xf32>>
+  %0 = exec.buffer : !exec.buffer<?x8xf32>
+  %1 = exec.buffer : !exec.buffer<?x8xf32>
+  exec.stage {
+    // expected-error @+1 {{expects a result of 4 columns, got '!exec.buffer<?x8xf32>'}}
+    exec.linear %0, %p to %1 : !exec.buffer<?x8xf32>, !exec.packed<linear, tensor<4x8xf32>>, !exec.buffer<?x8xf32>
+  }
+}
+
+// -----
+
+exec.program @rope run rows = 16 {
+  %t = exec.rope_table [1.0, 0.5] : !exec.packed<rope, tensor<16x4xf32>>
+  %0 = exec.buffer : !exec.buffer<?x8xf32>
+  %1 = exec.buffer : !exec.buffer<?x8xf32>
+  exec.stage {
+    // expected-error @+1 {{expects a table of at most 2 columns, a head, got '!exec.packed<rope, tensor<16x4xf32>>'}}
+    exec.rope %0, %t to %1 {heads = 4 : i64, layout = #llmc.rope_layout<half>} : !exec.buffer<?x8xf32>, !exec.packed<rope, tensor<16x4xf32>>, !exec.buffer<?x8xf32>
+  }
+}
+
+// -----
+
+exec.program @long_rope run rows = 16 {
+  %t = exec.rope_table [1.0, 0.5] : !exec.packed<rope, tensor<16x4xf32>>
+  %0 = exec.buffer : !exec.buffer<?x8xf32>
+  %1 = exec.buffer : !exec.buffer<?x8xf32>
+  exec.stage {
+    // expected-error @+1 {{expects a long table together with an original_context of at least 1, got 0 with one}}
+    exec.rope %0, %t long %t to %1 {heads = 2 : i64, layout = #llmc.rope_layout<half>} : !exec.buffer<?x8xf32>, !exec.packed<rope, tensor<16x4xf32>>, !exec.packed<rope, tensor<16x4xf32>>, !exec.buffer<?x8xf32>
+  }
+}
+
+// -----
+
+exec.program @long_rope_alone run rows = 16 {
+  %t = exec.rope_table [1.0, 0.5] : !exec.packed<rope, tensor<16x4xf32>>
+  %0 = exec.buffer : !exec.buffer<?x8xf32>
+  %1 = exec.buffer : !exec.buffer<?x8xf32>
+  exec.stage {
+    // expected-error @+1 {{got 8 without one}}
+    exec.rope %0, %t to %1 {heads = 2 : i64, layout = #llmc.rope_layout<half>, original_context = 8 : i64} : !exec.buffer<?x8xf32>, !exec.packed<rope, tensor<16x4xf32>>, !exec.buffer<?x8xf32>
+  }
+}
+
+// -----
+
+exec.program @long_rope_type run rows = 16 {
+  %t = exec.rope_table [1.0, 0.5] : !exec.packed<rope, tensor<16x4xf32>>
+  %l = exec.rope_table [1.0] : !exec.packed<rope, tensor<16x2xf32>>
+  %0 = exec.buffer : !exec.buffer<?x8xf32>
+  %1 = exec.buffer : !exec.buffer<?x8xf32>
+  exec.stage {
+    // expected-error @+1 {{expects a long table of '!exec.packed<rope, tensor<16x4xf32>>', got '!exec.packed<rope, tensor<16x2xf32>>'}}
+    exec.rope %0, %t long %l to %1 {heads = 2 : i64, layout = #llmc.rope_layout<half>, original_context = 8 : i64} : !exec.buffer<?x8xf32>, !exec.packed<rope, tensor<16x4xf32>>, !exec.packed<rope, tensor<16x2xf32>>, !exec.buffer<?x8xf32>
+  }
+}
+
+// -----
+
+exec.program @store step rows = 16 {
+  %0 = exec.buffer : !exec.buffer<?x8xf32>
+  exec.stage {
+    // expected-error @+1 {{refers to @kv, which is no llmc.cache}}
+    exec.cache_store %0 in @kv {heads = 1 : i64, part = #llmc.cache_part<keys>} : !exec.buffer<?x8xf32>
+  }
+}
+
+// -----
+
+llmc.cache @kv : tensor<2x8xf32>
+exec.program @store step rows = 16 {
+  %0 = exec.buffer : !exec.buffer<?x8xf32>
+  exec.stage {
+    // expected-error @+1 {{expects a cache of 1 heads of 8 elements, got 'tensor<2x8xf32>'}}
+    exec.cache_store %0 in @kv {heads = 1 : i64, part = #llmc.cache_part<keys>} : !exec.buffer<?x8xf32>
+  }
+}
+
+// -----
+
+exec.program @attention run rows = 16 {
+  %0 = exec.buffer : !exec.buffer<?x8xf32>
+  %1 = exec.buffer : !exec.buffer<?x8xf32>
+  exec.stage {
+    // expected-error @+1 {{expects heads to be a multiple of kv_heads, got 2 and 4}}
+    exec.attention %0, %0, %0 to %1 {heads = 2 : i64, kv_heads = 4 : i64, scale = 1.0 : f64} : !exec.buffer<?x8xf32>, !exec.buffer<?x8xf32>, !exec.buffer<?x8xf32>, !exec.buffer<?x8xf32>
+  }
+}
+
+// -----
+
+exec.program @attention run rows = 16 {
+  %0 = exec.buffer : !exec.buffer<?x8xf32>
+  %1 = exec.buffer : !exec.buffer<?x8xf32>
+  exec.stage {
+    // expected-error @+1 {{expects query heads like key heads and result heads like value heads}}
+    exec.attention %0, %0, %0 to %1 {heads = 2 : i64, kv_heads = 1 : i64, scale = 1.0 : f64} : !exec.buffer<?x8xf32>, !exec.buffer<?x8xf32>, !exec.buffer<?x8xf32>, !exec.buffer<?x8xf32>
+  }
+}
+
+// -----
+
+exec.program @attention run rows = 16 {
+  %0 = exec.buffer : !exec.buffer<?x8xf32>
+  %1 = exec.buffer : !exec.buffer<?x8xf32>
+  exec.stage {
+    // expected-error @+1 {{expects a window of 0, or more with causal, got 4}}
+    exec.attention %0, %0, %0 to %1 {heads = 1 : i64, kv_heads = 1 : i64, scale = 1.0 : f64, window = 4 : i64} : !exec.buffer<?x8xf32>, !exec.buffer<?x8xf32>, !exec.buffer<?x8xf32>, !exec.buffer<?x8xf32>
+  }
+}
+
+// -----
+
+exec.program @widths run rows = 16 {
+  %0 = exec.buffer : !exec.buffer<?x8xf32>
+  %1 = exec.buffer : !exec.buffer<?x4xf32>
+  exec.stage {
+    // expected-error @+1 {{expects rows of 4 elements, got '!exec.buffer<?x8xf32>'}}
+    exec.softmax %0 to %1 : !exec.buffer<?x8xf32>, !exec.buffer<?x4xf32>
+  }
+}
+
+// -----
+
+exec.program @copy run rows = 16 {
+  %0 = exec.buffer : !exec.buffer<?x8xf32>
+  %1 = exec.buffer : !exec.buffer<?x8xf32>
+  exec.stage {
+    // expected-error @+1 {{expects to copy a buffer to the caller, or rows of the weight file to the arena}}
+    exec.copy %0 to %1 : !exec.buffer<?x8xf32>, !exec.buffer<?x8xf32>
+  }
+}
+
+// -----
+
+exec.program @expect run rows = 16 {
+  %0 = exec.buffer : !exec.buffer<?x8xf32>
+  %1 = exec.buffer : !exec.buffer<1x3xi32>
+  exec.stage {
+    // expected-error @+1 {{expects tolerances of 0 or more, and none of an exact comparison}}
+    exec.expect %0, %0 to %1 {exact, atol = 1.0 : f64} : !exec.buffer<?x8xf32>, !exec.buffer<?x8xf32>, !exec.buffer<1x3xi32>
+  }
+}
+
+// -----
+
+exec.program @expect step rows = 16 {
+  %0 = exec.buffer : !exec.buffer<?x8xf32>
+  %1 = exec.buffer : !exec.buffer<1x3xi32>
+  exec.stage {
+    // expected-error @+1 {{belongs to a run, whose caller hears of its outcome}}
+    exec.expect %0, %0 to %1 {exact} : !exec.buffer<?x8xf32>, !exec.buffer<?x8xf32>, !exec.buffer<1x3xi32>
+  }
+}
+
+// -----
+
+// expected-error @+1 {{'builtin.module' op cannot have this exec.artifact, which is an #exec.artifact on builtin.module}}
+module attributes {exec.artifact = 1 : i64} {
+}
+
+// -----
+
+// expected-error @+1 {{'builtin.module' op has no meaning for attribute "exec.arena"}}
+module attributes {exec.arena = 1 : i64} {
+}

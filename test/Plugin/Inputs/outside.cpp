@@ -1,0 +1,108 @@
+//===- outside.cpp - a scheme and a pass from outside the tree ------------------------------===//
+//
+// Dialect `outside` with the scheme `#outside.fixed` (a byte for each weight, in 64ths) and the
+// pass --outside-fixed, which stores weights with it.
+//
+#include "llmc/Compress/CompressLayers.h"
+#include "llmc/IR/WeightData.h"
+
+#include "mlir/IR/DialectImplementation.h"
+#include "mlir/Pass/Pass.h"
+#include "mlir/Tools/Plugins/DialectPlugin.h"
+#include "mlir/Tools/Plugins/PassPlugin.h"
+
+#include <cmath>
+
+using namespace mlir;
+using namespace llmc;
+
+namespace outside {
+
+class FixedAttr : public Attribute::AttrBase<FixedAttr, Attribute, AttributeStorage,
+                                             SchemeAttrInterface::Trait> {
+public:
+  using Base::Base;
+  static constexpr StringLiteral name = "outside.fixed";
+  static constexpr float kSteps = 64;
+
+  // Without a plan a scheme answers the rest itself.
+  std::optional<DecodePlan> decodePlan() const { return std::nullopt; }
+  SmallVector<SchemeComponent> components(int64_t rows, int64_t columns) const {
+    return {{"codes", IntegerType::get(getContext(), 8), {rows, columns}}};
+  }
+  double bitsPerWeight(int64_t, int64_t, double) const { return 8; }
+  LogicalResult verifyData(int64_t, int64_t, ArrayRef<ArrayRef<char>> components,
+                           function_ref<InFlightDiagnostic()> emitError) const {
+    if (llvm::is_contained(components[0], char(-128)))
+      return emitError() << "outside.fixed: expects codes from -127 to 127, found -128";
+    return success();
+  }
+  void decodeRows(int64_t, int64_t columns, ArrayRef<ArrayRef<char>> components, int64_t first,
+                  MutableArrayRef<float> out) const {
+    for (size_t i = 0; i < out.size(); ++i)
+      out[i] = static_cast<signed char>(components[0][first * columns + i]) / kSteps;
+  }
+};
+
+class OutsideDialect : public Dialect {
+public:
+  static constexpr StringLiteral getDialectNamespace() { return "outside"; }
+  explicit OutsideDialect(MLIRContext *context)
+      : Dialect(getDialectNamespace(), context, TypeID::get<OutsideDialect>()) {
+    context->loadDialect<LLMCDialect>();
+    addAttributes<FixedAttr>();
+  }
+
+  Attribute parseAttribute(DialectAsmParser &parser, Type) const override {
+    if (parser.parseKeyword("fixed"))
+      return {};
+    return FixedAttr::get(getContext());
+  }
+  void printAttribute(Attribute, DialectAsmPrinter &printer) const override { printer << "fixed"; }
+};
+
+struct StoreFixed : public PassWrapper<StoreFixed, OperationPass<ModuleOp>> {
+  MLIR_DEFINE_EXPLICIT_INTERNAL_INLINE_TYPE_ID(StoreFixed)
+  StringRef getArgument() const override { return "outside-fixed"; }
+  StringRef getDescription() const override { return "Store weights in 64ths"; }
+  void getDependentDialects(DialectRegistry &registry) const override {
+    registry.insert<OutsideDialect>();
+  }
+
+  void runOnOperation() override {
+    ModuleOp module = getOperation();
+    auto selection = selectWeights(module, getArgument(), /*include=*/"", /*exclude=*/"");
+    if (failed(selection))
+      return signalPassFailure();
+    for (WeightUse &use : *selection) {
+      FailureOr<std::vector<float>> values = readWeight(use.op());
+      if (failed(values))
+        return signalPassFailure();
+      PackedWeight packed;
+      packed.type = CompressedType::get(&getContext(), getWeightShape(use.op().getType()),
+                                        getWeightElementType(use.op().getType()),
+                                        FixedAttr::get(&getContext()));
+      packed.components.emplace_back();
+      for (float value : *values) {
+        float code = std::nearbyint(value * FixedAttr::kSteps);
+        if (!(std::abs(code) <= 127)) {
+          use.op().emitError("outside-fixed: expects weights of at most 127/64, found ") << value;
+          return signalPassFailure();
+        }
+        packed.components[0].push_back(static_cast<char>(code));
+      }
+      replaceWeight(use, packed, blobSuffix(module));
+    }
+  }
+};
+
+} // namespace outside
+
+extern "C" LLVM_ATTRIBUTE_WEAK DialectPluginLibraryInfo mlirGetDialectPluginInfo() {
+  return {MLIR_PLUGIN_API_VERSION, "outside", "1",
+          [](DialectRegistry *registry) { registry->insert<outside::OutsideDialect>(); }};
+}
+
+extern "C" LLVM_ATTRIBUTE_WEAK PassPluginLibraryInfo mlirGetPassPluginInfo() {
+  return {MLIR_PLUGIN_API_VERSION, "outside", "1", [] { PassRegistration<outside::StoreFixed>(); }};
+}

@@ -1,0 +1,103 @@
+"""llmc installed, and a plugin built against it from outside the tree: a scheme and a pass that llmc-opt loads."""
+import os
+import pathlib
+import re
+import shutil
+import subprocess
+
+import pytest
+
+BUILD = pathlib.Path(os.environ.get("LLMC_BUILD", "build")).resolve()
+INPUTS = pathlib.Path(__file__).resolve().parent / "Inputs"
+
+MODEL = """
+func.func @main(%ids: tensor<?x?xi64>) -> tensor<?x?x2xf32> attributes {llmc.role = "run"} {
+  %e = llmc.weight "embed.weight" {values = dense<1.0> : tensor<8x4xf32>} : tensor<8x4xf32>
+  %w = llmc.weight "up.weight" {values = dense<[[0.5, -0.25, 1.0, 0.0], [0.015625, 0.26, -1.5, 0.125],
+    [1.0, 1.0, 1.0, 1.0], [-1.0, -1.0, -1.0, -1.0]]> : tensor<4x4xf32>} : tensor<4x4xf32>
+  %o = llmc.weight "head.weight" {values = dense<1.0> : tensor<2x4xf32>} : tensor<2x4xf32>
+  %x = llmc.embedding %e, %ids : tensor<8x4xf32>, tensor<?x?xi64>
+  %h = llmc.linear %x, %w : tensor<?x?x4xf32>, tensor<4x4xf32>
+  %y = llmc.linear %h, %o : tensor<?x?x4xf32>, tensor<2x4xf32>
+  return %y : tensor<?x?x2xf32>
+}
+"""
+
+
+STORE = "--pass-pipeline=builtin.module(outside-fixed)"  # Flags are made before plugins are loaded.
+
+
+def command(*words):
+    done = subprocess.run(words, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=600)
+    assert done.returncode == 0, done.stdout
+    return done.stdout
+
+
+@pytest.fixture(scope="module")
+def installed():
+    if not all((BUILD / "bin" / name).exists() for name in ("llmc-opt", "llmc-bench", "llmc-lsp-server")):
+        pytest.skip("not everything that is installed is built")
+    prefix = BUILD / "installed"
+    shutil.rmtree(prefix, ignore_errors=True)
+    command("cmake", "--install", BUILD, "--prefix", prefix)
+    yield prefix
+    shutil.rmtree(prefix)
+
+
+@pytest.fixture(scope="module")
+def opt(installed):
+    """Runs the installed llmc-opt with the plugin: exit code, standard output, standard error."""
+    folder = BUILD / "plugin"
+    shutil.rmtree(folder, ignore_errors=True)
+    cache = (BUILD / "CMakeCache.txt").read_text()
+    compilers = [f"-D{name}=" + re.search(rf"^{name}:\w+=(.*)$", cache, re.MULTILINE).group(1)
+                 for name in ("CMAKE_C_COMPILER", "CMAKE_CXX_COMPILER")]
+    command("cmake", "-S", INPUTS, "-B", folder, "-G", "Ninja", f"-DCMAKE_PREFIX_PATH={installed}", *compilers)
+    command("cmake", "--build", folder)
+    (plugin,) = folder.glob("*outside.so")
+
+    def run(model, *flags, dialect=True, passes=True):
+        plugins = [f"--load-dialect-plugin={plugin}"] * dialect + [f"--load-pass-plugin={plugin}"] * passes
+        done = subprocess.run([installed / "bin" / "llmc-opt", *plugins, *flags, "-"], input=model, text=True,
+                              stdout=subprocess.PIPE, stderr=subprocess.PIPE, timeout=60)
+        return done.returncode, done.stdout, done.stderr
+
+    yield run
+    shutil.rmtree(folder)
+
+
+def test_the_pass_stores_with_the_scheme(opt):
+    code, stored, said = opt(MODEL, STORE)
+    assert code == 0, said
+    assert "outside-fixed: 1 weight is selected" in said
+    assert "!llmc.compressed<4x4xf32, #outside.fixed>" in stored and "2x4xf32, #outside" not in stored
+
+    # A pass of the tree reads the scheme through its interface: 0.26 * 64 is rounded to 17.
+    code, dense, said = opt(stored, "--decompress", passes=False)
+    assert code == 0, said
+    words = re.search(r'up\.weight[^"]*: "0x([0-9A-F]+)"', dense).group(1)
+    values = memoryview(bytes.fromhex(words)[4:]).cast("f").tolist()
+    assert values[:8] == [0.5, -0.25, 1.0, 0.0, 1 / 64, 17 / 64, -1.5, 0.125]
+
+
+def test_the_verifier_asks_the_scheme(opt):
+    code, stored, said = opt(MODEL, STORE)
+    assert code == 0, said
+    words = re.search(r'up\.weight[^"]*: "(0x[0-9A-F]+)"', stored).group(1)
+    code, _, said = opt(stored.replace(words, words[:-2] + "80"))
+    assert code == 2
+    assert "outside.fixed: expects codes from -127 to 127, found -128" in said
+
+
+def test_a_weight_out_of_range_is_refused(opt):
+    code, _, said = opt(MODEL.replace("-1.5", "-2.5"), STORE)
+    assert code == 2
+    assert "outside-fixed: expects weights of at most 127/64, found -2.5" in said
+
+
+def test_without_the_plugin_neither_is_known(opt):
+    code, _, said = opt(MODEL, STORE, passes=False)
+    assert code != 0 and "outside-fixed" in said
+    code, stored, _ = opt(MODEL, STORE)
+    code, _, said = opt(stored, dialect=False, passes=False)
+    assert code == 2 and "outside" in said
