@@ -1,14 +1,14 @@
 //===- Calibrate.cpp - run the model on tokens and keep statistics ------------------------===//
 //
-// The observers go into a copy of the module, which shares its weights; the module itself only gets
-// the attributes.
+// Block by block: the observers go into a module of the block, which shares its weights; the model
+// itself only gets the attributes.
 //
+#include "llmc/Calibrate/BlockRunner.h"
 #include "llmc/Calibrate/Passes.h"
 #include "llmc/Calibrate/StatisticsAttr.h"
 #include "llmc/Calibrate/TokenFile.h"
 #include "llmc/Numerics/Progress.h"
 
-#include "mlir/IR/IRMapping.h"
 #include "mlir/Pass/PassRegistry.h"
 #include "llvm/ADT/DenseSet.h"
 #include "llvm/ADT/MapVector.h"
@@ -17,7 +17,6 @@
 #include "llvm/Support/Debug.h"
 #include "llvm/Support/FileSystem.h"
 
-#include <numeric>
 #include <thread>
 
 #define DEBUG_TYPE "calibrate"
@@ -88,56 +87,44 @@ static std::vector<ObservedInput> findInputs(ModuleOp module) {
   return result;
 }
 
-/// The entry point of a plain graph and, for each of its inputs, what stands in for it.
-static FailureOr<SmallVector<HostTensor>> plainInputs(ModuleOp module, ArrayRef<int64_t> ids) {
+/// The function that tokens go through.
+static FailureOr<func::FuncOp> findEntry(ModuleOp module) {
   func::FuncOp entry;
   module.walk([&](func::FuncOp function) {
     auto role = function->getAttrOfType<StringAttr>("llmc.role");
-    if (!entry && role == "run")
+    if (!entry && (role == "step" || role == "run"))
       entry = function;
   });
   if (!entry)
     return mlir::emitError(module.getLoc())
            << "calibrate: expected a function with llmc.role \"step\" or \"run\"";
-  SmallVector<HostTensor> tensors;
-  auto count = static_cast<int64_t>(ids.size());
-  for (BlockArgument argument : entry.getArguments()) {
-    auto name = entry.getArgAttrOfType<StringAttr>(argument.getArgNumber(), "llmc.name");
-    HostTensor tensor;
-    tensor.name = name ? name.str() : "";
-    tensor.shape = {1, count};
-    tensor.integers.resize(count);
-    bool onlyOne = entry.getNumArguments() == 1;
-    if (tensor.name == "input_ids" || onlyOne)
-      tensor.integers.assign(ids.begin(), ids.end());
-    else if (tensor.name == "attention_mask")
-      std::fill(tensor.integers.begin(), tensor.integers.end(), 1);
-    else if (tensor.name == "position_ids")
-      std::iota(tensor.integers.begin(), tensor.integers.end(), 0);
-    else if (tensor.name != "token_type_ids")
-      return mlir::emitError(entry.getLoc())
-             << "calibrate: a token file cannot feed the input '" << tensor.name
-             << "'; expected input_ids, attention_mask, token_type_ids or position_ids";
-    tensors.push_back(std::move(tensor));
-  }
-  return tensors;
+  return entry;
 }
 
-/// Ids the model knows: the logits' width, or the rows of the smallest table that arguments index.
-static int64_t countIds(ModuleOp module, const ExecutableModel &model) {
-  int64_t known = model.vocabulary();
-  if (known)
-    return known;
-  module.walk([&](EmbeddingOp embedding) {
+/// Ids the model knows: the rows of the smallest table that its ids index; 0: no table says.
+static int64_t countIds(func::FuncOp entry) {
+  int64_t known = 0;
+  entry.walk([&](EmbeddingOp embedding) {
     auto argument = dyn_cast<BlockArgument>(embedding.getIds());
-    auto function = embedding->getParentOfType<func::FuncOp>();
-    if (!argument || !function)
+    if (!argument)
       return;
-    auto name = function.getArgAttrOfType<StringAttr>(argument.getArgNumber(), "llmc.name");
-    if (function.getNumArguments() == 1 || (name && name == "input_ids"))
-      known = getWeightShape(embedding.getWeight().getType())[0];
+    auto name = entry.getArgAttrOfType<StringAttr>(argument.getArgNumber(), "llmc.name");
+    int64_t rows = getWeightShape(embedding.getWeight().getType())[0];
+    if (entry.getNumArguments() == 1 || (name && name == "input_ids"))
+      known = known ? std::min(known, rows) : rows;
   });
   return known;
+}
+
+/// The inputs whose first reader is in the block.
+static std::vector<ObservedInput *> inputsOf(const ModelBlock &block,
+                                             std::vector<ObservedInput> &inputs) {
+  llvm::DenseSet<Operation *> ops(block.ops.begin(), block.ops.end());
+  std::vector<ObservedInput *> found;
+  for (ObservedInput &input : inputs)
+    if (ops.contains(input.linears[0]))
+      found.push_back(&input);
+  return found;
 }
 
 namespace {
@@ -200,122 +187,116 @@ private:
     std::vector<ObservedInput> inputs = findInputs(module);
     if (inputs.empty())
       return fail() << "the model has no llmc.linear";
-    Collector collector;
-    collector.threads =
-        threads ? static_cast<int>(threads) : static_cast<int>(std::thread::hardware_concurrency());
-    if (failed(reserve(inputs, collector)) || failed(observe(module, *file, inputs, collector)))
+    FailureOr<func::FuncOp> entry = findEntry(module);
+    if (failed(entry))
+      return failure();
+    std::vector<ArrayRef<int64_t>> sequences;
+    if (failed(cutSequences(*entry, *file, sequences)))
       return failure();
     warnOfFewIds(*file);
-    return attach(inputs, collector);
+    return runBlocks(*entry, sequences, inputs);
   }
 
-  /// Makes the accumulators, if they fit.
-  LogicalResult reserve(ArrayRef<ObservedInput> inputs, Collector &collector) {
-    auto mebibytes = [&](bool withHessian) {
-      int64_t bytes = 0;
-      for (const ObservedInput &input : inputs)
-        bytes += statisticsBytes(input.channels, withHessian);
-      return (bytes + (1 << 20) - 1) >> 20;
-    };
-    if (mebibytes(hessian) > maxMemory) {
-      auto error = fail() << "the statistics of " << inputs.size() << " inputs take "
-                          << mebibytes(hessian)
-                          << " MiB, more than max-memory=" << int64_t(maxMemory);
-      if (hessian)
-        error << "; with hessian=false they take " << mebibytes(false) << " MiB";
-      return error;
-    }
-    for (const ObservedInput &input : inputs)
-      collector.accumulators.try_emplace(input.name, input.channels, hessian);
-    return success();
+  int workers() const {
+    return threads ? static_cast<int>(threads)
+                   : static_cast<int>(std::thread::hardware_concurrency());
   }
 
-  /// Compiles a copy with observers and runs the file.
-  LogicalResult observe(ModuleOp module, const TokenFile &file, ArrayRef<ObservedInput> inputs,
-                        Collector &collector) {
-    IRMapping mapping;
-    OwningOpRef<ModuleOp> copy(cast<ModuleOp>(module->clone(mapping)));
-    for (const ObservedInput &input : inputs) {
-      Value value = mapping.lookup(input.value);
-      OpBuilder builder(module.getContext());
-      builder.setInsertionPointAfterValue(value);
-      ObserveOp::create(builder, value.getLoc(), builder.getStringAttr(input.name), value);
-    }
-    ExecutorOptions options;
-    options.threads = collector.threads;
-    FailureOr<std::unique_ptr<ExecutableModel>> model = executor->compile(*copy, options);
-    if (failed(model))
+  /// The rows of the file, or pieces of the context where it is one stream.
+  LogicalResult cutSequences(func::FuncOp entry, const TokenFile &file,
+                             std::vector<ArrayRef<int64_t>> &sequences) {
+    FailureOr<int64_t> context = executor->chooseContext(getOperation());
+    if (failed(context))
       return failure();
-    (*model)->setObserver(
-        [&](StringRef name, const float *values, int64_t rows, int64_t width, int64_t stride) {
-          collector.add(name, values, rows, width, stride);
-        });
-
-    int64_t known = countIds(module, **model), context = (*model)->context();
+    int64_t known = countIds(entry);
     for (size_t i = 0; known && i < file.ids.size(); ++i)
       if (file.ids[i] < 0 || file.ids[i] >= known)
         return fail() << "'" << tokens << "': id " << file.ids[i] << " at row " << i / file.length
                       << ", column " << i % file.length << " is outside the vocabulary of "
                       << known;
-    bool step = (*model)->vocabulary() != 0;
-    if (!file.flat && context > 0 && file.length > context)
+    if (!file.flat && file.length > *context)
       return fail() << "'" << tokens << "': rows of " << file.length
-                    << " ids are longer than the model's context of " << context;
-    int64_t length = file.flat && context > 0 ? std::min(file.length, context) : file.length;
+                    << " ids are longer than the model's context of " << *context;
+    int64_t length = file.flat ? std::min(file.length, *context) : file.length;
     auto total = static_cast<int64_t>(file.ids.size());
-    Progress progress(getArgument().str(), "ids", total);
-    for (int64_t begin = 0; begin < total; begin += length) {
-      ArrayRef<int64_t> row(file.ids.data() + begin, std::min(length, total - begin));
-      if (failed(step ? runStep(**model, row, options.chunk) : runPlain(module, **model, row)))
+    for (int64_t begin = 0; begin < total; begin += length)
+      sequences.emplace_back(file.ids.data() + begin, std::min(length, total - begin));
+    return success();
+  }
+
+  /// All blocks in order, each with the statistics of its own inputs only in memory.
+  LogicalResult runBlocks(func::FuncOp entry, ArrayRef<ArrayRef<int64_t>> sequences,
+                          std::vector<ObservedInput> &inputs) {
+    std::vector<ModelBlock> blocks = planBlocks(entry);
+    BlockRunner runner(*executor, entry, sequences, workers());
+    int64_t total = 0;
+    for (ArrayRef<int64_t> ids : sequences)
+      total += ids.size();
+    Progress progress(getArgument().str(), "ids", total * blocks.size());
+    for (const ModelBlock &block : blocks) {
+      std::vector<ObservedInput *> seen = inputsOf(block, inputs);
+      Collector collector;
+      collector.threads = workers();
+      if (failed(reserve(seen, collector)))
         return failure();
-      if (!collector.error.empty())
-        return fail() << collector.error;
-      progress.add(row.size());
-      idsRun += row.size();
+      std::vector<ObservedValue> observed;
+      for (ObservedInput *input : seen)
+        observed.push_back({input->name, input->value});
+      auto observer = [&](StringRef name, const float *values, int64_t rows, int64_t width,
+                          int64_t stride) { collector.add(name, values, rows, width, stride); };
+      auto behind = [&](ArrayRef<int64_t> ids) -> LogicalResult {
+        if (!collector.error.empty())
+          return fail() << collector.error;
+        progress.add(ids.size());
+        return success();
+      };
+      if (failed(runner.run(block, observed, observer, behind)))
+        return failure();
+      attach(seen, collector);
     }
+    idsRun += total;
     return success();
   }
 
-  /// One sequence through the cache, in pieces of at most a chunk.
-  LogicalResult runStep(ExecutableModel &model, ArrayRef<int64_t> row, int64_t chunk) {
-    model.reset();
-    std::vector<int32_t> ids(row.begin(), row.end());
-    for (size_t begin = 0; begin < ids.size(); begin += chunk) {
-      size_t count = std::min<size_t>(chunk, ids.size() - begin);
-      if (failed(model.prefill(ArrayRef(ids).slice(begin, count))))
-        return fail() << "the model does not run";
+  /// Makes the accumulators of a block, if they fit.
+  LogicalResult reserve(ArrayRef<ObservedInput *> inputs, Collector &collector) {
+    auto mebibytes = [&](bool withHessian) {
+      int64_t bytes = 0;
+      for (const ObservedInput *input : inputs)
+        bytes += statisticsBytes(input->channels, withHessian);
+      return (bytes + (1 << 20) - 1) >> 20;
+    };
+    if (mebibytes(hessian) > maxMemory) {
+      auto error = fail() << "the statistics of " << inputs.size()
+                          << " inputs of a block take " << mebibytes(hessian)
+                          << " MiB, more than max-memory=" << int64_t(maxMemory);
+      if (hessian)
+        error << "; with hessian=false they take " << mebibytes(false) << " MiB";
+      return error;
     }
+    for (const ObservedInput *input : inputs)
+      collector.accumulators.try_emplace(input->name, input->channels, hessian);
     return success();
   }
 
-  LogicalResult runPlain(ModuleOp module, ExecutableModel &model, ArrayRef<int64_t> row) {
-    FailureOr<SmallVector<HostTensor>> tensors = plainInputs(module, row);
-    if (failed(tensors))
-      return failure();
-    if (failed(model.run(*tensors)))
-      return fail() << "the model does not run";
-    return success();
-  }
-
-  LogicalResult attach(ArrayRef<ObservedInput> inputs, Collector &collector) {
-    for (const ObservedInput &input : inputs) {
-      StatisticsAccumulator &accumulator = collector.accumulators.find(input.name)->second;
+  void attach(ArrayRef<ObservedInput *> inputs, Collector &collector) {
+    for (ObservedInput *input : inputs) {
+      StatisticsAccumulator &accumulator = collector.accumulators.find(input->name)->second;
       if (!accumulator.count()) {
         mlir::emitRemark(getOperation().getLoc())
-            << getArgument() << ": the tokens never reach \"" << input.name << "\"";
+            << getArgument() << ": the tokens never reach \"" << input->name << "\"";
         continue;
       }
       ChannelStatistics statistics = std::move(accumulator).finish(collector.threads);
       DictionaryAttr attribute =
-          makeStatisticsAttr(&getContext(), statistics, input.name + ".input");
-      for (LinearOp linear : input.linears)
+          makeStatisticsAttr(&getContext(), statistics, input->name + ".input");
+      for (LinearOp linear : input->linears)
         linear->setAttr(kStatisticsAttr, attribute);
       ++inputsObserved;
-      LLVM_DEBUG(llvm::dbgs() << getArgument() << ": input of \"" << input.name
-                              << "\": " << statistics.count << " rows of " << input.channels
-                              << " channels, read by " << input.linears.size() << " linears\n");
+      LLVM_DEBUG(llvm::dbgs() << getArgument() << ": input of \"" << input->name
+                              << "\": " << statistics.count << " rows of " << input->channels
+                              << " channels, read by " << input->linears.size() << " linears\n");
     }
-    return success();
   }
 
   std::shared_ptr<Executor> executor;

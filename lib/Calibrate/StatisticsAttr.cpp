@@ -5,6 +5,7 @@
 #include "llmc/Calibrate/StatisticsAttr.h"
 
 #include "llmc/IR/WeightData.h"
+#include "llmc/Numerics/MappedPages.h"
 #include "mlir/IR/AsmState.h"
 #include "llvm/ADT/SetVector.h"
 
@@ -49,6 +50,7 @@ DictionaryAttr llmc::makeStatisticsAttr(MLIRContext *context, const ChannelStati
       std::memcpy(out, statistics.hessian.data() + i * channels + i, length);
       out += length;
     }
+    dropPages(blob.getData().data(), size * 4);
     entries.push_back(builder.getNamedAttr(
         "hessian", makeResource(RankedTensorType::get({size}, builder.getF32Type()),
                                 blobName("hessian"), std::move(blob))));

@@ -83,19 +83,24 @@ template <typename Kernel> static Kernel writerOf(Value buffer) {
   return {};
 }
 
-/// What an input means: ids of a table, or a mask.
+/// What an input means: rows of floats, ids of a table, or a mask.
 static LogicalResult collectInput(exec::InputOp op, InterfaceFacts &facts) {
   BufferType type = exec::getBufferType(op.getResult());
   uint64_t index = op.getIndex();
-  if (!type.getElementType().isInteger(32))
+  if (!type.getElementType().isInteger(32) && !type.getElementType().isF32())
     return op.emitError("input ")
-           << index << " is " << type
-           << ", expected ids or a mask as a tensor of integers [batch, sequence]";
+           << index << " is " << type << ", expected rows of f32, or ids or a mask as i32";
   if (index != facts.inputs.size())
     return op.emitError("expects inputs in order, got ")
            << index << " as number " << facts.inputs.size();
   InterfaceInput input;
   input.buffer = *op.getOffset();
+  if (type.getElementType().isF32()) {
+    input.width = type.getWidth();
+    input.stride = type.getStride();
+    facts.inputs.push_back(input);
+    return success();
+  }
   bool isMask = false;
   for (Operation *user : op->getUsers()) {
     if (auto embedding = dyn_cast<exec::EmbeddingOp>(user)) {
@@ -157,8 +162,8 @@ LogicalResult llmc::collectInterface(ProgramOp program, const CompileConfig &con
   collectOutputs(program, facts);
   if (!facts.isStep)
     return success();
-  if (facts.inputs.size() != 1 || !facts.inputs[0].limit)
-    return program.emitError("expects a step to take the ids and nothing else");
+  if (facts.inputs.size() != 1 || (!facts.inputs[0].limit && !facts.inputs[0].width))
+    return program.emitError("expects a step to take the ids, or rows of floats, and nothing else");
   if (!facts.vocabulary)
     return program.emitError("expects a step to copy logits to the caller in its tail");
   facts.idsBuffer = facts.inputs[0].buffer;

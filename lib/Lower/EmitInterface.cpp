@@ -85,8 +85,13 @@ static std::string runFunction(const InterfaceFacts &facts) {
     for (size_t i = 0; i < facts.inputs.size(); ++i) {
       o << indent << "%t" << i << " = llvm.getelementptr %inputs[" << i
         << "] : (!ptr) -> !ptr, !tensor\n";
-      o << indent << "%d" << i << ":2 = func.call @{P}_shape(%t" << i
-        << ") : (!ptr) -> (i64, i64)\n";
+      if (facts.inputs[i].width)
+        o << indent << "%w" << i << " = arith.constant " << facts.inputs[i].width << " : i64\n"
+          << indent << "%d" << i << ":2 = func.call @{P}_rows_shape(%t" << i << ", %w" << i
+          << ") : (!ptr, i64) -> (i64, i64)\n";
+      else
+        o << indent << "%d" << i << ":2 = func.call @{P}_shape(%t" << i
+          << ") : (!ptr) -> (i64, i64)\n";
       o << indent << "%same0_" << i << " = arith.cmpi eq, %d0#0, %d" << i << "#0 : i64\n";
       o << indent << "%same1_" << i << " = arith.cmpi eq, %d0#1, %d" << i << "#1 : i64\n";
       o << indent << "%some_" << i << " = arith.cmpi ne, %d" << i << "#0, %zero : i64\n";
@@ -128,8 +133,14 @@ static std::string runFunction(const InterfaceFacts &facts) {
   for (size_t i = 0; i < facts.inputs.size(); ++i) {
     std::string n = std::to_string(i);
     o << indent << "%ia" << n << " = llvm.getelementptr %arena[" << facts.inputs[i].buffer
-      << "] : (!ptr) -> !ptr, i8\n"
-      << indent << "%il" << n << " = arith.constant " << facts.inputs[i].limit << " : i64\n"
+      << "] : (!ptr) -> !ptr, i8\n";
+    if (facts.inputs[i].width) {
+      o << indent << "%is" << n << " = arith.constant " << facts.inputs[i].stride << " : i64\n"
+        << indent << "func.call @{P}_copy_in(%t" << n << ", %rows, %ia" << n << ", %w" << n
+        << ", %is" << n << ") : (!ptr, i64, !ptr, i64, i64) -> ()\n";
+      continue;
+    }
+    o << indent << "%il" << n << " = arith.constant " << facts.inputs[i].limit << " : i64\n"
       << indent << "%iv" << n << " = func.call @{P}_convert(%t" << n << ", %rows, %ia" << n
       << ", %il" << n << ") : (!ptr, i64, !ptr, i64) -> i1\n"
       << indent << "%ic" << n << " = arith.andi " << valid << ", %iv" << n << " : i1\n";
@@ -198,6 +209,13 @@ LogicalResult llmc::emitInterface(ModuleOp module, const InterfaceFacts &facts) 
   constexpr int64_t kMostOwners = 64; // A table of these lies on the stack.
   fill("{OWNERS}", std::min(kMostOwners, facts.chunk));
   fill("{SEQUENCE}", facts.sequenceLimit);
+  const InterfaceInput input = facts.inputs.empty() ? InterfaceInput() : facts.inputs[0];
+  const bool takesRows = input.width != 0;
+  replaceAll(text, "{TAKESROWS}", takesRows ? "true" : "false");
+  replaceAll(text, "{TAKESIDS}", takesRows ? "false" : "true");
+  fill("{INPUTWIDTH}", takesRows ? input.width : 1);
+  fill("{INPUTSTRIDE}", takesRows ? input.stride : 1);
+  fill("{INPUTBYTES}", takesRows ? input.width * 4 : 4);
   OwningOpRef<ModuleOp> parsed = parseSourceString<ModuleOp>(text, module.getContext());
   if (!parsed)
     return module.emitError("the C interface of this module could not be built");

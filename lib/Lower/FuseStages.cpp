@@ -185,10 +185,15 @@ bool hasRows(Operation &op) {
 }
 
 LogicalResult verifyRows(func::FuncOp entry) {
-  for (auto [i, type] : llvm::enumerate(entry.getArgumentTypes()))
-    if (!isa<RankedTensorType>(type) || !isRowsOrWeight(type))
+  for (auto [i, type] : llvm::enumerate(entry.getArgumentTypes())) {
+    auto tensor = dyn_cast<RankedTensorType>(type);
+    if (!tensor || !isRowsOrWeight(type))
       return entry.emitError("input ")
              << i << " is " << type << ", expected a tensor with rows of static width";
+    if (isa<FloatType>(tensor.getElementType()) && tensor.getRank() != 3)
+      return entry.emitError("input ")
+             << i << " is " << type << ", expected rows of floats as [batch, sequence, width]";
+  }
   for (Operation &op : entry.getBody().front().without_terminator())
     if (!hasRows(op))
       return op.emitError(kNoKernel);

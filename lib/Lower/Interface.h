@@ -11,8 +11,10 @@ namespace llmc {
 
 /// One input of a plain graph, as P_run must check and convert it.
 struct InterfaceInput {
-  int64_t buffer = 0; ///< Offset of its i32 rows in the arena.
+  int64_t buffer = 0; ///< Offset of its rows in the arena, of i32 or f32.
   int64_t limit = 0;  ///< Ids must be in [0, limit); 0: a mask, any value but 0 is 1.
+  int64_t width = 0;  ///< Rows of so many floats; 0: ids or a mask.
+  int64_t stride = 0; ///< Floats from one row in the arena to the next.
 };
 
 /// One f32 output of a plain graph.

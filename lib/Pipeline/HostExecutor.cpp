@@ -6,6 +6,7 @@
 #include "llmc/Pipeline/HostExecutor.h"
 
 #include "llmc/Pipeline/Compile.h"
+#include "llmc/Pipeline/Passes.h"
 #include "llmc/Pipeline/TemporaryFolder.h"
 #include "llmc/Runtime/Failure.h"
 #include "llmc/Runtime/Session.h"
@@ -42,6 +43,22 @@ public:
         observe(rows);
       }
       return logits;
+    });
+  }
+
+  FailureOr<std::vector<float>> prefillRows(ArrayRef<float> rows) override {
+    return guarded([&] {
+      const ArtifactInfo &info = artifact.info();
+      int64_t width = info.inputs[0].shape.back().size, out = info.vocab;
+      int64_t count = rows.size() / width;
+      std::vector<float> result(count * out);
+      session.announce(count);
+      for (int64_t start = 0; start < count; start += info.chunk) {
+        int64_t now = std::min(info.chunk, count - start);
+        session.prefillRows(rows.data() + start * width, now, result.data() + start * out);
+        observe(now);
+      }
+      return result;
     });
   }
 
@@ -90,17 +107,20 @@ FailureOr<std::vector<HostTensor>> HostModel::run(ArrayRef<HostTensor> inputs) {
     for (const HostTensor &input : inputs)
       if (input.name == wanted.name)
         given = &input;
-    if (!given || given->isFloat || given->shape.size() != 2)
-      return emitError(loc) << "input '" << wanted.name << "' is missing or no matrix of integers";
+    const bool isFloat = wanted.type == LLMC_F32;
+    if (!given || given->isFloat != isFloat || given->shape.size() != wanted.shape.size())
+      return emitError(loc) << "input '" << wanted.name << "' is missing or no tensor of "
+                            << (isFloat ? "floats" : "integers") << " of rank "
+                            << wanted.shape.size();
     batch = given->shape[0];
     sequence = given->shape[1];
     llmc_tensor tensor = {};
-    tensor.data = const_cast<int64_t *>(given->integers.data());
-    tensor.bytes = given->integers.size() * 8;
-    tensor.type = LLMC_I64;
-    tensor.rank = 2;
-    tensor.shape[0] = batch;
-    tensor.shape[1] = sequence;
+    tensor.data = isFloat ? const_cast<float *>(given->floats.data())
+                          : static_cast<void *>(const_cast<int64_t *>(given->integers.data()));
+    tensor.bytes = isFloat ? given->floats.size() * 4 : given->integers.size() * 8;
+    tensor.type = isFloat ? LLMC_F32 : LLMC_I64;
+    tensor.rank = static_cast<int32_t>(given->shape.size());
+    std::copy(given->shape.begin(), given->shape.end(), tensor.shape);
     in.push_back(tensor);
   }
   return guarded([&] {
@@ -129,6 +149,10 @@ FailureOr<std::vector<HostTensor>> HostModel::run(ArrayRef<HostTensor> inputs) {
 
 class HostExecutor : public Executor {
 public:
+  FailureOr<int64_t> chooseContext(ModuleOp module) override {
+    return llmc::chooseContext(module, /*asked=*/0);
+  }
+
   FailureOr<std::unique_ptr<ExecutableModel>> compile(ModuleOp module,
                                                       const ExecutorOptions &options) override {
     TemporaryFolder folder;

@@ -36,8 +36,7 @@ static int64_t tableLimit(ModuleOp module) {
 // A bound far beyond the contexts in use is no wish for a cache of that size.
 static constexpr int64_t kUsualContext = 2048, kLongestDefault = 131072;
 
-/// The context asked for, or one that the model allows.
-static FailureOr<int64_t> chooseContext(ModuleOp module, int64_t asked) {
+FailureOr<int64_t> llmc::chooseContext(ModuleOp module, int64_t asked) {
   int64_t tables = tableLimit(module), limit = tables;
   auto stated = module->getAttrOfType<IntegerAttr>("llmc.context");
   if (stated && (!limit || stated.getInt() < limit))

@@ -353,14 +353,17 @@ std::string Compilation::header() const {
     text += "/* weights may be NULL: they are in the object. */\n";
   bool isStep = interface.getAsObject()->getString("role") == StringRef("step");
   if (isStep) {
+    const json::Array &inputs = *interface.getAsObject()->getArray("inputs");
+    const bool takesRows = inputs[0].getAsObject()->getString("type") == StringRef("f32");
+    const std::string ids = takesRows ? "const float *rows" : "const int32_t *ids";
     text += "int32_t " + p + "_state_init(llmc_state *state, void *kv);\n";
     for (const char *name : {"_prefill", "_prefill_all"})
       text +=
           "int32_t " + p + name +
-          "(llmc_model *model, llmc_state *state, const int32_t *ids, int64_t n, float *logits);\n";
+          "(llmc_model *model, llmc_state *state, " + ids + ", int64_t n, float *logits);\n";
     text +=
         "int32_t " + p +
-        "_decode(llmc_model *model, llmc_state *const states[], const int32_t ids[], int64_t n,\n"
+        "_decode(llmc_model *model, llmc_state *const states[], " + ids + ", int64_t n,\n"
         "    float *logits);\n";
   } else {
     text += "int32_t " + p +

@@ -115,18 +115,35 @@ void Session::announce(int64_t ids, int64_t sequence) {
   state.announced = state.length + ids;
 }
 
+void Session::requireInput(bool rows) const {
+  if (info().takesRows() != rows)
+    failInput(artifact.base() + (rows ? ": takes ids, not rows of floats"
+                                      : ": takes rows of floats, not ids"));
+}
+
+void Session::prefillRows(const float *rows, int64_t n, float *output) {
+  requireInput(/*rows=*/true);
+  // In C the argument has the type that the header of the artifact says.
+  check(artifact.functions().prefillAll(&model, &states.front(),
+                                        reinterpret_cast<const int32_t *>(rows), n, output),
+        "prefill_all");
+}
+
 void Session::prefill(const int32_t *ids, int64_t n, float *logits, bool all, int64_t sequence) {
+  requireInput(/*rows=*/false);
   const auto function = all ? artifact.functions().prefillAll : artifact.functions().prefill;
   check(function(&model, &states[static_cast<size_t>(sequence)], ids, n, logits),
         all ? "prefill_all" : "prefill");
 }
 
 void Session::decode(int32_t id, float *logits) {
+  requireInput(/*rows=*/false);
   llmc_state *one[] = {&states.front()};
   check(artifact.functions().decode(&model, one, &id, 1, logits), "decode");
 }
 
 void Session::decodeEach(const int32_t *ids, float *logits) {
+  requireInput(/*rows=*/false);
   std::vector<llmc_state *> all;
   for (llmc_state &state : states)
     all.push_back(&state);

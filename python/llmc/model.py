@@ -175,6 +175,8 @@ class Model:
 
     def _checked(self, ids, more=0):
         """The ids as a C array, when they and `more` new ones fit behind the sequence."""
+        if self.info["inputs"][0]["type"] == "f32":
+            raise Error("UNSUPPORTED", f"{self._artifact.base}: takes rows of floats, not ids")
         ids = [operator.index(value) for value in ids]
         if not ids:
             raise Error("BAD_ARGUMENT", "expected at least one id")

@@ -44,7 +44,9 @@ def make():
     write("step.mlir", model("step", "attributes {llmc.context = 16 : i64}"))
     write("run.mlir", model("run"))
     write("wide.mlir", """
-func.func @main(%x: tensor<?x?x1024xf32>) -> tensor<?x?x1xf32> {
+func.func @main(%ids: tensor<?x?xi64>) -> tensor<?x?x1xf32> attributes {llmc.role = "run"} {
+  %e = llmc.weight "e.weight" {values = dense<1.0> : tensor<10x1024xf32>} : tensor<10x1024xf32>
+  %x = llmc.embedding %e, %ids : tensor<10x1024xf32>, tensor<?x?xi64>
   %w = llmc.weight "w.weight" {values = dense<1.0> : tensor<1x1024xf32>} : tensor<1x1024xf32>
   %y = llmc.linear %x, %w : tensor<?x?x1024xf32>, tensor<1x1024xf32>
   return %y : tensor<?x?x1xf32>

@@ -55,3 +55,11 @@ module {
   }
   // expected-error @-3 {{input 0 is 'tensor<?x?x?xf32>', expected a tensor with rows of static width}}
 }
+
+// -----
+
+// expected-error @+1 {{input 0 is 'tensor<?x4xf32>', expected rows of floats as [batch, sequence, width]}}
+func.func @rank(%x: tensor<?x4xf32>) -> tensor<?x4xf32> attributes {llmc.role = "run"} {
+  %y = llmc.softmax %x : tensor<?x4xf32>
+  return %y : tensor<?x4xf32>
+}

@@ -1,16 +1,5 @@
 // RUN: llmc-opt %s --fuse-stages --pack-weights --plan-memory --lower-step --split-input-file --verify-diagnostics
 
-// The interface passes ids and masks; a plain graph of floats has no way in.
-module {
-  // expected-error @+1 {{input 0 is '!exec.buffer<?x4xf32, stride = 64>', expected ids or a mask as a tensor of integers [batch, sequence]}}
-  func.func @float_input(%x: tensor<?x?x4xf32>) -> tensor<?x?x4xf32> attributes {llmc.role = "run"} {
-    %y = llmc.softmax %x : tensor<?x?x4xf32>
-    return %y : tensor<?x?x4xf32>
-  }
-}
-
-// -----
-
 module {
   // expected-error @+1 {{input 0 is both ids and a mask}}
   func.func @two_meanings(%ids: tensor<?x?xi64>) -> tensor<?x?x4xf32> attributes {llmc.role = "run"} {

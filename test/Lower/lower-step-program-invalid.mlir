@@ -36,7 +36,16 @@ module {
 // -----
 
 module {
-  // expected-error @+1 {{expects a step to take the ids and nothing else}}
+  exec.program @a run rows = 16 attributes {weight_bytes = 0 : i64, arena_bytes = 4096 : i64, private_bytes = 0 : i64} {
+    // expected-error @+1 {{input 0 is '!exec.buffer<?x4xi8, stride = 64>', expected rows of f32, or ids or a mask as i32}}
+    %0 = exec.input 0 at 0 : !exec.buffer<?x4xi8, stride = 64>
+  }
+}
+
+// -----
+
+module {
+  // expected-error @+1 {{expects a step to take the ids, or rows of floats, and nothing else}}
   exec.program @a step rows = 16 attributes {weight_bytes = 0 : i64, arena_bytes = 0 : i64, private_bytes = 0 : i64} {
   }
 }

@@ -67,7 +67,7 @@ def ProgramOp : Exec_Op<"program", [Symbol, IsolatedFromAbove, SingleBlock, NoTe
 def InputOp : Exec_Op<"input"> {
   let summary = "Rows that the caller gave";
   let description = [{
-    Argument `index` of the call, as the C interface has put it into the arena: ids and masks as i32.
+    Argument `index` of the call, as the C interface has put it into the arena: ids and masks as i32, rows of floats as f32.
 
     * C1: the index is not negative. C2: the rows are as many as a call has, in the arena. C3: an offset is a multiple of 64.
 

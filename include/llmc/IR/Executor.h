@@ -37,9 +37,13 @@ public:
   virtual void reset() = 0;
   /// Appends ids; the logits of every one of them, [ids, vocab].
   virtual FailureOr<std::vector<float>> prefill(ArrayRef<int32_t> ids) = 0;
+  /// The same for a step over rows of floats (a part of a model): what comes out for each of them,
+  /// [rows, width of the output].
+  virtual FailureOr<std::vector<float>> prefillRows(ArrayRef<float> rows) = 0;
   /// Appends one id by the decode path; its logits, [vocab].
   virtual FailureOr<std::vector<float>> decode(int32_t id) = 0;
-  /// A plain graph (role run): outputs in the function's order. Inputs are matched by name.
+  /// A plain graph (role run): outputs in the function's order. Inputs are matched by name: ids and
+  /// masks [batch, sequence], rows of floats [batch, sequence, width].
   virtual FailureOr<std::vector<HostTensor>> run(ArrayRef<HostTensor> inputs) = 0;
   /// Vocabulary (last dimension of the logits); 0 for role run.
   virtual int64_t vocabulary() const = 0;
@@ -62,6 +66,8 @@ public:
   virtual ~Executor();
   virtual FailureOr<std::unique_ptr<ExecutableModel>> compile(ModuleOp module,
                                                               const ExecutorOptions &options) = 0;
+  /// Positions that a sequence of the model has unless others are asked for.
+  virtual FailureOr<int64_t> chooseContext(ModuleOp module) = 0;
 };
 
 } // namespace llmc

@@ -56,6 +56,8 @@ struct ArtifactInfo {
   std::vector<TensorInfo> inputs;
   std::vector<TensorInfo> outputs;
   std::vector<CheckInfo> checks;
+  /// A step over rows of floats in place of ids: a part of a model.
+  bool takesRows() const { return isStep && !inputs.empty() && inputs[0].type == LLMC_F32; }
   std::string weightsFile; ///< plain name beside the JSON; empty: linked into the object
   uint64_t weightsBytes = 0;
   std::optional<uint64_t> weightsHash;

@@ -65,6 +65,8 @@ public:
   /// Appends n ids, at most a chunk; `logits` gets [vocab] of the last position, or with `all` [n,
   /// vocab].
   void prefill(const int32_t *ids, int64_t n, float *logits, bool all, int64_t sequence = 0);
+  /// The same for a step over rows of floats, [n, width], whose output takes the place of logits.
+  void prefillRows(const float *rows, int64_t n, float *output);
   /// Appends one id; `logits` gets [vocab].
   void decode(int32_t id, float *logits);
   /// Appends an id to each sequence in one step; `logits` gets [sequences, vocab].
@@ -74,6 +76,8 @@ public:
 
 private:
   void check(int32_t code, const char *function) const;
+  /// That the step takes ids, or else rows of floats.
+  void requireInput(bool rows) const;
   /// What the first check that does not hold has to say.
   std::string failedCheck() const;
 
