@@ -168,7 +168,9 @@ public:
       for (Value operand : op->getOperands())
         if (auto weight = operand.getDefiningOp<WeightOp>(); weight && !mapping.contains(operand))
           b.clone(*weight, mapping);
-      b.clone(*op, mapping);
+      Operation *copy = b.clone(*op, mapping);
+      if (auto attention = dyn_cast<AttentionOp>(copy); attention && attention.getCacheAttr())
+        attention.setCacheAttr(caches.lookup(attention.getCacheAttr()));
       for (const ObservedValue &seen : observed)
         if (seen.value.getDefiningOp() == op)
           observe(seen);
@@ -182,10 +184,17 @@ public:
   }
 
 private:
+  /// Named anew, so that equal blocks are equal in text.
   void cloneCaches() {
-    for (Operation *op : block.ops)
-      if (auto attention = dyn_cast<AttentionOp>(op); attention && attention.getCacheAttr())
-        b.clone(*SymbolTable::lookupNearestSymbolFrom(op, attention.getCacheAttr()));
+    for (Operation *op : block.ops) {
+      auto attention = dyn_cast<AttentionOp>(op);
+      if (!attention || !attention.getCacheAttr() || caches.contains(attention.getCacheAttr()))
+        continue;
+      auto cache = cast<CacheOp>(
+          b.clone(*SymbolTable::lookupNearestSymbolFrom(op, attention.getCacheAttr())));
+      cache.setSymName("kv." + std::to_string(caches.size()));
+      caches[attention.getCacheAttr()] = FlatSymbolRefAttr::get(cache.getSymNameAttr());
+    }
   }
 
   void startFunction() {
@@ -230,6 +239,7 @@ private:
   const ModelBlock &block;
   OpBuilder b;
   IRMapping mapping;
+  DenseMap<Attribute, FlatSymbolRefAttr> caches;
   func::FuncOp function;
 };
 

@@ -78,6 +78,7 @@ LogicalResult BlockRunner::run(const ModelBlock &block, ArrayRef<ObservedValue> 
   OwningOpRef<ModuleOp> module = extractBlock(entry, block, observed);
   ExecutorOptions options;
   options.threads = threads;
+  options.reuseCode = true;
   int64_t total = 0;
   for (ArrayRef<int64_t> ids : sequences) {
     options.context = std::max<int64_t>(options.context, ids.size());

@@ -114,6 +114,25 @@ LogicalResult Compilation::runUntil(Stage stage) {
   return success();
 }
 
+std::string Compilation::codeKey() {
+  OwningOpRef<ModuleOp> copy = module.clone();
+  Builder b(module.getContext());
+  int64_t number = 0;
+  copy->walk([&](Operation *op) {
+    if (auto weight = dyn_cast<WeightOp>(op)) {
+      weight.setWeightName(std::to_string(number++));
+      weight.setComponentsAttr(b.getDictionaryAttr({}));
+    } else if (auto observe = dyn_cast<exec::ObserveOp>(op)) {
+      observe.setObserver(std::to_string(number++));
+    }
+  });
+  std::string text;
+  llvm::raw_string_ostream stream(text);
+  // What has lost its data does not verify.
+  copy->print(stream, OpPrintingFlags().assumeVerified().printGenericOpForm().enableDebugInfo(false));
+  return text;
+}
+
 FailureOr<std::string> Compilation::emit(Stage stage, bool assembly) {
   llvm::Expected<std::unique_ptr<llvm::TargetMachine>> targetMachine = makeTargetMachine(machine);
   if (!targetMachine)

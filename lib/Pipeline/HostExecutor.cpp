@@ -1,7 +1,7 @@
 //===- HostExecutor.cpp - compile a module for this machine and run it ------------------===//
 //
 // What runs is exactly what an artifact would hold: the same passes, object and loader, in a
-// temporary folder.
+// temporary folder. Blocks that differ in their weights only share one object.
 //
 #include "llmc/Pipeline/HostExecutor.h"
 
@@ -10,6 +10,9 @@
 #include "llmc/Pipeline/TemporaryFolder.h"
 #include "llmc/Runtime/Failure.h"
 #include "llmc/Runtime/Session.h"
+
+#include <map>
+#include <sys/mman.h>
 
 using namespace mlir;
 using namespace llmc;
@@ -23,10 +26,17 @@ struct Observation {
 
 class HostModel : public ExecutableModel {
 public:
-  HostModel(Location loc, const std::string &base, std::vector<Observation> observations,
-            const ExecutorOptions &options)
-      : loc(loc), artifact(base), pool(options.threads),
-        session(artifact, pool, artifact.info().context), observations(std::move(observations)) {}
+  /// `weights`, where given, are those of another module than the one the code was made of.
+  HostModel(Location loc, std::shared_ptr<const Artifact> code, std::unique_ptr<PageBuffer> weights,
+            std::vector<Observation> observations, const ExecutorOptions &options)
+      : loc(loc), code(std::move(code)), artifact(*this->code), weights(std::move(weights)),
+        pool(options.threads), session(artifact, pool, artifact.info().context, /*sequences=*/1,
+                                       this->weights ? this->weights->data() : nullptr),
+        observations(std::move(observations)) {}
+  ~HostModel() override {
+    // Of code that is kept, the weights need not be in memory.
+    madvise(const_cast<void *>(artifact.weights()), artifact.weightsBytes(), MADV_DONTNEED);
+  }
 
   void reset() override { session.reset(); }
   int64_t vocabulary() const override { return artifact.info().isStep ? artifact.info().vocab : 0; }
@@ -92,7 +102,9 @@ private:
   }
 
   Location loc;
-  Artifact artifact;
+  std::shared_ptr<const Artifact> code;
+  const Artifact &artifact;
+  std::unique_ptr<PageBuffer> weights;
   ThreadPool pool;
   Session session;
   std::vector<Observation> observations;
@@ -154,32 +166,81 @@ public:
   }
 
   FailureOr<std::unique_ptr<ExecutableModel>> compile(ModuleOp module,
-                                                      const ExecutorOptions &options) override {
-    TemporaryFolder folder;
-    if (!folder.create())
-      return module.emitError("no temporary folder can be made (TMPDIR names the place)");
-    CompileOptions settings;
-    settings.target.cpu = "native";
-    settings.context = options.context;
-    settings.chunk = options.chunk;
-    std::string base = folder.path + "/model";
-    OwningOpRef<ModuleOp> copy = module.clone(); // Blobs are shared, not copied.
-    if (failed(compileArtifact(*copy, settings, base)))
-      return failure();
-    std::vector<Observation> observations;
-    auto artifact = (*copy)->getAttrOfType<exec::ArtifactAttr>("exec.artifact");
-    for (auto seen : artifact.getObservations().getAsRange<exec::ObservationAttr>())
-      observations.push_back(
-          {seen.getName().str(), seen.getOffset(), seen.getWidth(), seen.getStride()});
-    try {
-      // Code and weights stay mapped after the folder is gone.
-      return std::unique_ptr<ExecutableModel>(
-          std::make_unique<HostModel>(module.getLoc(), base, std::move(observations), options));
-    } catch (const std::exception &error) {
-      return module.emitError(error.what());
-    }
-  }
+                                                      const ExecutorOptions &options) override;
+
+private:
+  FailureOr<std::shared_ptr<const Artifact>> makeCode(ModuleOp module,
+                                                      const CompileOptions &settings);
+
+  std::map<std::string, std::shared_ptr<const Artifact>> kept; ///< by Compilation::codeKey
 };
+
+FailureOr<std::shared_ptr<const Artifact>>
+HostExecutor::makeCode(ModuleOp module, const CompileOptions &settings) {
+  TemporaryFolder folder;
+  if (!folder.create())
+    return module.emitError("no temporary folder can be made (TMPDIR names the place)");
+  std::string base = folder.path + "/model";
+  OwningOpRef<ModuleOp> copy = module.clone(); // Blobs are shared, not copied.
+  if (failed(compileArtifact(*copy, settings, base)))
+    return failure();
+  try {
+    // Code and weights stay mapped after the folder is gone.
+    return std::shared_ptr<const Artifact>(std::make_shared<Artifact>(base, WeightPages::Mapped));
+  } catch (const std::exception &error) {
+    return module.emitError(error.what());
+  }
+}
+
+std::vector<Observation> findObservations(exec::ProgramOp program) {
+  std::vector<Observation> observations;
+  program.walk([&](exec::ObserveOp op) {
+    exec::BufferType type = exec::getBufferType(op.getInput());
+    observations.push_back({op.getObserver().str(), exec::getPlace(op.getInput()), type.getWidth(),
+                            type.getStride()});
+  });
+  return observations;
+}
+
+FailureOr<std::unique_ptr<ExecutableModel>> HostExecutor::compile(ModuleOp module,
+                                                                  const ExecutorOptions &options) {
+  CompileOptions settings;
+  settings.target.cpu = "native";
+  settings.prefix = "model";
+  settings.context = options.context;
+  settings.chunk = options.chunk;
+  OwningOpRef<ModuleOp> packed = module.clone();
+  auto compilation = Compilation::create(*packed, settings);
+  if (failed(compilation) || failed((*compilation)->runUntil(Stage::Pack)))
+    return failure();
+  FailureOr<exec::ProgramOp> program = exec::getProgram(*packed);
+  if (failed(program))
+    return failure();
+  std::string key = options.reuseCode ? (*compilation)->codeKey() : "";
+  auto found = kept.find(key);
+  std::shared_ptr<const Artifact> code;
+  std::unique_ptr<PageBuffer> weights;
+  try {
+    if (options.reuseCode && found != kept.end()) {
+      code = found->second;
+      size_t bytes = (*compilation)->weightBytes();
+      weights = std::make_unique<PageBuffer>(bytes, "the weights of a block");
+      if (failed((*compilation)->packWeights({static_cast<char *>(weights->data()), bytes})))
+        return failure();
+    } else {
+      auto made = makeCode(module, settings);
+      if (failed(made))
+        return failure();
+      code = std::move(*made);
+      if (options.reuseCode)
+        kept[key] = code;
+    }
+    return std::unique_ptr<ExecutableModel>(std::make_unique<HostModel>(
+        module.getLoc(), code, std::move(weights), findObservations(*program), options));
+  } catch (const std::exception &error) {
+    return module.emitError(error.what());
+  }
+}
 
 } // namespace
 

@@ -93,6 +93,16 @@ LogicalResult Compilation::fillWeights(AtomicOutput &file, size_t &dataStart) {
   return result;
 }
 
+LogicalResult Compilation::packWeights(MutableArrayRef<char> out) {
+  FailureOr<exec::ProgramOp> program = exec::getProgram(module);
+  if (failed(program))
+    return failure();
+  for (const PackedEntry &packed : getPackedEntries(*program))
+    if (failed(writePackedEntry(packed, settings, out.slice(packed.offset, packed.bytes))))
+      return failure();
+  return success();
+}
+
 FailureOr<std::unique_ptr<AtomicOutput>> Compilation::writeWeights(const std::string &path) {
   std::string error;
   size_t dataStart = 0;

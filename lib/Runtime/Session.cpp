@@ -80,7 +80,7 @@ std::string Session::failedCheck() const {
 static constexpr uint64_t kCacheAlignment = 4096;
 
 Session::Session(const Artifact &artifact, const ThreadPool &threads, int64_t context,
-                 int64_t sequences)
+                 int64_t sequences, const void *weights)
     : artifact(artifact) {
   const ArtifactInfo &about = artifact.info();
   const ModelFunctions &call = artifact.functions();
@@ -89,7 +89,9 @@ Session::Session(const Artifact &artifact, const ThreadPool &threads, int64_t co
                    threads.count(), &arenaBytes, &cacheBytes),
         "sizes");
   arena = std::make_unique<PageBuffer>(arenaBytes, "the arena of " + artifact.base());
-  check(call.init(&model, arena->data(), artifact.weights(), threads.get()), "init");
+  if (!weights)
+    weights = artifact.weights();
+  check(call.init(&model, arena->data(), weights, threads.get()), "init");
   if (!about.isStep)
     return;
   const auto count = static_cast<uint64_t>(sequences);

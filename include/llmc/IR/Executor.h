@@ -58,6 +58,9 @@ struct ExecutorOptions {
   int threads = 1;
   int64_t context = 0; ///< 0: what the model says.
   int64_t chunk = 512;
+  /// Code for parts of a model, many of which differ in weights only: compiled once, kept as long
+  /// as the executor lives.
+  bool reuseCode = false;
 };
 
 /// Compiles for the host. Errors are emitted on the module.

@@ -65,6 +65,12 @@ public:
   FailureOr<std::unique_ptr<AtomicOutput>> writeWeights(const std::string &path);
   /// After Pack: the same into the file of nobody, for emit() to take into the object.
   LogicalResult writeEmbeddedWeights(const std::string &beside);
+  /// After Pack: the weights alone, as the code wants them at a multiple of 64 bytes; `out` has
+  /// weightBytes() and is zero-filled.
+  LogicalResult packWeights(llvm::MutableArrayRef<char> out);
+  /// After Pack: a text that is the same for programs that become the same code, whatever their
+  /// weights hold and are called.
+  std::string codeKey();
   /// After Lower: the text of the artifact's JSON, also put into the module for P_info_json.
   /// `weightsFile` is empty where the weights are in the object.
   std::string finishInfo(const std::string &weightsFile);

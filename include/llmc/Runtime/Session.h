@@ -47,9 +47,11 @@ private:
 class Session {
 public:
   /// For role `step`, `context` is the number of positions that each of the sequences holds, at
-  /// most the artifact's. For role `run` both are ignored.
+  /// most the artifact's. For role `run` both are ignored. `weights` take the place of the
+  /// artifact's own: as many bytes, laid out alike, at a multiple of 64; they must outlive the
+  /// session.
   Session(const Artifact &artifact, const ThreadPool &threads, int64_t context,
-          int64_t sequences = 1);
+          int64_t sequences = 1, const void *weights = nullptr);
 
   const ArtifactInfo &info() const { return artifact.info(); }
   const Artifact &source() const { return artifact; }
