@@ -118,6 +118,10 @@ static std::vector<size_t> findStarts(ArrayRef<Segment> segments) {
   return starts;
 }
 
+std::vector<ModelBlock> llmc::wholeModel(func::FuncOp entry) {
+  return {ModelBlock{Cuts(entry).ops, {}, {}}};
+}
+
 std::vector<ModelBlock> llmc::planBlocks(func::FuncOp entry) {
   Cuts cuts(entry);
   size_t count = cuts.ops.size();

@@ -5,8 +5,11 @@
 //
 #include "llmc/Calibrate/BlockRunner.h"
 
+#include "llmc/Calibrate/StatisticsAttr.h"
 #include "llmc/IR/WeightData.h"
+#include "llmc/Numerics/Hash.h"
 
+#include <cstring>
 #include <numeric>
 
 using namespace mlir;
@@ -68,6 +71,33 @@ LogicalResult BlockRunner::runSequence(ExecutableModel &model, const ModelBlock 
   }
   FailureOr<std::vector<HostTensor>> results = model.run(*tensors);
   return failed(results) ? failure() : keep(results->front().floats);
+}
+
+uint64_t BlockRunner::hash(const ModelBlock &block, ArrayRef<ObservedValue> observed) const {
+  if (!block.output && observed.empty())
+    return 0;
+  OwningOpRef<ModuleOp> module = extractBlock(entry, block, observed);
+  uint64_t hash = 0;
+  module->walk([&](WeightOp weight) {
+    for (NamedAttribute component : weight.getComponents()) {
+      ComponentData data(cast<ElementsAttr>(component.getValue()));
+      hash = hashBytes(data.bytes().data(), data.bytes().size(), hash);
+    }
+    weight.setComponentsAttr(DictionaryAttr::get(module->getContext()));
+  });
+  module->walk([](Operation *op) { op->removeDiscardableAttr(kStatisticsAttr); });
+  std::string text;
+  llvm::raw_string_ostream stream(text);
+  module->print(stream,
+                OpPrintingFlags().assumeVerified().printGenericOpForm().enableDebugInfo(false));
+  return hashBytes(text.data(), text.size(), hash);
+}
+
+void BlockRunner::restore(int64_t width, ArrayRef<float> rows) {
+  hidden.width = width;
+  hidden.data = allocateBlob(entry.getContext(), rows.size() * sizeof(float));
+  if (!rows.empty())
+    std::memcpy(hidden.data.getMutableData().data(), rows.data(), rows.size() * sizeof(float));
 }
 
 LogicalResult BlockRunner::run(const ModelBlock &block, ArrayRef<ObservedValue> observed,

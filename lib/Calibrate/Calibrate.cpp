@@ -7,6 +7,8 @@
 #include "llmc/Calibrate/Passes.h"
 #include "llmc/Calibrate/StatisticsAttr.h"
 #include "llmc/Calibrate/TokenFile.h"
+#include "llmc/Numerics/Checkpoint.h"
+#include "llmc/Numerics/Hash.h"
 #include "llmc/Numerics/Progress.h"
 
 #include "mlir/Pass/PassRegistry.h"
@@ -17,6 +19,7 @@
 #include "llvm/Support/Debug.h"
 #include "llvm/Support/FileSystem.h"
 
+#include <chrono>
 #include <thread>
 
 #define DEBUG_TYPE "calibrate"
@@ -30,6 +33,7 @@ using namespace mlir;
 using namespace llmc;
 
 ALWAYS_ENABLED_STATISTIC(inputsObserved, "Inputs that statistics were kept of");
+ALWAYS_ENABLED_STATISTIC(blocksRun, "Blocks that were run, one after another");
 ALWAYS_ENABLED_STATISTIC(idsRun, "Ids that the model was run on");
 
 namespace {
@@ -125,6 +129,40 @@ static std::vector<ObservedInput *> inputsOf(const ModelBlock &block,
     if (ops.contains(input.linears[0]))
       found.push_back(&input);
   return found;
+}
+
+static uint64_t hashSequences(ArrayRef<ArrayRef<int64_t>> sequences) {
+  uint64_t hash = 0;
+  for (ArrayRef<int64_t> ids : sequences)
+    hash = hashBytes(ids.data(), ids.size() * sizeof(int64_t), hash + ids.size());
+  return hash;
+}
+
+static void addStatistics(RecordWriter &record, const ChannelStatistics &statistics) {
+  record.add(statistics.count);
+  for (const std::vector<double> *moment :
+       {&statistics.mean, &statistics.meanAbs, &statistics.maxAbs, &statistics.sumSquares})
+    record.addArray(Span<const double>(*moment));
+  // Of the square the upper triangle, row after row.
+  int64_t channels = statistics.hasHessian() ? statistics.channels() : 0;
+  std::vector<float> triangle;
+  triangle.reserve(triangleSize(channels));
+  for (int64_t i = 0; i < channels; ++i)
+    triangle.insert(triangle.end(), statistics.hessian.begin() + i * channels + i,
+                    statistics.hessian.begin() + (i + 1) * channels);
+  record.addArray(Span<const float>(triangle));
+}
+
+static ChannelStatistics takeStatistics(RecordReader &record) {
+  ChannelStatistics statistics;
+  statistics.count = record.number<int64_t>();
+  for (std::vector<double> *moment : {&statistics.mean, &statistics.meanAbs, &statistics.maxAbs,
+                                      &statistics.sumSquares})
+    *moment = record.array<double>();
+  std::vector<float> triangle = record.array<float>();
+  if (!triangle.empty())
+    statistics.hessian = squareOfTriangle(triangle, statistics.channels());
+  return statistics;
 }
 
 namespace {
@@ -227,13 +265,15 @@ private:
   /// All blocks in order, each with the statistics of its own inputs only in memory.
   LogicalResult runBlocks(func::FuncOp entry, ArrayRef<ArrayRef<int64_t>> sequences,
                           std::vector<ObservedInput> &inputs) {
-    std::vector<ModelBlock> blocks = planBlocks(entry);
+    std::vector<ModelBlock> modelBlocks = blocks ? planBlocks(entry) : wholeModel(entry);
     BlockRunner runner(*executor, entry, sequences, workers());
     int64_t total = 0;
     for (ArrayRef<int64_t> ids : sequences)
       total += ids.size();
-    Progress progress(getArgument().str(), "ids", total * blocks.size());
-    for (const ModelBlock &block : blocks) {
+    Progress progress(getArgument().str(), "ids", total * modelBlocks.size());
+    uint64_t key = hashBytes(&hessian.getValue(), sizeof(bool), hashSequences(sequences));
+    for (const ModelBlock &block : modelBlocks) {
+      auto start = std::chrono::steady_clock::now();
       std::vector<ObservedInput *> seen = inputsOf(block, inputs);
       Collector collector;
       collector.threads = workers();
@@ -242,6 +282,15 @@ private:
       std::vector<ObservedValue> observed;
       for (ObservedInput *input : seen)
         observed.push_back({input->name, input->value});
+      if (hasCheckpoint()) { // What comes out depends on all blocks so far.
+        uint64_t hash = runner.hash(block, observed);
+        key = hashBytes(&hash, sizeof hash, key);
+      }
+      if (std::optional<RecordReader> kept = findCheckpoint(key)) {
+        restore(*kept, runner, seen);
+        progress.add(total);
+        continue;
+      }
       auto observer = [&](StringRef name, const float *values, int64_t rows, int64_t width,
                           int64_t stride) { collector.add(name, values, rows, width, stride); };
       auto behind = [&](ArrayRef<int64_t> ids) -> LogicalResult {
@@ -250,9 +299,19 @@ private:
         progress.add(ids.size());
         return success();
       };
+      ++blocksRun;
       if (failed(runner.run(block, observed, observer, behind)))
         return failure();
-      attach(seen, collector);
+      RecordWriter record;
+      HiddenStates &states = runner.states();
+      MutableArrayRef<float> rows;
+      if (hasCheckpoint() && block.output)
+        rows = states.rows(0, total);
+      record.add(states.width).addArray(Span<const float>(rows.data(), rows.size()));
+      for (ObservedInput *input : seen)
+        finish(*input, collector, record);
+      std::chrono::duration<double> taken = std::chrono::steady_clock::now() - start;
+      keepCheckpoint(key, taken.count(), record);
     }
     idsRun += total;
     return success();
@@ -279,24 +338,37 @@ private:
     return success();
   }
 
-  void attach(ArrayRef<ObservedInput *> inputs, Collector &collector) {
-    for (ObservedInput *input : inputs) {
-      StatisticsAccumulator &accumulator = collector.accumulators.find(input->name)->second;
-      if (!accumulator.count()) {
-        mlir::emitRemark(getOperation().getLoc())
-            << getArgument() << ": the tokens never reach \"" << input->name << "\"";
-        continue;
-      }
-      ChannelStatistics statistics = std::move(accumulator).finish(collector.threads);
-      DictionaryAttr attribute =
-          makeStatisticsAttr(&getContext(), statistics, input->name + ".input");
-      for (LinearOp linear : input->linears)
-        linear->setAttr(kStatisticsAttr, attribute);
-      ++inputsObserved;
-      LLVM_DEBUG(llvm::dbgs() << getArgument() << ": input of \"" << input->name
-                              << "\": " << statistics.count << " rows of " << input->channels
-                              << " channels, read by " << input->linears.size() << " linears\n");
+  /// What was collected of an input, to its linears and to what is kept.
+  void finish(ObservedInput &input, Collector &collector, RecordWriter &record) {
+    StatisticsAccumulator &accumulator = collector.accumulators.find(input.name)->second;
+    ChannelStatistics statistics;
+    if (accumulator.count())
+      statistics = std::move(accumulator).finish(collector.threads);
+    if (hasCheckpoint())
+      addStatistics(record, statistics);
+    attach(input, statistics);
+  }
+
+  void restore(RecordReader &kept, BlockRunner &runner, ArrayRef<ObservedInput *> inputs) {
+    auto width = kept.number<int64_t>();
+    runner.restore(width, kept.array<float>());
+    for (ObservedInput *input : inputs)
+      attach(*input, takeStatistics(kept));
+  }
+
+  void attach(ObservedInput &input, const ChannelStatistics &statistics) {
+    if (!statistics.count) {
+      mlir::emitRemark(getOperation().getLoc())
+          << getArgument() << ": the tokens never reach \"" << input.name << "\"";
+      return;
     }
+    DictionaryAttr attribute = makeStatisticsAttr(&getContext(), statistics, input.name + ".input");
+    for (LinearOp linear : input.linears)
+      linear->setAttr(kStatisticsAttr, attribute);
+    ++inputsObserved;
+    LLVM_DEBUG(llvm::dbgs() << getArgument() << ": input of \"" << input.name
+                            << "\": " << statistics.count << " rows of " << input.channels
+                            << " channels, read by " << input.linears.size() << " linears\n");
   }
 
   std::shared_ptr<Executor> executor;

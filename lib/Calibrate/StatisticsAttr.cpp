@@ -5,6 +5,7 @@
 #include "llmc/Calibrate/StatisticsAttr.h"
 
 #include "llmc/IR/WeightData.h"
+#include "llmc/Numerics/Hash.h"
 #include "llmc/Numerics/MappedPages.h"
 #include "mlir/IR/AsmState.h"
 #include "llvm/ADT/SetVector.h"
@@ -107,6 +108,18 @@ Result<ChannelStatistics> llmc::readStatistics(DictionaryAttr attribute) {
   if (Status ok = statistics.verify(); !ok)
     return ok.failure();
   return statistics;
+}
+
+uint64_t llmc::hashStatistics(DictionaryAttr attribute, uint64_t seed) {
+  for (NamedAttribute entry : attribute) // in order of name
+    if (auto elements = dyn_cast<ElementsAttr>(entry.getValue())) {
+      ComponentData data(elements);
+      seed = hashBytes(data.bytes().data(), data.bytes().size(), seed);
+    } else if (auto count = dyn_cast<IntegerAttr>(entry.getValue())) {
+      int64_t number = count.getInt();
+      seed = hashBytes(&number, sizeof number, seed);
+    }
+  return seed;
 }
 
 Result<std::optional<ChannelStatistics>> llmc::mergedStatistics(ArrayRef<LinearOp> linears) {

@@ -8,10 +8,13 @@
 #include "llmc/Compress/FoldScales.h"
 #include "llmc/Compress/Passes.h"
 #include "llmc/Compress/QuantizeLayer.h"
+#include "llmc/Numerics/Checkpoint.h"
+#include "llmc/Numerics/Hash.h"
 
 #include "llvm/ADT/Statistic.h"
 #include "llvm/Support/Debug.h"
 
+#include <chrono>
 #include <limits>
 
 #define DEBUG_TYPE "awq-quantize"
@@ -41,6 +44,30 @@ static LogicalResult requireStatistics(const PassRun &run, ArrayRef<WeightUse> s
                               "them dropped them, unless --keep-statistics was given)");
     }
   return success();
+}
+
+/// All that the scales of a site depend on.
+static uint64_t hashSite(const PassRun &run, const FoldSite &site, ArrayRef<WeightUse> weights,
+                         ArrayRef<bool> selected) {
+  std::string text = (run.flag + " scales " + run.options).str();
+  uint64_t hash = hashBytes(text.data(), text.size());
+  for (int64_t number : {site.heads.kvHeads, site.heads.repeat, site.heads.headDim})
+    hash = hashBytes(&number, sizeof number, hash);
+  for (size_t i : site.consumers)
+    if (selected[i])
+      hash = hashBytes(&i, sizeof i, hash) ^ hashLayer(weights[i].op(), std::nullopt);
+  for (LinearOp linear : site.linears)
+    if (DictionaryAttr statistics = getStatistics(linear))
+      hash = hashStatistics(statistics, hash);
+  return hash;
+}
+
+static uint64_t hashRanges(ArrayRef<RowRange> ranges) {
+  uint64_t hash = 0;
+  for (RowRange range : ranges)
+    for (int64_t number : {range.first, range.count})
+      hash = hashBytes(&number, sizeof number, hash);
+  return hash;
 }
 
 /// Searches the scales of one site. Weights that are not selected stay float, so they have no loss.
@@ -144,7 +171,11 @@ struct AWQQuantize : public llmc::impl::AWQQuantizeBase<AWQQuantize> {
       size_t i = indexOf.lookup(layer.name);
       return quantizeLayer(layer, scaling[i], queryKeyRows[i], settings->format);
     };
-    if (failed(compressLayers(module, run, *selection, quantize)))
+    auto dependencies = [&](const Layer &layer) {
+      size_t i = indexOf.lookup(layer.name);
+      return scaling[i].hash(hashRanges(queryKeyRows[i]));
+    };
+    if (failed(compressLayers(module, run, *selection, quantize, dependencies)))
       return failure();
     for (auto [i, use] : llvm::enumerate(*weights))
       if (!selected[i] && !scaling[i].empty() && failed(scaleFloatWeight(use, scaling[i], suffix)))
@@ -173,10 +204,21 @@ struct AWQQuantize : public llmc::impl::AWQQuantizeBase<AWQQuantize> {
     for (const FoldSite &site : found)
       first.push_back(weights[site.consumers[0]]);
     auto search = [&](size_t i) -> std::optional<std::string> {
+      auto start = std::chrono::steady_clock::now();
+      uint64_t key = hasCheckpoint() ? hashSite(run, found[i], weights, selected) : 0;
+      if (std::optional<RecordReader> kept = findCheckpoint(key)) {
+        searched[i].ratio = kept->number<double>();
+        searched[i].scales = kept->array<float>();
+        return std::nullopt;
+      }
       Result<AwqScales> result = searchSite(found[i], weights, selected, format);
       if (!result)
         return result.message();
       searched[i] = std::move(*result);
+      std::chrono::duration<double> taken = std::chrono::steady_clock::now() - start;
+      RecordWriter record;
+      record.add(searched[i].ratio).addArray(Span<const float>(searched[i].scales));
+      keepCheckpoint(key, taken.count(), record);
       return std::nullopt;
     };
     if (failed(runInParallel(module, run, first, search, "searching scales")))

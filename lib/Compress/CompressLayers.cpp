@@ -7,10 +7,15 @@
 #include "llmc/Calibrate/StatisticsAttr.h"
 #include "llmc/Compress/Passes.h"
 #include "llmc/IR/WeightData.h"
+#include "llmc/Numerics/Checkpoint.h"
+#include "llmc/Numerics/Hash.h"
 #include "llmc/Numerics/Progress.h"
+#include "mlir/AsmParser/AsmParser.h"
 #include "mlir/IR/Threading.h"
 #include "llvm/ADT/MapVector.h"
 #include "llvm/Support/Debug.h"
+
+#include <chrono>
 
 #define DEBUG_TYPE "compress"
 
@@ -96,61 +101,156 @@ void llmc::emitNotes(ModuleOp module, const PassRun &run, ArrayRef<WeightUse> se
   }
 }
 
-void llmc::replaceWeight(WeightUse &use, const PackedWeight &packed, StringRef suffix) {
+static DictionaryAttr storedComponents(const WeightUse &use, const PackedWeight &packed,
+                                       StringRef suffix) {
   SmallVector<ArrayRef<char>> bytes(packed.components.begin(), packed.components.end());
-  DictionaryAttr components =
-      makeComponents(use.op().getContext(), use.name, packed.type, bytes, suffix);
+  return makeComponents(use.op().getContext(), use.name, packed.type, bytes, suffix);
+}
+
+static void setWeight(WeightUse &use, Type type, DictionaryAttr components) {
   for (WeightOp &op : use.ops) {
     op.setComponentsAttr(components);
-    op.getResult().setType(packed.type);
+    op.getResult().setType(type);
   }
 }
 
+void llmc::replaceWeight(WeightUse &use, const PackedWeight &packed, StringRef suffix) {
+  setWeight(use, packed.type, storedComponents(use, packed, suffix));
+}
+
+namespace {
+
+/// What a method has made of a layer.
+struct Outcome {
+  std::optional<PackedWeight> packed; ///< none: left as it is
+  LayerRecord record;
+  SmallVector<std::string, 1> notes;
+
+  void keep(uint64_t key, double seconds) const;
+  /// False where nothing was kept. The name stays as it is.
+  bool find(uint64_t key, MLIRContext *context);
+};
+
+} // namespace
+
+void Outcome::keep(uint64_t key, double seconds) const {
+  RecordWriter w;
+  std::string type;
+  if (packed)
+    llvm::raw_string_ostream(type) << packed->type;
+  w.addText(type).add<uint64_t>(packed ? packed->components.size() : 0);
+  if (packed)
+    for (const std::vector<char> &component : packed->components)
+      w.addArray(Span<const char>(component));
+  w.add(record.inputHash).add(record.bytesBefore).add(record.bytesAfter).add(record.bitsPerWeight);
+  w.addText(record.measure).add(record.error).add(record.relativeError);
+  w.addText(record.baseline).add(record.baselineError).add<uint64_t>(notes.size());
+  for (const std::string &note : notes)
+    w.addText(note);
+  keepCheckpoint(key, seconds, w);
+}
+
+bool Outcome::find(uint64_t key, MLIRContext *context) {
+  std::optional<RecordReader> r = findCheckpoint(key);
+  if (!r)
+    return false;
+  std::string type = r->text();
+  auto components = r->number<uint64_t>();
+  if (!type.empty()) {
+    packed.emplace();
+    packed->type = parseType(type, context);
+    for (uint64_t i = 0; i < components; ++i)
+      packed->components.push_back(r->array<char>());
+  }
+  record.inputHash = r->number<uint64_t>();
+  record.bytesBefore = r->number<int64_t>();
+  record.bytesAfter = r->number<int64_t>();
+  record.bitsPerWeight = r->number<double>();
+  record.measure = r->text();
+  record.error = r->number<double>();
+  record.relativeError = r->number<double>();
+  record.baseline = r->text();
+  record.baselineError = r->number<double>();
+  for (uint64_t count = r->number<uint64_t>(); notes.size() < count;)
+    notes.push_back(r->text());
+  return !packed || packed->type;
+}
+
+/// Runs the method on one layer.
+static Status computeOutcome(const WeightUse &use, Layer &layer, const LayerMethod &method,
+                             Outcome &outcome) {
+  LayerRecord &record = outcome.record;
+  record.bytesBefore = storedBytes(use.op());
+  std::vector<float> original = layer.weight.values;
+  int64_t rows = layer.weight.rows, columns = layer.weight.columns;
+  Result<LayerResult> result = method(layer);
+  if (!result)
+    return result.failure();
+  outcome.notes = std::move(result->notes);
+  if (!result->weight)
+    return {};
+  Result<PackedWeight> packed = packWeight(*result->weight);
+  if (!packed)
+    return packed.failure();
+  record.bytesAfter = packed->bytes();
+  record.bitsPerWeight = packed->bitsPerWeight();
+  record.baseline = result->baseline;
+  if (!result->reference.empty())
+    original = std::move(result->reference);
+  measure(record, original, rows, columns, result->weight->values, result->baselineValues,
+          layer.statistics);
+  outcome.packed = std::move(*packed);
+  return {};
+}
+
+static double secondsSince(std::chrono::steady_clock::time_point start) {
+  return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+}
+
 LogicalResult llmc::compressLayers(ModuleOp module, const PassRun &run,
-                                   std::vector<WeightUse> &selection, LayerMethod method) {
-  struct Outcome {
-    std::optional<PackedWeight> packed;
+                                   std::vector<WeightUse> &selection, LayerMethod method,
+                                   LayerDependencies dependencies) {
+  struct Stored {
+    Type type;
+    DictionaryAttr components; ///< null: left as it is
     LayerRecord record;
   };
-  std::vector<Outcome> outcomes(selection.size());
+  std::vector<Stored> stored(selection.size());
   std::vector<SmallVector<std::string, 1>> notes(selection.size());
+  std::string suffix = blobSuffix(module);
+  std::string what = (run.flag + " " + run.options).str();
   auto compress = [&](size_t i) -> std::optional<std::string> {
+    auto start = std::chrono::steady_clock::now();
     Result<Layer> layer = readLayer(selection[i], i);
     if (!layer)
       return layer.message();
-    LayerRecord &record = outcomes[i].record;
-    record.name = selection[i].name;
-    record.inputHash = hashLayer(selection[i].op(), layer->statistics);
-    record.bytesBefore = storedBytes(selection[i].op());
-    std::vector<float> original = layer->weight.values;
-    int64_t rows = layer->weight.rows, columns = layer->weight.columns;
-    Result<LayerResult> result = method(*layer);
-    if (!result)
-      return result.message();
-    notes[i] = std::move(result->notes);
-    if (!result->weight)
+    Outcome outcome;
+    outcome.record.inputHash = hashLayer(selection[i].op(), layer->statistics);
+    uint64_t key = hashBytes(what.data(), what.size(), outcome.record.inputHash);
+    if (dependencies)
+      key ^= dependencies(*layer);
+    if (!outcome.find(key, module.getContext())) {
+      if (Status ok = computeOutcome(selection[i], *layer, method, outcome); !ok)
+        return ok.message();
+      outcome.keep(key, secondsSince(start));
+    }
+    notes[i] = std::move(outcome.notes);
+    outcome.record.name = selection[i].name;
+    stored[i].record = std::move(outcome.record);
+    if (!outcome.packed)
       return std::nullopt;
-    Result<PackedWeight> packed = packWeight(*result->weight);
-    if (!packed)
-      return packed.message();
-    record.bytesAfter = packed->bytes();
-    record.bitsPerWeight = packed->bitsPerWeight();
-    record.baseline = result->baseline;
-    if (!result->reference.empty())
-      original = std::move(result->reference);
-    measure(record, original, rows, columns, result->weight->values, result->baselineValues,
-            layer->statistics);
-    outcomes[i].packed = std::move(*packed);
+    // In a mapped file already, so that what is done takes no memory.
+    stored[i].type = outcome.packed->type;
+    stored[i].components = storedComponents(selection[i], *outcome.packed, suffix);
     return std::nullopt;
   };
   if (failed(runInParallel(module, run, selection, compress)))
     return failure();
 
   emitNotes(module, run, selection, notes);
-  std::string suffix = blobSuffix(module);
   std::vector<LayerRecord> records;
-  for (auto [use, outcome] : llvm::zip(selection, outcomes)) {
-    if (!outcome.packed) {
+  for (auto [use, outcome] : llvm::zip(selection, stored)) {
+    if (!outcome.components) {
       LLVM_DEBUG(llvm::dbgs() << run.flag << ": \"" << use.name << "\" stays as it is\n");
       continue;
     }
@@ -159,8 +259,7 @@ LogicalResult llmc::compressLayers(ModuleOp module, const PassRun &run,
                             << outcome.record.bytesAfter << ", error " << outcome.record.error
                             << ", that of " << outcome.record.baseline << " "
                             << outcome.record.baselineError << "\n");
-    replaceWeight(use, *outcome.packed, suffix);
-    outcome.packed.reset();
+    setWeight(use, outcome.type, outcome.components);
     records.push_back(std::move(outcome.record));
   }
   appendProvenance(module, run.flag, run.options, records);

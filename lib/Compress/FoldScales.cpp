@@ -7,11 +7,18 @@
 #include "llmc/Calibrate/StatisticsAttr.h"
 #include "llmc/Compress/CompressLayers.h"
 #include "llmc/IR/WeightData.h"
+#include "llmc/Numerics/Hash.h"
 #include "llvm/ADT/MapVector.h"
 #include "llvm/ADT/StringSet.h"
 
 using namespace mlir;
 using namespace llmc;
+
+uint64_t WeightScaling::hash(uint64_t seed) const {
+  seed = hashBytes(&firstRow, sizeof firstRow, seed);
+  seed = hashBytes(columns.data(), columns.size() * sizeof(float), seed);
+  return hashBytes(divisors.data(), divisors.size() * sizeof(float), seed);
+}
 
 void WeightScaling::apply(std::vector<float> &values, int64_t rows, int64_t cols) const {
   if (!columns.empty())

@@ -47,7 +47,7 @@ std::string llmc::quoteTokenFile(const std::string &argument, std::string &error
   if (key == StringRef::npos || (text[key - 1] != '=' && text[key - 1] != ' '))
     return argument;
   size_t begin = key + StringRef("tokens=").size(), end = text.size();
-  for (StringRef other : {" hessian=", " max-memory=", " threads="})
+  for (StringRef other : {" blocks=", " hessian=", " max-memory=", " threads="})
     end = std::min(end, text.find(other, begin));
   StringRef value = text.slice(begin, end);
   if (value.find_first_of(" '\"{}") == StringRef::npos || isQuoted(value))

@@ -5,6 +5,8 @@
 #include "PassArgument.h"
 
 #include "llmc/InitAll.h"
+#include "llmc/Numerics/Checkpoint.h"
+#include "llmc/Numerics/Hash.h"
 #include "llmc/Numerics/Progress.h"
 #include "llmc/Pipeline/AtomicOutput.h"
 #include "llmc/Pipeline/CommandLine.h"
@@ -12,12 +14,15 @@
 #include "llmc/Pipeline/DroppingStream.h"
 #include "llmc/Pipeline/HostExecutor.h"
 #include "llmc/Pipeline/ModelFile.h"
+#include "llmc/Pipeline/Passes.h"
 #include "llmc/Pipeline/Version.h"
 
 #include "mlir/Pass/PassManager.h"
 #include "mlir/Tools/mlir-opt/MlirOptMain.h"
 #include "llvm/Support/InitLLVM.h"
+#include "llvm/Support/Path.h"
 #include "llvm/Support/raw_ostream.h"
+#include "llvm/TargetParser/Host.h"
 
 using namespace llmc;
 
@@ -27,10 +32,10 @@ static constexpr char kOverview[] =
     "  the order they are given, and writes the result to -o, or to standard output. An output\n"
     "  that ends in .mlirbc is bytecode, any other is text with locations. Outputs appear whole\n"
     "  or not at all. Models are trusted input; llmc-import is where untrusted files come in.\n\n"
-    "  The statistics of --calibrate are larger than the model. They stay out of a model that "
-    "they\n"
-    "  were used on: behind the last pass that compresses weights they are dropped, unless\n"
-    "  --keep-statistics says that a later run needs them.\n";
+    "  The statistics of --calibrate are larger than the model. They lie beside it: MODEL.stats\n"
+    "  with MODEL.mlirbc, which later runs find there (text has all in one). Behind the last pass\n"
+    "  that compresses weights they are dropped, unless --keep-statistics says that a later run\n"
+    "  needs them.\n";
 
 static constexpr char kExamples[] =
     "\nEXAMPLES:\n"
@@ -44,6 +49,12 @@ static llvm::cl::opt<bool> keepStatistics(
     "keep-statistics",
     llvm::cl::desc("Leave the statistics of --calibrate in the model behind the last "
                    "pass that reads them: for a later run"));
+
+static llvm::cl::opt<double> checkpointAfter(
+    "checkpoint-after", llvm::cl::init(1), llvm::cl::value_desc("seconds"),
+    llvm::cl::desc("Keep work that took so long in OUTPUT.resume until the output is complete: the "
+                   "same command, run again after it was ended, goes on from there (1; negative: "
+                   "keep none)"));
 
 static int fail(ExitCode code, const llvm::Twine &message) {
   clearProgressLine();
@@ -62,9 +73,25 @@ static bool usesUpStatistics(PassManager &passes) {
   return uses;
 }
 
-/// Our own ends of what MLIR's driver does: how diagnostics look, and a model without the
-/// statistics that were used.
-static void extend(MlirOptMainConfig &config, DialectRegistry &registry) {
+/// Whether a pass reads statistics that none in front of it collects.
+static bool wantsStatistics(PassManager &passes) {
+  for (Pass &pass : passes.getPasses())
+    if (pass.getArgument() == "calibrate")
+      return false;
+    else if (readsStatistics(pass.getArgument()))
+      return true;
+  return false;
+}
+
+/// What lies beside the model and its output.
+struct Beside {
+  std::string input, output;                ///< paths, or "-"
+  std::unique_ptr<AtomicOutput> statistics; ///< of the output, until both are complete
+};
+
+/// Our own ends of what MLIR's driver does: how diagnostics look, and statistics: from the file
+/// beside the input, not in a model they were used on, and into the file beside the output.
+static void extend(MlirOptMainConfig &config, DialectRegistry &registry, Beside &beside) {
   const bool verifies = config.shouldVerifyDiagnostics();
   // The driver installs its handler before it reads, so ours comes with the dialect, and again with
   // the passes where a module has nothing of it.
@@ -73,15 +100,36 @@ static void extend(MlirOptMainConfig &config, DialectRegistry &registry) {
       installDiagnostics(context, "llmc-opt", /*leaveFilePositions=*/true);
     });
   MlirOptMainConfig given = config;
-  config.setPassPipelineSetupFn([given, verifies](PassManager &passes) {
+  config.setPassPipelineSetupFn([given, verifies, &beside](PassManager &passes) {
     if (!verifies)
       installDiagnostics(passes.getContext(), "llmc-opt", /*leaveFilePositions=*/true);
+    if (beside.input != "-") {
+      PassManager asked(passes.getContext());
+      if (failed(given.setupPassPipeline(asked)))
+        return failure();
+      AttachStatisticsOptions options;
+      options.folder = llvm::sys::path::parent_path(beside.input).str();
+      options.required = wantsStatistics(asked);
+      passes.addPass(createAttachStatistics(options));
+    }
     if (failed(given.setupPassPipeline(passes)))
       return failure();
     if (!keepStatistics && usesUpStatistics(passes))
       passes.addPass(createStripStatistics());
+    if (StringRef(beside.output).ends_with(".mlirbc")) {
+      SmallString<128> file(beside.output);
+      llvm::sys::path::replace_extension(file, "stats");
+      passes.addPass(createDetachStatistics(file.str().str(), beside.statistics));
+    }
     return success();
   });
+}
+
+/// What the results depend on beside model and options: the tool, and the instructions that compiled
+/// blocks of the model use.
+static uint64_t seedOfCheckpoint() {
+  std::string text = versionText("llmc-opt") + llvm::sys::getHostCPUName().str();
+  return hashBytes(text.data(), text.size());
 }
 
 int main(int argc, char **argv) {
@@ -89,6 +137,7 @@ int main(int argc, char **argv) {
   handleFatalErrors("llmc-opt");
   hideForeignOptions();
   keepStatistics.setHiddenFlag(llvm::cl::NotHidden);
+  checkpointAfter.setHiddenFlag(llvm::cl::NotHidden);
   registerDeveloperOptions();
   llvm::cl::SetVersionPrinter([](llvm::raw_ostream &os) { os << versionText("llmc-opt"); });
   DialectRegistry registry;
@@ -123,7 +172,8 @@ int main(int argc, char **argv) {
   MlirOptMainConfig config = MlirOptMainConfig::createFromCLOptions();
   if (StringRef(output).ends_with(".mlirbc"))
     config.emitBytecode(true);
-  extend(config, registry);
+  Beside beside{input, output, nullptr};
+  extend(config, registry, beside);
   if (toStdout) {
     if (llvm::failed(MlirOptMain(llvm::outs(), std::move(buffer), registry, config)))
       return exitCodeOfFailure();
@@ -140,6 +190,8 @@ int main(int argc, char **argv) {
   const void *mapping = buffer->getBufferStart();
   if (isMapped)
     registerMapping(mapping, buffer->getBufferSize());
+  if (checkpointAfter >= 0)
+    beginCheckpoint(output + ".resume", checkpointAfter, seedOfCheckpoint());
   const bool failed = llvm::failed(MlirOptMain(dropping, std::move(buffer), registry, config));
   unregisterMapping(mapping);
   printPassStatistics();
@@ -151,5 +203,13 @@ int main(int argc, char **argv) {
     stream.clear_error();
     return fail(kExitResource, error);
   }
-  return file->commit(error) ? kExitOk : fail(kExitResource, error);
+  std::vector<AtomicOutput *> files{file.get()};
+  if (beside.statistics)
+    files.push_back(beside.statistics.get());
+  if (!AtomicOutput::commitAll(files, error))
+    return fail(kExitResource, error);
+  if (size_t found = endCheckpoint(/*done=*/true))
+    llvm::errs() << "llmc-opt: remark: " << found << " pieces of work were taken from '" << output
+                 << ".resume', where a run that was ended had left them\n";
+  return kExitOk;
 }

@@ -26,6 +26,9 @@ struct ModelBlock {
 /// layers share more than one value is one block.
 std::vector<ModelBlock> planBlocks(func::FuncOp entry);
 
+/// The function as one block.
+std::vector<ModelBlock> wholeModel(func::FuncOp entry);
+
 /// A value of a block that whoever runs it wants to see.
 struct ObservedValue {
   std::string name;

@@ -38,8 +38,12 @@ public:
                     ExecutableModel::Observer observer,
                     llvm::function_ref<LogicalResult(ArrayRef<int64_t>)> behind);
 
-  /// What came out of the last block that was run, and how to go on from what was kept of it.
+  /// A hash of all that a block is: operations, weights, what is observed.
+  uint64_t hash(const ModelBlock &block, ArrayRef<ObservedValue> observed) const;
+  /// What came out of the last block, to be kept; empty behind the last.
   HiddenStates &states() { return hidden; }
+  /// Goes on from what was kept: `rows` of `width` floats.
+  void restore(int64_t width, ArrayRef<float> rows);
 
 private:
   LogicalResult runSequence(ExecutableModel &model, const ModelBlock &block, int64_t firstRow,

@@ -7,7 +7,8 @@ include "mlir/Pass/PassBase.td"
 def Calibrate : Pass<"calibrate", "::mlir::ModuleOp"> {
   let summary = "Run the model on tokens and keep statistics of what its linears read";
   let description = [{
-    Compiles the model for this machine with an `llmc.observe` on each distinct input of linears, runs it on the token
+    Goes block by block (a layer, what is in front of the first, what is behind the last): compiles the block for this
+    machine with an `llmc.observe` on each distinct input of linears, runs it on what the block before made of the token
     file, and attaches `llmc.statistics` to each linear: count, mean, mean |x|, max |x|, sum of x^2 and, with
     `hessian=true`, the sum of x x^T. The model itself is not changed. All data-aware passes read this one store.
 
@@ -18,13 +19,14 @@ def Calibrate : Pass<"calibrate", "::mlir::ModuleOp"> {
 
     Some 10,000 ids of text like that of the application are enough for most methods. Fewer than 4096, or ids that are
     nearly all the same, give a warning here, and a remark wherever such statistics decide something later. The Hessian of a linear with K
-    inputs takes 2 K^2 bytes, and rows that wait 512 K while it is collected; over `max-memory` it is refused with the size it
-    needs.
+    inputs takes 2 K^2 bytes, and rows that wait 512 K while it is collected; a block whose statistics are over `max-memory`
+    is refused with the size they need. Hidden states between blocks lie in a file without a name in TMPDIR.
   }];
   let options = [
     Option<"tokens", "tokens", "std::string", /*default=*/"\"\"", "the token file (.npy); required. A path with spaces, quotes or braces is quoted: tokens='my ids.npy'">,
     Option<"hessian", "hessian", "bool", /*default=*/"true", "also keep the sum of x x^T">,
-    Option<"maxMemory", "max-memory", "int64_t", /*default=*/"8192", "most MiB that statistics may take">,
+    Option<"maxMemory", "max-memory", "int64_t", /*default=*/"8192", "most MiB that the statistics of a block may take">,
+    Option<"blocks", "blocks", "bool", /*default=*/"true", "one block at a time in memory; false: the whole model at once, which gives the same bits">,
     Option<"threads", "threads", "int64_t", /*default=*/"0", "threads to run on; 0: one for each processor">,
   ];
   let dependentDialects = ["::llmc::LLMCDialect"];

@@ -42,6 +42,9 @@ DictionaryAttr makeStatisticsAttr(MLIRContext *context, const ChannelStatistics 
 /// as ChannelStatistics::verify does.
 Result<ChannelStatistics> readStatistics(DictionaryAttr attribute);
 
+/// A hash of what makeStatisticsAttr stored.
+uint64_t hashStatistics(DictionaryAttr attribute, uint64_t seed = 0);
+
 /// The statistics of a linear, or null.
 inline DictionaryAttr getStatistics(LinearOp linear) {
   return linear->getAttrOfType<DictionaryAttr>(kStatisticsAttr);

@@ -63,9 +63,13 @@ void emitNotes(ModuleOp module, const PassRun &run, ArrayRef<WeightUse> selectio
 /// Gives all operations of a weight a new type and data (blobs named with `suffix`).
 void replaceWeight(WeightUse &use, const PackedWeight &packed, StringRef suffix);
 
-/// The whole of a pass that only changes how weights are stored: computes, replaces, records.
+/// A hash of what a method depends on beside the options and the layer as readLayer gives it.
+using LayerDependencies = std::function<uint64_t(const Layer &)>;
+
+/// The whole of a pass that only changes how weights are stored: computes, replaces, records. What
+/// took long is kept for a run that is begun again (Checkpoint.h).
 LogicalResult compressLayers(ModuleOp module, const PassRun &run, std::vector<WeightUse> &selection,
-                             LayerMethod method);
+                             LayerMethod method, LayerDependencies dependencies = {});
 
 } // namespace llmc
 

@@ -19,6 +19,7 @@ struct WeightScaling {
   int64_t firstRow = 0;
 
   bool empty() const { return columns.empty() && divisors.empty(); }
+  uint64_t hash(uint64_t seed) const;
   void apply(std::vector<float> &values, int64_t rows, int64_t cols) const;
 };
 

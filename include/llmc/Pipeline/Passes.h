@@ -5,6 +5,7 @@
 #ifndef LLMC_PIPELINE_PASSES_H
 #define LLMC_PIPELINE_PASSES_H
 
+#include "llmc/Pipeline/AtomicOutput.h"
 #include "llmc/Pipeline/Compile.h"
 
 #include "mlir/Pass/Pass.h"
@@ -14,6 +15,11 @@ namespace llmc {
 #include "llmc/Pipeline/Passes.h.inc"
 #define GEN_PASS_REGISTRATION
 #include "llmc/Pipeline/Passes.h.inc"
+
+/// As --detach-statistics, but the file gets its name only when who holds `output` commits it, with
+/// the model; `output` stays null where there is nothing to write.
+std::unique_ptr<Pass> createDetachStatistics(const std::string &file,
+                                             std::unique_ptr<AtomicOutput> &output);
 
 /// The passes that go from behind stage `from` to `to`, Import and Target at most.
 void addLoweringPasses(OpPassManager &passes, Stage from, Stage to, const TargetOptions &target,

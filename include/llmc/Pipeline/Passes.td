@@ -28,4 +28,32 @@ def ConfigureLowering : Pass<"configure-lowering", "::mlir::ModuleOp"> {
     Option<"embedWeights", "embed-weights", "bool", /*default=*/"false", "weights are in the object">];
 }
 
+def AttachStatistics : Pass<"attach-statistics", "::mlir::ModuleOp"> {
+  let summary = "Bring in the statistics that lie beside the model";
+  let description = [{
+    Maps the file that `llmc.statistics_file` of the module names, in `folder`, and gives every `llmc.statistics` its data back. llmc-opt runs it in
+    front of all passes. With `required=false`, what is not there stays away; a pass that wants to read it says so.
+
+    The file is safetensors (https://huggingface.co/docs/safetensors), so other programs can read it: `K.input.hessian`, `K.input.mean` ... where K is the
+    name of the first weight that reads the input. Its metadata hold the hash of the data, which must be that of the module.
+
+    (* example test/Pipeline/statistics-file.test *)
+  }];
+  let options = [
+    Option<"folder", "folder", "std::string", /*default=*/"\".\"", "where the model lies">,
+    Option<"required", "required", "bool", /*default=*/"true", "fail where the file is missing or another one">];
+}
+
+def DetachStatistics : Pass<"detach-statistics", "::mlir::ModuleOp"> {
+  let summary = "Put the statistics into a file beside the model";
+  let description = [{
+    Writes the data of every `llmc.statistics` to `file`, leaves their names in the attributes, and notes the file's name and hash in the module as
+    `llmc.statistics_file`, so that a model file holds weights and provenance only. llmc-opt runs it behind all passes where the output is a file of
+    bytecode; text has all in one. A file with these very statistics that the module knows in the same folder is not written again.
+
+    (* example test/Pipeline/statistics-file.test *)
+  }];
+  let options = [Option<"file", "file", "std::string", /*default=*/"\"\"", "the file; required">];
+}
+
 #endif // LLMC_PIPELINE_PASSES_TD
