@@ -211,8 +211,8 @@ private:
                        [&](Operation *user) { return llvm::is_contained(block.ops, user); }))
         arguments.push_back(argument);
     SmallVector<Type> types(llvm::map_range(arguments, [](Value v) { return v.getType(); }));
-    function = func::FuncOp::create(b, entry.getLoc(), entry.getName(),
-                                    b.getFunctionType(types, {}));
+    function =
+        func::FuncOp::create(b, entry.getLoc(), entry.getName(), b.getFunctionType(types, {}));
     function->setAttr("llmc.role", entry->getAttr("llmc.role"));
     Block *body = function.addEntryBlock();
     SmallVector<DictionaryAttr> attributes;

@@ -53,8 +53,8 @@ LogicalResult BlockRunner::runSequence(ExecutableModel &model, const ModelBlock 
   if (model.vocabulary()) { // A step.
     model.reset();
     std::vector<int32_t> narrow(ids.begin(), ids.end());
-    auto rows = block.input ? model.prefillRows(hidden.rows(firstRow, count))
-                            : model.prefill(narrow);
+    auto rows =
+        block.input ? model.prefillRows(hidden.rows(firstRow, count)) : model.prefill(narrow);
     return failed(rows) ? failure() : keep(*rows);
   }
   FailureOr<SmallVector<HostTensor>> tensors = graphInputs(ids);

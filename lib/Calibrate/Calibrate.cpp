@@ -156,8 +156,8 @@ static void addStatistics(RecordWriter &record, const ChannelStatistics &statist
 static ChannelStatistics takeStatistics(RecordReader &record) {
   ChannelStatistics statistics;
   statistics.count = record.number<int64_t>();
-  for (std::vector<double> *moment : {&statistics.mean, &statistics.meanAbs, &statistics.maxAbs,
-                                      &statistics.sumSquares})
+  for (std::vector<double> *moment :
+       {&statistics.mean, &statistics.meanAbs, &statistics.maxAbs, &statistics.sumSquares})
     *moment = record.array<double>();
   std::vector<float> triangle = record.array<float>();
   if (!triangle.empty())
@@ -326,8 +326,8 @@ private:
       return (bytes + (1 << 20) - 1) >> 20;
     };
     if (mebibytes(hessian) > maxMemory) {
-      auto error = fail() << "the statistics of " << inputs.size()
-                          << " inputs of a block take " << mebibytes(hessian)
+      auto error = fail() << "the statistics of " << inputs.size() << " inputs of a block take "
+                          << mebibytes(hessian)
                           << " MiB, more than max-memory=" << int64_t(maxMemory);
       if (hessian)
         error << "; with hessian=false they take " << mebibytes(false) << " MiB";

@@ -88,8 +88,8 @@ static LogicalResult collectInput(exec::InputOp op, InterfaceFacts &facts) {
   BufferType type = exec::getBufferType(op.getResult());
   uint64_t index = op.getIndex();
   if (!type.getElementType().isInteger(32) && !type.getElementType().isF32())
-    return op.emitError("input ")
-           << index << " is " << type << ", expected rows of f32, or ids or a mask as i32";
+    return op.emitError("input ") << index << " is " << type
+                                  << ", expected rows of f32, or ids or a mask as i32";
   if (index != facts.inputs.size())
     return op.emitError("expects inputs in order, got ")
            << index << " as number " << facts.inputs.size();

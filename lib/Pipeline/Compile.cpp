@@ -129,7 +129,8 @@ std::string Compilation::codeKey() {
   std::string text;
   llvm::raw_string_ostream stream(text);
   // What has lost its data does not verify.
-  copy->print(stream, OpPrintingFlags().assumeVerified().printGenericOpForm().enableDebugInfo(false));
+  copy->print(stream,
+              OpPrintingFlags().assumeVerified().printGenericOpForm().enableDebugInfo(false));
   return text;
 }
 

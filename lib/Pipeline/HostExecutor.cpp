@@ -175,8 +175,8 @@ private:
   std::map<std::string, std::shared_ptr<const Artifact>> kept; ///< by Compilation::codeKey
 };
 
-FailureOr<std::shared_ptr<const Artifact>>
-HostExecutor::makeCode(ModuleOp module, const CompileOptions &settings) {
+FailureOr<std::shared_ptr<const Artifact>> HostExecutor::makeCode(ModuleOp module,
+                                                                  const CompileOptions &settings) {
   TemporaryFolder folder;
   if (!folder.create())
     return module.emitError("no temporary folder can be made (TMPDIR names the place)");
@@ -196,8 +196,8 @@ std::vector<Observation> findObservations(exec::ProgramOp program) {
   std::vector<Observation> observations;
   program.walk([&](exec::ObserveOp op) {
     exec::BufferType type = exec::getBufferType(op.getInput());
-    observations.push_back({op.getObserver().str(), exec::getPlace(op.getInput()), type.getWidth(),
-                            type.getStride()});
+    observations.push_back(
+        {op.getObserver().str(), exec::getPlace(op.getInput()), type.getWidth(), type.getStride()});
   });
   return observations;
 }

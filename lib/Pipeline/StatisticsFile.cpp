@@ -151,8 +151,9 @@ Attribute StatisticsFile::get(const std::shared_ptr<StatisticsFile> &file, MLIRC
   int64_t bytes = entry.end - entry.begin, element = entry.wide ? 8 : 4;
   const char *data = file->bytes->getBufferStart() + file->dataStart + entry.begin;
   // The blob keeps the file.
-  AsmResourceBlob blob(ArrayRef<char>(data, bytes), element, [file](void *, size_t, size_t) {},
-                       /*dataIsMutable=*/false);
+  AsmResourceBlob blob(
+      ArrayRef<char>(data, bytes), element, [file](void *, size_t, size_t) {},
+      /*dataIsMutable=*/false);
   return makeResource(RankedTensorType::get(entry.shape, type), name, std::move(blob));
 }
 
@@ -270,9 +271,8 @@ LogicalResult DetachStatistics::detach(ModuleOp module) {
   if (name == llvm::sys::path::filename(file) && mlir::failed(write(module, vectors, text)))
     return failure();
   Builder b(module.getContext());
-  module->setAttr(kFileAttr,
-                  b.getDictionaryAttr({b.getNamedAttr("name", b.getStringAttr(name)),
-                                       b.getNamedAttr("hash", b.getStringAttr(text))}));
+  module->setAttr(kFileAttr, b.getDictionaryAttr({b.getNamedAttr("name", b.getStringAttr(name)),
+                                                  b.getNamedAttr("hash", b.getStringAttr(text))}));
   return success();
 }
 

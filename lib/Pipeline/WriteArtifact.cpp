@@ -368,13 +368,11 @@ std::string Compilation::header() const {
     const std::string ids = takesRows ? "const float *rows" : "const int32_t *ids";
     text += "int32_t " + p + "_state_init(llmc_state *state, void *kv);\n";
     for (const char *name : {"_prefill", "_prefill_all"})
-      text +=
-          "int32_t " + p + name +
-          "(llmc_model *model, llmc_state *state, " + ids + ", int64_t n, float *logits);\n";
-    text +=
-        "int32_t " + p +
-        "_decode(llmc_model *model, llmc_state *const states[], " + ids + ", int64_t n,\n"
-        "    float *logits);\n";
+      text += "int32_t " + p + name + "(llmc_model *model, llmc_state *state, " + ids +
+              ", int64_t n, float *logits);\n";
+    text += "int32_t " + p + "_decode(llmc_model *model, llmc_state *const states[], " + ids +
+            ", int64_t n,\n"
+            "    float *logits);\n";
   } else {
     text += "int32_t " + p +
             "_run(llmc_model *model, const llmc_tensor inputs[], llmc_tensor outputs[]);\n";

@@ -119,8 +119,8 @@ void Session::announce(int64_t ids, int64_t sequence) {
 
 void Session::requireInput(bool rows) const {
   if (info().takesRows() != rows)
-    failInput(artifact.base() + (rows ? ": takes ids, not rows of floats"
-                                      : ": takes rows of floats, not ids"));
+    failInput(artifact.base() +
+              (rows ? ": takes ids, not rows of floats" : ": takes rows of floats, not ids"));
 }
 
 void Session::prefillRows(const float *rows, int64_t n, float *output) {

@@ -13,8 +13,9 @@
 
 namespace llmc::bench {
 
-/// One measurement of a model: `count` ids of prefill, or decoded one by one, behind `depth`, in each
-/// of so many sequences at once; or one call of a graph without cache with `count` ids; or opening the artifact.
+/// One measurement of a model: `count` ids of prefill, or decoded one by one, behind `depth`, in
+/// each of so many sequences at once; or one call of a graph without cache with `count` ids; or
+/// opening the artifact.
 struct ModelTest {
   enum class Kind { Load, Prefill, Decode, Run };
   Kind kind = Kind::Load;

@@ -125,8 +125,8 @@ static void extend(MlirOptMainConfig &config, DialectRegistry &registry, Beside 
   });
 }
 
-/// What the results depend on beside model and options: the tool, and the instructions that compiled
-/// blocks of the model use.
+/// What the results depend on beside model and options: the tool, and the instructions that
+/// compiled blocks of the model use.
 static uint64_t seedOfCheckpoint() {
   std::string text = versionText("llmc-opt") + llvm::sys::getHostCPUName().str();
   return hashBytes(text.data(), text.size());

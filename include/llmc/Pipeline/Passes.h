@@ -25,8 +25,8 @@ std::unique_ptr<Pass> createDetachStatistics(const std::string &file,
 void addLoweringPasses(OpPassManager &passes, Stage from, Stage to, const TargetOptions &target,
                        const TargetInfo *resolved = nullptr);
 
-/// The context asked for, or where none is (0) one that the model allows. Fails, with an error on the
-/// module, beyond what its tables or `llmc.context` allow.
+/// The context asked for, or where none is (0) one that the model allows. Fails, with an error on
+/// the module, beyond what its tables or `llmc.context` allow.
 FailureOr<int64_t> chooseContext(ModuleOp module, int64_t asked);
 
 /// --llmc-lower="target=... cpu=...": configuration and all stages.

@@ -37,7 +37,7 @@ def AttachStatistics : Pass<"attach-statistics", "::mlir::ModuleOp"> {
     The file is safetensors (https://huggingface.co/docs/safetensors), so other programs can read it: `K.input.hessian`, `K.input.mean` ... where K is the
     name of the first weight that reads the input. Its metadata hold the hash of the data, which must be that of the module.
 
-    (* example test/Pipeline/statistics-file.test *)
+    (* example test/Pipeline/detach-statistics.mlir *)
   }];
   let options = [
     Option<"folder", "folder", "std::string", /*default=*/"\".\"", "where the model lies">,
@@ -51,7 +51,7 @@ def DetachStatistics : Pass<"detach-statistics", "::mlir::ModuleOp"> {
     `llmc.statistics_file`, so that a model file holds weights and provenance only. llmc-opt runs it behind all passes where the output is a file of
     bytecode; text has all in one. A file with these very statistics that the module knows in the same folder is not written again.
 
-    (* example test/Pipeline/statistics-file.test *)
+    (* example test/Pipeline/detach-statistics.mlir *)
   }];
   let options = [Option<"file", "file", "std::string", /*default=*/"\"\"", "the file; required">];
 }

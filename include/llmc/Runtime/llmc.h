@@ -8,20 +8,15 @@
  *   const char *P_info_json(void);                 what is in the artifact: roles, shapes, target
  *   int32_t     P_sizes(int64_t context, int64_t chunk, int32_t threads, uint64_t *arena,
  *                       uint64_t *kv);
- *   int32_t     P_check_cpu(char *why);             does this machine have what the code needs? Before
- *                       anything else; also asks Linux for tile registers (AMX). why: NULL, or
- *                       LLMC_WHY bytes for one line that names the first thing that is missing
- *   int32_t     P_init(llmc_model *, void *arena, const void *weights, const llmc_threads *);
- *                       weights may be NULL if they are in the object (--embed-weights)
- *   int32_t     P_state_init(llmc_state *, void *kv);
- *   int32_t     P_prefill(llmc_model *, llmc_state *, const int32_t *ids, int64_t n,
- *                       float *logits);
- *   int32_t     P_prefill_all(llmc_model *, llmc_state *, const int32_t *ids, int64_t n,
- *                       float *logits);
- *   int32_t     P_decode(llmc_model *, llmc_state *const states[], const int32_t ids[], int64_t n,
- *                       float *logits);
- *   int32_t     P_run(llmc_model *, const llmc_tensor inputs[], llmc_tensor outputs[]);
- *                       (plain graphs)
+ *   int32_t     P_check_cpu(char *why);             does this machine have what the code needs?
+ * Before anything else; also asks Linux for tile registers (AMX). why: NULL, or LLMC_WHY bytes for
+ * one line that names the first thing that is missing int32_t     P_init(llmc_model *, void *arena,
+ * const void *weights, const llmc_threads *); weights may be NULL if they are in the object
+ * (--embed-weights) int32_t     P_state_init(llmc_state *, void *kv); int32_t P_prefill(llmc_model
+ * *, llmc_state *, const int32_t *ids, int64_t n, float *logits); int32_t P_prefill_all(llmc_model
+ * *, llmc_state *, const int32_t *ids, int64_t n, float *logits); int32_t     P_decode(llmc_model
+ * *, llmc_state *const states[], const int32_t ids[], int64_t n, float *logits); int32_t
+ * P_run(llmc_model *, const llmc_tensor inputs[], llmc_tensor outputs[]); (plain graphs)
  *
  * and, of the model: P_VOCABULARY (ids are below it), P_WIDTH (floats in a row of the first output,
  * the logits), P_WIDTH_0, P_WIDTH_1 ... (of each output), P_CONTEXT, P_CHUNK, P_MAX_TOKENS (what it
@@ -84,8 +79,8 @@ typedef struct llmc_model {
 /* One sequence and its cache. P_state_init sets length 0 and context to what was compiled; the
  * caller may lower context to what its kv buffer holds (see P_sizes). Setting length back truncates
  * the sequence. Models whose rotation depends on the length (LongRoPE) take that behind the call; a
- * prompt that is fed in pieces has the same answer in one call and in several if announced is set to
- * its whole length, as counted from the start of the sequence, and to 0 behind it. */
+ * prompt that is fed in pieces has the same answer in one call and in several if announced is set
+ * to its whole length, as counted from the start of the sequence, and to 0 behind it. */
 typedef struct llmc_state {
   void *kv;
   int64_t length;    /* positions held */
