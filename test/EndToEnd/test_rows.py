@@ -110,8 +110,8 @@ def test_step(folder):
     assert held.size and keys.size and more.size
 
 
-def test_ids_for_a_step_over_rows_are_refused(folder):
-    base = compiled(folder, "step")
+def test_ids_for_a_step_over_rows_are_refused(tmp_path):
+    base = compiled(tmp_path, "step")
     done = subprocess.run(["llmc-run", str(base), "--prompt-ids=1,2", "--generate=2"], capture_output=True, text=True)
     assert done.returncode == 2 and "takes rows of floats, not ids" in done.stderr
     with llmc.Model(base) as model, pytest.raises(llmc.Error, match="takes rows of floats, not ids"):
