@@ -94,6 +94,7 @@ uint64_t BlockRunner::hash(const ModelBlock &block, ArrayRef<ObservedValue> obse
 }
 
 void BlockRunner::restore(int64_t width, ArrayRef<float> rows) {
+  given = std::move(hidden);
   hidden.width = width;
   hidden.data = allocateBlob(entry.getContext(), rows.size() * sizeof(float));
   if (!rows.empty())
@@ -131,6 +132,7 @@ LogicalResult BlockRunner::run(const ModelBlock &block, ArrayRef<ObservedValue> 
       return failure();
     firstRow += ids.size();
   }
+  given = std::move(hidden);
   hidden = std::move(output);
   return success();
 }

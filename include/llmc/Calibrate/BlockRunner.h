@@ -42,6 +42,8 @@ public:
   uint64_t hash(const ModelBlock &block, ArrayRef<ObservedValue> observed) const;
   /// What came out of the last block, to be kept; empty behind the last.
   HiddenStates &states() { return hidden; }
+  /// Once behind run or restore: the next run begins again with what that one was given.
+  void back() { hidden = std::move(given); }
   /// Goes on from what was kept: `rows` of `width` floats.
   void restore(int64_t width, ArrayRef<float> rows);
 
@@ -54,7 +56,7 @@ private:
   func::FuncOp entry;
   ArrayRef<ArrayRef<int64_t>> sequences;
   int threads;
-  HiddenStates hidden;
+  HiddenStates hidden, given; ///< Behind the last block, and in front of it.
 };
 
 } // namespace llmc
