@@ -40,8 +40,8 @@ inline void registerLoweringPasses() {
 
 /// Those of all rooms. `executor` runs the model for the passes that need to.
 inline void registerAllPasses(std::shared_ptr<Executor> executor) {
-  registerCalibratePasses(std::move(executor));
-  registerCompressPasses();
+  registerCalibratePasses(executor);
+  registerCompressPasses(std::move(executor));
   registerLoweringPasses();
 }
 

@@ -148,7 +148,8 @@ LogicalResult BlockCalibrator::readTokens() {
     return fail() << "expected threads of 0 or more and max-memory of 1 or more";
   // Braces are the quotes for a path with quotes of both kinds in it, or spaces at an end.
   StringRef path = options.tokens;
-  while (path.size() > 2 && path.front() == '{' && path.back() == '}' && !llvm::sys::fs::exists(path))
+  while (path.size() > 2 && path.front() == '{' && path.back() == '}' &&
+         !llvm::sys::fs::exists(path))
     path = path.drop_front().drop_back();
   options.tokens = path.str();
   Result<TokenFile> read = readTokenFile(options.tokens);

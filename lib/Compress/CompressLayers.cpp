@@ -210,6 +210,8 @@ static double secondsSince(std::chrono::steady_clock::time_point start) {
 LogicalResult llmc::compressLayers(ModuleOp module, const PassRun &run,
                                    std::vector<WeightUse> &selection, LayerMethod method,
                                    LayerDependencies dependencies) {
+  if (selection.empty() && module->hasAttr(kSelectedAttr))
+    return success(); // A block without one.
   struct Stored {
     Type type;
     DictionaryAttr components; ///< null: left as it is

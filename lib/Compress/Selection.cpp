@@ -100,6 +100,10 @@ FailureOr<std::vector<WeightUse>> llmc::selectWeights(ModuleOp module, StringRef
   if (failed(all))
     return failure();
   llvm::Regex included(include.empty() ? "." : include), excluded(exclude.empty() ? "." : exclude);
+  auto part = module->getAttrOfType<ArrayAttr>(kSelectedAttr);
+  llvm::DenseSet<Attribute> inPart;
+  if (part)
+    inPart.insert(part.begin(), part.end());
   std::vector<WeightUse> selected;
   std::string left;
   size_t matched = 0;
@@ -107,6 +111,10 @@ FailureOr<std::vector<WeightUse>> llmc::selectWeights(ModuleOp module, StringRef
     auto skip = [&]([[maybe_unused]] StringRef why) {
       LLVM_DEBUG(llvm::dbgs() << pass << ": \"" << use.name << "\" is left out: " << why << "\n");
     };
+    if (part && !inPart.contains(use.ops[0].getWeightNameAttr())) {
+      skip("another block");
+      continue;
+    }
     if (use.isOpaque) {
       skip("something else than linears and embeddings reads it");
       continue;
@@ -123,6 +131,8 @@ FailureOr<std::vector<WeightUse>> llmc::selectWeights(ModuleOp module, StringRef
     else
       selected.push_back(std::move(use));
   }
+  if (part) // Who chose the part speaks of the whole.
+    return selected;
   if (!include.empty() && !matched)
     return mlir::emitError(module.getLoc())
            << pass << ": include=" << include << " matches no weight of a linear or embedding";

@@ -70,10 +70,62 @@ def test_architectures_have_the_bits_of_the_whole_model(kind, tmp_path):
     assert blocks >= layers(tmp_path / "model.mlirbc")
 
 
-def test_killed_runs_are_resumed_to_the_same_bytes(demo, tmp_path):
+BY_BLOCKS = "--compress-blocks=tokens={} propagate={} passes={{awq-quantize{{group=32}},sparsify-2-4}}"
+
+
+def test_blocks_that_see_the_dense_model_give_the_bytes_of_one_pass_after_another(demo, tmp_path):
+    tokens = DEMO / "calib.npy"
+    checked("llmc-opt", f"--calibrate=tokens={tokens}", "--awq-quantize=group=32", "--sparsify-2-4", demo, "-o", tmp_path / "one.mlirbc")
+    checked("llmc-opt", BY_BLOCKS.format(tokens, "dense"), demo, "-o", tmp_path / "two.mlirbc")
+    assert (tmp_path / "one.mlirbc").read_bytes() == (tmp_path / "two.mlirbc").read_bytes()
+    assert not (tmp_path / "two.stats").exists()
+
+
+def weights(model, folder):
+    """What the model is to code: the bytes of its packed weights."""
+    checked("llmc-compile", "--target=x86_64-linux-gnu", "--cpu=haswell", model, "-o", folder / model.stem)
+    return (folder / (model.stem + ".safetensors")).read_bytes()
+
+
+def test_blocks_see_what_came_out_of_compressed_ones(demo, tmp_path):
+    """As by hand: each layer calibrated on the model whose layers in front of it are compressed."""
+    tokens = DEMO / "calib.npy"
+    checked("llmc-opt", BY_BLOCKS.format(tokens, "compressed"), demo, "-o", tmp_path / "blocks.mlirbc")
+    checked("llmc-opt", BY_BLOCKS.format(tokens, "dense"), demo, "-o", tmp_path / "dense.mlirbc")
+    text = checked("llmc-opt", "--mlir-elide-resource-strings-if-larger=16", demo).stdout
+    layer = sorted({int(number) for number in re.findall(r'llmc\.weight "[^"]*layers\.(\d+)\.', text)})
+    assert len(layer) == layers(demo)
+    model = demo
+    for number in layer:
+        include = rf"include=layers[.]{number}[.]"
+        following = tmp_path / f"hand{number}.mlirbc"
+        checked("llmc-opt", f"--calibrate=tokens={tokens}", f"--awq-quantize=group=32 {include}", f"--sparsify-2-4={include}", model, "-o",
+                following)
+        model = following
+    blocks = weights(tmp_path / "blocks.mlirbc", tmp_path)
+    assert blocks == weights(model, tmp_path)
+    assert blocks != weights(tmp_path / "dense.mlirbc", tmp_path)
+
+
+def test_what_is_no_list_of_passes_is_refused(demo, tmp_path):
+    tokens = DEMO / "calib.npy"
+    for options, words in ((f"tokens={tokens}", "passes= is no list of passes"),
+                           (f"tokens={tokens} passes=awq", "passes=awq is no list of passes"),
+                           (f"tokens={tokens} passes=rtn-quantize propagate=both", "propagate=both, expected dense or compressed"),
+                           ("passes=rtn-quantize", "tokens=<file.npy> is missing")):
+        done = run("llmc-opt", f"--compress-blocks={options}", demo, "-o", tmp_path / "bad.mlirbc")
+        assert done.returncode == 2 and "compress-blocks: " + words in done.stderr, done.stderr
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("how", ("passes", "blocks"))
+def test_killed_runs_are_resumed_to_the_same_bytes(demo, tmp_path, how):
     def command(output):
-        return ["llmc-opt", "--checkpoint-after=0", f"--calibrate=tokens={DEMO / 'calib.npy'}", "--awq-quantize=group=32",
-                "--sparsify-2-4", str(demo), "-o", str(output)]
+        tokens = DEMO / "calib.npy"
+        passes = [f"--calibrate=tokens={tokens}", "--awq-quantize=group=32", "--sparsify-2-4"]
+        if how == "blocks":
+            passes = [BY_BLOCKS.format(tokens, "compressed")]
+        return ["llmc-opt", "--checkpoint-after=0", *passes, str(demo), "-o", str(output)]
 
     begin = time.monotonic()
     checked(*command(tmp_path / "reference.mlirbc"))
@@ -82,7 +134,7 @@ def test_killed_runs_are_resumed_to_the_same_bytes(demo, tmp_path):
     kept = tmp_path / "out.mlirbc.resume"
     chance = random.Random(7)
     killed = 0
-    for _ in range(50 if os.environ.get("LLMC_SLOW") else 8):
+    for _ in range(50 if os.environ.get("LLMC_SLOW") else 4):
         process = subprocess.Popen(command(output), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         try:
             process.wait(chance.uniform(0, whole))

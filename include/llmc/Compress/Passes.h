@@ -8,7 +8,7 @@
 #ifndef LLMC_COMPRESS_PASSES_H
 #define LLMC_COMPRESS_PASSES_H
 
-#include "llmc/IR/LLMCDialect.h"
+#include "llmc/IR/Executor.h"
 #include "mlir/Pass/Pass.h"
 
 namespace llmc {
@@ -19,12 +19,12 @@ namespace llmc {
 #define GEN_PASS_REGISTRATION
 #include "llmc/Compress/Passes.h.inc"
 
-/// Registers all of them by flag.
 /// Whether the pass of this flag reads the statistics of calibration, to decide or to measure:
 /// those that compress weights.
 bool readsStatistics(llvm::StringRef flag);
 
-inline void registerCompressPasses() { registerLLMCCompressPasses(); }
+/// Registers all of them by flag. `executor` compiles blocks for --compress-blocks.
+void registerCompressPasses(std::shared_ptr<Executor> executor);
 
 } // namespace llmc
 

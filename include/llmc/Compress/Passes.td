@@ -16,6 +16,33 @@ class CompressPass<string flag, list<Option> own> : Pass<flag, "::mlir::ModuleOp
   let dependentDialects = ["::llmc::LLMCDialect"];
 }
 
+def CompressBlocks : Pass<"compress-blocks", "::mlir::ModuleOp"> {
+  let summary = "Calibrate and compress block by block";
+  let description = [{
+    For each block of the model, in order: collects the statistics of its inputs on the token file as `--calibrate` does, runs `passes` on its weights,
+    and runs the block again as it has become, so that the next block's statistics are those of what it will see (`propagate=compressed`). With
+    `propagate=dense` every block sees what it does in the model as it came in, and the bytes are those of `--calibrate` and the passes one after another.
+
+    Memory is that of one block and the hidden states, and statistics are dropped with their block. The passes keep their options; they record what they
+    did as if they had run once. A weight that several blocks read is compressed with the last of them.
+
+    Example:
+    ```
+    llmc-opt --compress-blocks="tokens=calib.npy passes={awq-quantize{bits=3},sparsify-2-4}" model.mlirbc -o small.mlirbc
+    ```
+  }];
+  let options = [
+    Option<"tokens", "tokens", "std::string", /*default=*/"\"\"", "the token file (.npy); required">,
+    Option<"passes", "passes", "std::string", /*default=*/"\"\"", "the passes, as in --pass-pipeline; required">,
+    Option<"propagate", "propagate", "std::string", /*default=*/"\"compressed\"",
+           "what the next block sees: compressed (this one as it has become) or dense (as it came in)">,
+    Option<"hessian", "hessian", "bool", /*default=*/"true", "also keep the sum of x x^T while a block is at work">,
+    Option<"maxMemory", "max-memory", "int64_t", /*default=*/"8192", "most MiB that the statistics of a block may take">,
+    Option<"threads", "threads", "int64_t", /*default=*/"0", "threads to run on; 0: one for each processor">,
+  ];
+  let dependentDialects = ["::llmc::LLMCDialect"];
+}
+
 def BitsOption : Option<"bits", "bits", "int64_t", /*default=*/"4", "bits per weight, 2 to 8">;
 def GroupOption : Option<"group", "group", "int64_t", /*default=*/"32",
     "inputs that share a scale; 0: all inputs of an output (per channel)">;

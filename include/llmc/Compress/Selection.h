@@ -12,6 +12,9 @@
 
 namespace llmc {
 
+/// Module attribute: names of the weights that passes select from for now, others stay as they are.
+constexpr llvm::StringLiteral kSelectedAttr = "llmc.selected";
+
 /// A weight matrix and everything that reads it.
 struct WeightUse {
   std::string name;
@@ -30,7 +33,7 @@ FailureOr<std::vector<WeightUse>> collectWeights(ModuleOp module);
 /// Those that `pass` compresses: without `include` all linears but heads and embeddings, said in a
 /// remark, otherwise those whose name contains a match of `include`; then without those that match
 /// `exclude` (POSIX extended regular expressions; empty: none). Fails on a malformed expression and
-/// on an `include` without a match.
+/// on an `include` without a match. kSelectedAttr leaves out all but its names, silently.
 FailureOr<std::vector<WeightUse>> selectWeights(ModuleOp module, StringRef pass, StringRef include,
                                                 StringRef exclude);
 
