@@ -13,6 +13,7 @@
 using namespace mlir;
 using namespace llmc;
 
+#include "llmc/IR/GraphInterfaces.cpp.inc"
 #define GET_OP_CLASSES
 #include "llmc/IR/LLMCOps.cpp.inc"
 
@@ -29,6 +30,14 @@ static RankedTensorType withLastDim(Type like, int64_t last, Type element) {
     shape.push_back(last);
   shape.back() = last;
   return RankedTensorType::get(shape, element);
+}
+
+/// An attribute that a type is inferred from: while text is parsed it is in the dictionary, later
+/// it is a property.
+template <typename Attr>
+static Attr readAttribute(DictionaryAttr attributes, StringRef name, Attr property) {
+  auto attribute = attributes ? attributes.getAs<Attr>(name) : Attr();
+  return attribute ? attribute : property;
 }
 
 //===----------------------------------------------------------------------===//
@@ -125,6 +134,10 @@ LogicalResult LinearOp::inferReturnTypes(MLIRContext *, std::optional<Location> 
   return success();
 }
 
+WeightSlot LinearOp::getWeightSlot(unsigned operand) {
+  return operand == 0 ? WeightSlot::None : operand == 1 ? WeightSlot::Matrix : WeightSlot::Bias;
+}
+
 LogicalResult LinearOp::verify() {
   ArrayRef<int64_t> shape = getWeightShape(getWeight().getType());
   if (lastDim(getInput()) != shape[1]) // C1
@@ -153,6 +166,10 @@ LogicalResult EmbeddingOp::inferReturnTypes(MLIRContext *, std::optional<Locatio
 
 LogicalResult EmbeddingOp::verify() { return success(); }
 
+WeightSlot EmbeddingOp::getWeightSlot(unsigned operand) {
+  return operand == 0 ? WeightSlot::Table : WeightSlot::None;
+}
+
 //===----------------------------------------------------------------------===//
 // Norms, rotation, split
 //===----------------------------------------------------------------------===//
@@ -162,6 +179,14 @@ LogicalResult RMSNormOp::inferReturnTypes(MLIRContext *, std::optional<Location>
                                           RegionRange, SmallVectorImpl<Type> &results) {
   results.push_back(operands[0].getType());
   return success();
+}
+
+WeightSlot RMSNormOp::getWeightSlot(unsigned operand) {
+  return operand == 0 ? WeightSlot::None : WeightSlot::Vector;
+}
+
+int64_t RMSNormOp::getColumnGranule() {
+  return getGroups() > 1 ? lastDim(getInput()) / static_cast<int64_t>(getGroups()) : 0;
 }
 
 LogicalResult RMSNormOp::verify() {
@@ -181,6 +206,10 @@ LogicalResult LayerNormOp::inferReturnTypes(MLIRContext *, std::optional<Locatio
   return success();
 }
 
+WeightSlot LayerNormOp::getWeightSlot(unsigned operand) {
+  return operand == 0 ? WeightSlot::None : WeightSlot::Vector;
+}
+
 LogicalResult LayerNormOp::verify() {
   for (Value value : getOperands().drop_front()) { // C1
     auto type = cast<RankedTensorType>(value.getType());
@@ -189,6 +218,10 @@ LogicalResult LayerNormOp::verify() {
              << lastDim(getInput()) << " elements, got " << type;
   }
   return success();
+}
+
+int64_t RopeOp::getColumnGranule() {
+  return lastDim(getInput()) / static_cast<int64_t>(getHeads());
 }
 
 LogicalResult RopeOp::verify() {
@@ -240,12 +273,9 @@ LogicalResult AttentionOp::inferReturnTypes(MLIRContext * /*context*/, std::opti
                                             ValueRange operands, DictionaryAttr attributes,
                                             OpaqueProperties properties, RegionRange /*regions*/,
                                             SmallVectorImpl<Type> &results) {
-  // While text is parsed the attributes are in the dictionary, later they are properties.
   auto *held = properties.as<Properties *>();
   auto read = [&](StringRef name, IntegerAttr property) {
-    auto attribute = attributes ? attributes.getAs<IntegerAttr>(name) : IntegerAttr();
-    if (!attribute)
-      attribute = property;
+    IntegerAttr attribute = readAttribute(attributes, name, property);
     return attribute ? attribute.getInt() : 0;
   };
   int64_t heads = read("heads", held ? held->heads : IntegerAttr());
@@ -301,6 +331,10 @@ void AttentionOp::getEffects(
     return;
   effects.emplace_back(MemoryEffects::Read::get(), getCacheAttr());
   effects.emplace_back(MemoryEffects::Write::get(), getCacheAttr());
+}
+
+int64_t CacheStoreOp::getColumnGranule() {
+  return lastDim(getInput()) / static_cast<int64_t>(getHeads());
 }
 
 LogicalResult CacheStoreOp::verify() {

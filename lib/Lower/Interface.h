@@ -11,13 +11,16 @@ namespace llmc {
 
 /// One input of a plain graph, as P_run must check and convert it.
 struct InterfaceInput {
-  int64_t buffer = 0; ///< Offset of its i32 rows in the arena.
-  int64_t limit = 0;  ///< Ids must be in [0, limit); 0: a mask, any value but 0 is 1.
+  int64_t buffer = 0;      ///< Offset of its i32 rows in the arena.
+  int64_t limit = 0;       ///< Ids must be in [0, limit); 0: a mask, any value but 0 is 1.
+  bool inSequence = false; ///< Ids are positions of the sequence, whose length is a limit too.
 };
 
 /// One f32 output of a plain graph.
 struct InterfaceOutput {
   int64_t buffer = 0, width = 0, stride = 0;
+  bool perSequence = false; ///< One row for each sequence.
+  int64_t rank = 3;         ///< 2: without the sequence, which is 1.
 };
 
 /// Everything the C interface needs to know of the step.

@@ -18,6 +18,7 @@ namespace {
 struct Observation {
   std::string name;
   int64_t offset, width, stride;
+  bool perSequence;
 };
 
 class HostModel : public ExecutableModel {
@@ -39,7 +40,7 @@ public:
       for (int64_t start = 0; start < count; start += chunk) {
         int64_t rows = std::min(chunk, count - start);
         session.prefill(ids.data() + start, rows, logits.data() + start * vocabulary(), true);
-        observe(rows);
+        observe(rows, 1);
       }
       return logits;
     });
@@ -49,7 +50,7 @@ public:
     std::vector<float> logits(vocabulary());
     return guarded([&] {
       session.decode(id, logits.data());
-      observe(1);
+      observe(1, 1);
       return logits;
     });
   }
@@ -65,13 +66,13 @@ private:
     }
   }
 
-  void observe(int64_t rows) {
+  void observe(int64_t rows, int64_t sequences) {
     if (!observer)
       return;
     const char *arena = static_cast<const char *>(session.arenaData());
     for (const Observation &seen : observations)
-      observer(seen.name, reinterpret_cast<const float *>(arena + seen.offset), rows, seen.width,
-               seen.stride);
+      observer(seen.name, reinterpret_cast<const float *>(arena + seen.offset),
+               seen.perSequence ? sequences : rows, seen.width, seen.stride);
   }
 
   Location loc;
@@ -110,8 +111,14 @@ FailureOr<std::vector<HostTensor>> HostModel::run(ArrayRef<HostTensor> inputs) {
       HostTensor result;
       result.name = wanted.name;
       result.isFloat = true;
-      result.shape = {batch, sequence, wanted.shape.back().size};
-      result.floats.resize(batch * sequence * wanted.shape.back().size);
+      // Rows of tokens, or of sequences: [batch, width], or a sequence of 1 in between.
+      const bool isFlat = wanted.shape.size() == 2;
+      const int64_t rows = isFlat || wanted.shape[1].size == 1 ? 1 : sequence;
+      const int64_t width = wanted.shape.back().size;
+      result.shape = {batch, rows, width};
+      if (isFlat)
+        result.shape.erase(result.shape.begin() + 1);
+      result.floats.resize(batch * rows * width);
       results.push_back(std::move(result));
     }
     for (HostTensor &result : results) {
@@ -122,7 +129,7 @@ FailureOr<std::vector<HostTensor>> HostModel::run(ArrayRef<HostTensor> inputs) {
       out.push_back(tensor);
     }
     session.run(in, out);
-    observe(batch * sequence);
+    observe(batch * sequence, batch);
     return results;
   });
 }
@@ -146,7 +153,8 @@ public:
     auto artifact = (*copy)->getAttrOfType<exec::ArtifactAttr>("exec.artifact");
     for (auto seen : artifact.getObservations().getAsRange<exec::ObservationAttr>())
       observations.push_back(
-          {seen.getName().str(), seen.getOffset(), seen.getWidth(), seen.getStride()});
+          {seen.getName().str(), seen.getOffset(), seen.getWidth(), seen.getStride(),
+           seen.getPerSequence()});
     try {
       // Code and weights stay mapped after the folder is gone.
       return std::unique_ptr<ExecutableModel>(

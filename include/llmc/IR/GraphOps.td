@@ -2,6 +2,7 @@
 #ifndef LLMC_IR_GRAPHOPS_TD
 #define LLMC_IR_GRAPHOPS_TD
 
+include "llmc/IR/GraphInterfaces.td"
 include "llmc/IR/LLMCAttrs.td"
 include "llmc/IR/LLMCTypes.td"
 include "mlir/IR/OpAsmInterface.td"
@@ -16,6 +17,11 @@ def IdTensor : RankedTensorOf<[I64, I32]>;
 def WeightLike : AnyTypeOf<[FloatTensor, CompressedType]>;
 class InfersType : DeclareOpInterfaceMethods<InferTypeOpInterface, ["inferReturnTypes"]>;
 def InfersResult : InfersType;
+def ReadsWeights : DeclareOpInterfaceMethods<WeightUserOpInterface>;
+/// Pointwise: a column of the result needs the same column only.
+def Pointwise : DeclareOpInterfaceMethods<ColumnOpInterface>;
+/// The same of some columns together.
+def ByColumns : DeclareOpInterfaceMethods<ColumnOpInterface, ["getColumnGranule"]>;
 
 def WeightOp : LLMC_Op<"weight", [Pure, DeclareOpInterfaceMethods<OpAsmOpInterface, ["getAsmResultNames"]>]> {
   let summary = "A named parameter of the model";
@@ -61,7 +67,7 @@ def DecompressOp : LLMC_Op<"decompress", [Pure, InfersResult]> {
   let assemblyFormat = "$weight attr-dict `:` type($weight)";
 }
 
-def LinearOp : LLMC_Op<"linear", [Pure, InfersResult]> {
+def LinearOp : LLMC_Op<"linear", [Pure, InfersResult, ReadsWeights]> {
   let summary = "Product of each row with a weight matrix, plus bias";
   let description = [{
     `result[..., n] = sum_k input[..., k] * weight[n, k] + bias[n]`, accumulated in f32. With `activations`, the input is
@@ -84,7 +90,7 @@ def LinearOp : LLMC_Op<"linear", [Pure, InfersResult]> {
   let hasVerifier = 1;
 }
 
-def EmbeddingOp : LLMC_Op<"embedding", [Pure, InfersResult]> {
+def EmbeddingOp : LLMC_Op<"embedding", [Pure, InfersResult, ReadsWeights]> {
   let summary = "Rows of a weight picked by id";
   let description = [{
     `result[b, s, :] = weight[ids[b, s], :]`. An id outside the weight's rows is an error at run time.
@@ -115,7 +121,7 @@ def PositionsOp : LLMC_Op<"positions", [Pure, SameOperandsAndResultType]> {
   let assemblyFormat = "$ids attr-dict `:` type($ids)";
 }
 
-def RMSNormOp : LLMC_Op<"rms_norm", [Pure, InfersResult]> {
+def RMSNormOp : LLMC_Op<"rms_norm", [Pure, InfersResult, ReadsWeights, ByColumns]> {
   let summary = "Root-mean-square normalisation (arXiv 1910.07467)";
   let description = [{
     `y = x / sqrt(mean(x^2) + eps) * scale` over each of `groups` equal slices of the last dimension (heads, where
@@ -134,7 +140,7 @@ def RMSNormOp : LLMC_Op<"rms_norm", [Pure, InfersResult]> {
   let hasVerifier = 1;
 }
 
-def LayerNormOp : LLMC_Op<"layer_norm", [Pure, InfersResult]> {
+def LayerNormOp : LLMC_Op<"layer_norm", [Pure, InfersResult, ReadsWeights]> {
   let summary = "Layer normalisation (arXiv 1607.06450)";
   let description = [{
     `y = (x - mean(x)) / sqrt(var(x) + eps) * scale + bias` over the last dimension.
@@ -152,7 +158,7 @@ def LayerNormOp : LLMC_Op<"layer_norm", [Pure, InfersResult]> {
   let hasVerifier = 1;
 }
 
-def RopeOp : LLMC_Op<"rope", [Pure, SameOperandsAndResultType]> {
+def RopeOp : LLMC_Op<"rope", [Pure, SameOperandsAndResultType, ByColumns]> {
   let summary = "Rotary position embedding (arXiv 2104.09864)";
   let description = [{
     In each of `heads` equal slices of the last dimension, the first 2 * F elements (F = number of `frequencies`) are
@@ -217,7 +223,7 @@ def AttentionOp : LLMC_Op<"attention", [InfersResult,
   let hasVerifier = 1;
 }
 
-def CacheStoreOp : LLMC_Op<"cache_store", [DeclareOpInterfaceMethods<SymbolUserOpInterface>]> {
+def CacheStoreOp : LLMC_Op<"cache_store", [DeclareOpInterfaceMethods<SymbolUserOpInterface>, ByColumns]> {
   let summary = "Append keys or values to a cache";
   let description = [{
     What `llmc.attention` with a cache does before it reads, as a step of its own: `--fuse-stages` takes it out, so that a
@@ -260,7 +266,7 @@ def CacheOp : LLMC_Op<"cache", [Symbol]> {
   let hasVerifier = 1;
 }
 
-def ActivationOp : LLMC_Op<"activation", [Pure, SameOperandsAndResultType]> {
+def ActivationOp : LLMC_Op<"activation", [Pure, SameOperandsAndResultType, Pointwise]> {
   let summary = "Pointwise nonlinearity";
   let description = [{
     `gelu` is x * Phi(x) by erf, `gelu_tanh` its tanh form, `quick_gelu` x * sigmoid(1.702 x), `silu` x * sigmoid(x),
@@ -277,7 +283,7 @@ def ActivationOp : LLMC_Op<"activation", [Pure, SameOperandsAndResultType]> {
   let hasFolder = 1;
 }
 
-def GatedActivationOp : LLMC_Op<"gated_activation", [Pure, SameOperandsAndResultType]> {
+def GatedActivationOp : LLMC_Op<"gated_activation", [Pure, SameOperandsAndResultType, Pointwise]> {
   let summary = "Pointwise nonlinearity of a gate, times a value (GLU, arXiv 2002.05202)";
   let description = [{
     `result = kind(gate) * up`.
@@ -307,7 +313,7 @@ def SoftmaxOp : LLMC_Op<"softmax", [Pure, SameOperandsAndResultType]> {
   let assemblyFormat = "$input attr-dict `:` type($input)";
 }
 
-def ScaleOp : LLMC_Op<"scale", [Pure, SameOperandsAndResultType]> {
+def ScaleOp : LLMC_Op<"scale", [Pure, SameOperandsAndResultType, Pointwise]> {
   let summary = "Product with a constant";
   let description = [{
     Embedding, residual and logit multipliers of some architectures.

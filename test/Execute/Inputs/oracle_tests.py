@@ -208,5 +208,17 @@ def attention_mask():
     return t
 
 
+def pointwise():
+    t = Test("pointwise", "Operations of arith and math that have no kernel, on each element.", 21)
+    x = t.weight("x", POINTS)
+    functions = {"math.exp": np.exp, "math.tanh": np.tanh, "math.erf": erf, "math.absf": np.abs, "arith.negf": np.negative}
+    for name, function in functions.items():
+        y = t.op(name.replace(".", "_"), name, [x])
+        t.expect(y, POINTS.shape, function(POINTS.astype(f64)), rtol=3e-7, atol=3e-7)
+    y = t.op("root", "math.sqrt", [(t.op("size", "math.absf", [x]), x[1])])
+    t.expect(y, POINTS.shape, np.sqrt(np.abs(POINTS.astype(f64))), rtol=1e-7, atol=0)
+    return t
+
+
 TESTS = [activation, gated_activation, softmax_rows, elementwise, split, rms_norm_groups, layer_norm, rope, attention, attention_mask,
-         *SCHEME_TESTS]
+         pointwise, *SCHEME_TESTS]
