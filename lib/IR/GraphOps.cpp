@@ -405,3 +405,39 @@ LogicalResult CacheOp::verify() {
     return emitOpError("expects elements of i8 with byte_products, got ") << type;
   return success();
 }
+
+//===----------------------------------------------------------------------===//
+// llmc.reduce
+//===----------------------------------------------------------------------===//
+
+LogicalResult ReduceOp::inferReturnTypes(MLIRContext *, std::optional<Location> loc,
+                                         ValueRange operands, DictionaryAttr attributes,
+                                         OpaqueProperties properties, RegionRange,
+                                         SmallVectorImpl<Type> &results) {
+  auto *held = properties.as<Properties *>();
+  auto axes = readAttribute(attributes, "axes", held ? held->axes : DenseI64ArrayAttr());
+  auto input = dyn_cast<RankedTensorType>(operands[0].getType());
+  if (!input || !axes)
+    return emitOptionalError(loc, "expects a tensor and axes to reduce over");
+  SmallVector<int64_t> shape(input.getShape());
+  for (int64_t axis : axes.asArrayRef()) {
+    if (axis < 1 || axis >= input.getRank()) // C1
+      return emitOptionalError(loc, "expects axes from 1 to ", input.getRank() - 1, ", got ", axis);
+    shape[axis] = 1;
+  }
+  results.push_back(RankedTensorType::get(shape, input.getElementType()));
+  return success();
+}
+
+LogicalResult ReduceOp::verify() {
+  ArrayRef<int64_t> axes = getAxes();
+  if (axes.empty() || !llvm::is_sorted(axes, std::less_equal<>())) // C1
+    return emitOpError("expects ascending axes, got [") << axes << "]";
+  int64_t rank = cast<RankedTensorType>(getInput().getType()).getRank();
+  if (getMask() && (rank != 3 || axes.front() != 1)) // C2
+    return emitOpError("expects a mask over the sequence of [batch, sequence, width], got axes [")
+           << axes << "] of " << getInput().getType();
+  if (getMask() && cast<RankedTensorType>(getMask().getType()).getRank() != 2)
+    return emitOpError("expects a mask of [batch, sequence], got ") << getMask().getType();
+  return success();
+}

@@ -610,3 +610,39 @@ func.func @block_bound(%s: memref<?xi32>, %b: memref<?xi8>, %at: index) {
       sum_stride = 32 : i64, input_stride = 64 : i64, code_stride = 128 : i64, bound = 256 : i64} : memref<?xi32>, memref<?xi8>, memref<?xi8>
   return
 }
+
+// -----
+
+// llmc.reduce C1.
+func.func @reduce_axis(%x: tensor<?x?x64xf32>) {
+  // expected-error @+1 {{expects axes from 1 to 2, got 0}}
+  %y = llmc.reduce %x {kind = #llmc.reduce_kind<sum>, axes = array<i64: 0>} : tensor<?x?x64xf32>
+  return
+}
+
+// -----
+
+// llmc.reduce C1.
+func.func @reduce_order(%x: tensor<?x?x64xf32>) {
+  // expected-error @+1 {{expects ascending axes, got [2, 1]}}
+  %y = llmc.reduce %x {kind = #llmc.reduce_kind<sum>, axes = array<i64: 2, 1>} : tensor<?x?x64xf32>
+  return
+}
+
+// -----
+
+// llmc.reduce C2.
+func.func @reduce_mask(%x: tensor<?x?x64xf32>, %m: tensor<?x?xi64>) {
+  // expected-error @+1 {{expects a mask over the sequence of [batch, sequence, width], got axes [2] of 'tensor<?x?x64xf32>'}}
+  %y = llmc.reduce %x mask %m {kind = #llmc.reduce_kind<sum>, axes = array<i64: 2>} : tensor<?x?x64xf32>, tensor<?x?xi64>
+  return
+}
+
+// -----
+
+// llmc.reduce C2.
+func.func @reduce_mask_rank(%x: tensor<?x?x64xf32>, %m: tensor<?xi64>) {
+  // expected-error @+1 {{expects a mask of [batch, sequence], got 'tensor<?xi64>'}}
+  %y = llmc.reduce %x mask %m {kind = #llmc.reduce_kind<sum>, axes = array<i64: 1>} : tensor<?x?x64xf32>, tensor<?xi64>
+  return
+}

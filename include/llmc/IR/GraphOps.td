@@ -1,4 +1,4 @@
-// The graph of a transformer: weights, linears, norms, rotation, attention, cache.
+// The graph of a transformer: weights, linears, norms, rotation, attention, cache; parts of sequences.
 #ifndef LLMC_IR_GRAPHOPS_TD
 #define LLMC_IR_GRAPHOPS_TD
 
@@ -22,6 +22,7 @@ def ReadsWeights : DeclareOpInterfaceMethods<WeightUserOpInterface>;
 def Pointwise : DeclareOpInterfaceMethods<ColumnOpInterface>;
 /// The same of some columns together.
 def ByColumns : DeclareOpInterfaceMethods<ColumnOpInterface, ["getColumnGranule"]>;
+class HasBody<list<string> methods = []> : DeclareOpInterfaceMethods<LinalgBodyOpInterface, methods>;
 
 def WeightOp : LLMC_Op<"weight", [Pure, DeclareOpInterfaceMethods<OpAsmOpInterface, ["getAsmResultNames"]>]> {
   let summary = "A named parameter of the model";
@@ -348,6 +349,28 @@ def SplitOp : LLMC_Op<"split", [Pure]> {
   let assemblyFormat = "$input attr-dict `:` type($input) `->` type($results)";
   let hasVerifier = 1;
   let hasCanonicalizer = 1;
+}
+
+def ReduceOp : LLMC_Op<"reduce", [Pure, InfersResult, HasBody<>]> {
+  let summary = "Sum, mean, maximum, minimum or product over dimensions";
+  let description = [{
+    Each dimension of `axes` becomes 1: the result over the sequence has one row for each sequence, that over the last dimension one element in each
+    row. `mask` [batch, sequence] leaves out tokens where it is 0. Elements are taken in order, in f32; the mean is the sum divided by their
+    number, and 0 where there is none. Maximum and minimum keep NaN.
+
+    * C1: axes are ascending, and dimensions of the input behind the first: sequences of a batch know nothing of each other.
+    * C2: a mask comes with a sequence to reduce: the input has three dimensions, and 1 is among the axes.
+
+    Example:
+    ```mlir
+    %p = llmc.reduce %x mask %m {kind = #llmc.reduce_kind<mean>, axes = array<i64: 1>} : tensor<?x?x64xf32>, tensor<?x?xi64>
+    %n = llmc.reduce %x {kind = #llmc.reduce_kind<max>, axes = array<i64: 2>} : tensor<?x?x64xf32>
+    ```
+  }];
+  let arguments = (ins FloatTensor:$input, Optional<IdTensor>:$mask, ReduceKindAttr:$kind, DenseI64ArrayAttr:$axes);
+  let results = (outs FloatTensor:$result);
+  let assemblyFormat = "$input (`mask` $mask^)? attr-dict `:` type(operands)";
+  let hasVerifier = 1;
 }
 
 def ObserveOp : LLMC_Op<"observe", [MemoryEffects<[MemWrite]>]> {

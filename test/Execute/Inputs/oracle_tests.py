@@ -208,6 +208,29 @@ def attention_mask():
     return t
 
 
+def reduce():
+    t = Test("reduce", "Sums, means, extremes and products over the sequence, the row and both; tokens that a mask leaves out.", 18)
+    mask = np.array([[1, 1, 1, 1, 1], [1, 7, 0, 1, 0], [0, 0, 0, 0, 1]])
+    a = t.draw(3, 5, 21)
+    m, x = t.input("attention_mask", mask), t.weight("x", a)
+    functions = {"sum": np.sum, "mean": np.mean, "max": np.max, "min": np.min, "product": np.prod}
+    shown = np.broadcast_to((mask != 0)[:, :, None], a.shape)
+    for kind, function in functions.items():
+        for axes in [(1,), (2,), (1, 2)]:
+            name = f"{kind}_{'_'.join(map(str, axes))}"
+            attributes = f"kind = #llmc.reduce_kind<{kind}>, axes = array<i64: {', '.join(map(str, axes))}>"
+            expected = function(a.astype(f64), axis=axes, keepdims=True)
+            t.expect(t.op(name, "llmc.reduce", [x], attributes), expected.shape, expected, rtol=2e-6, atol=2e-6)
+            if 1 not in axes:
+                continue
+            # A mean is not one over elements that do not count: rows of their own.
+            expected = np.stack([function(row[keep].astype(f64).reshape(-1, *([21] if axes == (1,) else [])), axis=0 if axes == (1,) else None,
+                                          keepdims=True).reshape(expected.shape[1:]) for row, keep in zip(a, shown)])
+            y = t.op(name + "_masked", "llmc.reduce", [x, f"mask {m[0]}"], attributes, types=f"{x[1]}, {m[1]}")
+            t.expect(y, expected.shape, expected, rtol=2e-6, atol=2e-6)
+    return t
+
+
 def pointwise():
     t = Test("pointwise", "Operations of arith and math that have no kernel, on each element.", 21)
     x = t.weight("x", POINTS)
@@ -221,4 +244,4 @@ def pointwise():
 
 
 TESTS = [activation, gated_activation, softmax_rows, elementwise, split, rms_norm_groups, layer_norm, rope, attention, attention_mask,
-         pointwise, *SCHEME_TESTS]
+         reduce, pointwise, *SCHEME_TESTS]

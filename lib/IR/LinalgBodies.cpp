@@ -1,0 +1,181 @@
+//===- LinalgBodies.cpp - what operations without a kernel compute ----------------------===//
+//
+// In linalg on tensors, for one row or sequence at a time. What is written here is what such an
+// operation means, and what a kernel for it is to be held to.
+//
+#include "llmc/IR/LLMCDialect.h"
+
+#include "mlir/Dialect/Linalg/IR/Linalg.h"
+#include "mlir/IR/ImplicitLocOpBuilder.h"
+
+#include <limits>
+
+using namespace mlir;
+using namespace llmc;
+using utils::IteratorType;
+
+static RankedTensorType typeOf(Value value) { return cast<RankedTensorType>(value.getType()); }
+
+static Value index(ImplicitLocOpBuilder &b, int64_t value) {
+  return arith::ConstantIndexOp::create(b, value);
+}
+
+static Value integer(ImplicitLocOpBuilder &b, int32_t value) {
+  return arith::ConstantOp::create(b, b.getI32IntegerAttr(value));
+}
+
+/// The same without dimension 0, which is 1.
+static Value withoutFirst(ImplicitLocOpBuilder &b, Value value) {
+  RankedTensorType type = typeOf(value);
+  SmallVector<OpFoldResult> offsets(type.getRank(), b.getIndexAttr(0)), sizes,
+      strides(type.getRank(), b.getIndexAttr(1));
+  for (int64_t i = 0; i < type.getRank(); ++i)
+    sizes.push_back(type.isDynamicDim(i)
+                        ? OpFoldResult(tensor::DimOp::create(b, value, i).getResult())
+                        : OpFoldResult(b.getIndexAttr(type.getDimSize(i))));
+  auto result = RankedTensorType::get(type.getShape().drop_front(), type.getElementType());
+  return tensor::ExtractSliceOp::create(b, result, value, offsets, sizes, strides);
+}
+
+/// `value` as a tensor of `shape`, which has some dimensions of 1 more.
+static Value withShape(ImplicitLocOpBuilder &b, Value value, ArrayRef<int64_t> shape) {
+  Value empty = tensor::EmptyOp::create(b, shape, typeOf(value).getElementType());
+  SmallVector<OpFoldResult> offsets(shape.size(), b.getIndexAttr(0)), sizes,
+      strides(shape.size(), b.getIndexAttr(1));
+  for (int64_t size : shape)
+    sizes.push_back(b.getIndexAttr(size));
+  return tensor::InsertSliceOp::create(b, value, empty, offsets, sizes, strides);
+}
+
+static Value filled(ImplicitLocOpBuilder &b, ArrayRef<int64_t> shape, TypedAttr scalar) {
+  Value value = arith::ConstantOp::create(b, scalar);
+  Value empty = tensor::EmptyOp::create(b, shape, scalar.getType());
+  return linalg::FillOp::create(b, ValueRange{value}, ValueRange{empty}).getResult(0);
+}
+
+using BodyFn = function_ref<Value(ImplicitLocOpBuilder &, ValueRange)>;
+
+/// Combines the elements of `inputs` (projections of the loops) into `start`, which has the
+/// dimensions that are not `reduced`.
+static Value combine(ImplicitLocOpBuilder &b, ValueRange inputs, ArrayRef<AffineMap> maps,
+                     Value start, ArrayRef<bool> reduced, BodyFn body) {
+  SmallVector<AffineMap> all(maps);
+  SmallVector<AffineExpr> kept;
+  SmallVector<IteratorType> iterators;
+  for (auto [i, isReduced] : llvm::enumerate(reduced)) {
+    iterators.push_back(isReduced ? IteratorType::reduction : IteratorType::parallel);
+    if (!isReduced)
+      kept.push_back(b.getAffineDimExpr(i));
+  }
+  all.push_back(AffineMap::get(reduced.size(), 0, kept, b.getContext()));
+  return linalg::GenericOp::create(b, start.getType(), inputs, start, all, iterators,
+                                   [&](OpBuilder &inner, Location loc, ValueRange arguments) {
+                                     ImplicitLocOpBuilder ib(loc, inner);
+                                     linalg::YieldOp::create(ib, body(ib, arguments));
+                                   })
+      .getResult(0);
+}
+
+//===----------------------------------------------------------------------===//
+// llmc.reduce
+//===----------------------------------------------------------------------===//
+
+bool ReduceOp::isRowWise() {
+  return getAxes().front() == cast<RankedTensorType>(getInput().getType()).getRank() - 1;
+}
+
+/// What changes nothing.
+static double identity(ReduceKind kind) {
+  constexpr double kInfinity = std::numeric_limits<double>::infinity();
+  switch (kind) {
+  case ReduceKind::Sum:
+  case ReduceKind::Mean:
+    return 0;
+  case ReduceKind::Max:
+    return -kInfinity;
+  case ReduceKind::Min:
+    return kInfinity;
+  case ReduceKind::Product:
+    return 1;
+  }
+  llvm_unreachable("all kinds are above");
+}
+
+static Value join(ImplicitLocOpBuilder &b, ReduceKind kind, Value x, Value y) {
+  switch (kind) {
+  case ReduceKind::Sum:
+  case ReduceKind::Mean:
+    return arith::AddFOp::create(b, x, y);
+  case ReduceKind::Max:
+    return arith::MaximumFOp::create(b, x, y);
+  case ReduceKind::Min:
+    return arith::MinimumFOp::create(b, x, y);
+  case ReduceKind::Product:
+    return arith::MulFOp::create(b, x, y);
+  }
+  llvm_unreachable("all kinds are above");
+}
+
+static Value isSet(ImplicitLocOpBuilder &b, Value mask) {
+  return arith::CmpIOp::create(b, arith::CmpIPredicate::ne, mask, integer(b, 0));
+}
+
+/// How many elements become one, as f32; at least 1.
+static Value countOf(ImplicitLocOpBuilder &b, Value x, Value mask, ArrayRef<bool> reduced) {
+  Value count = index(b, 1);
+  for (auto [i, isReduced] : llvm::enumerate(reduced))
+    if (isReduced && !(mask && i == 0))
+      count = arith::MulIOp::create(b, count, tensor::DimOp::create(b, x, i).getResult());
+  count = arith::IndexCastOp::create(b, b.getI32Type(), count);
+  if (mask) {
+    Value tokens =
+        combine(b, mask, b.getMultiDimIdentityMap(1), filled(b, {}, b.getI32IntegerAttr(0)), {true},
+                [](ImplicitLocOpBuilder &ib, ValueRange in) -> Value {
+                  Value one = arith::ExtUIOp::create(ib, ib.getI32Type(), isSet(ib, in[0]));
+                  return arith::AddIOp::create(ib, in[1], one);
+                });
+    Value some = tensor::ExtractOp::create(b, tokens, ValueRange{});
+    some = arith::MaxSIOp::create(b, some, integer(b, 1));
+    count = arith::MulIOp::create(b, count, some);
+  }
+  return arith::SIToFPOp::create(b, b.getF32Type(), count);
+}
+
+SmallVector<Value> ReduceOp::buildBody(OpBuilder &builder, ValueRange inputs) {
+  ImplicitLocOpBuilder b(getLoc(), builder);
+  SmallVector<int64_t> shape(typeOf(inputs[0]).getShape()), kept;
+  Value x = withoutFirst(b, inputs[0]);
+  Value mask = getMask() ? withoutFirst(b, inputs[1]) : Value();
+  SmallVector<bool> reduced(shape.size() - 1);
+  for (int64_t axis : getAxes()) {
+    shape[axis] = 1;
+    reduced[axis - 1] = true;
+  }
+  for (auto [i, isReduced] : llvm::enumerate(reduced))
+    if (!isReduced)
+      kept.push_back(shape[i + 1]);
+  const ReduceKind kind = getKind();
+  auto none = b.getF32FloatAttr(static_cast<float>(identity(kind)));
+  SmallVector<Value> read = {x};
+  SmallVector<AffineMap> maps = {b.getMultiDimIdentityMap(reduced.size())};
+  if (mask) {
+    read.push_back(mask);
+    maps.push_back(AffineMap::get(reduced.size(), 0, b.getAffineDimExpr(0)));
+  }
+  Value result = combine(b, read, maps, filled(b, kept, none), reduced,
+                         [&](ImplicitLocOpBuilder &ib, ValueRange in) -> Value {
+                           Value element = in[0];
+                           if (mask)
+                             element = arith::SelectOp::create(ib, isSet(ib, in[1]), element,
+                                                               arith::ConstantOp::create(ib, none));
+                           return join(ib, kind, in.back(), element);
+                         });
+  if (kind == ReduceKind::Mean) {
+    Value count = countOf(b, x, mask, reduced);
+    result = combine(b, {}, {}, result, SmallVector<bool>(kept.size(), false),
+                     [&](ImplicitLocOpBuilder &ib, ValueRange in) -> Value {
+                       return arith::DivFOp::create(ib, in[0], count);
+                     });
+  }
+  return {withShape(b, result, shape)};
+}
