@@ -407,7 +407,7 @@ LogicalResult CacheOp::verify() {
 }
 
 //===----------------------------------------------------------------------===//
-// llmc.reduce
+// llmc.reduce, llmc.gather
 //===----------------------------------------------------------------------===//
 
 LogicalResult ReduceOp::inferReturnTypes(MLIRContext *, std::optional<Location> loc,
@@ -439,5 +439,35 @@ LogicalResult ReduceOp::verify() {
            << axes << "] of " << getInput().getType();
   if (getMask() && cast<RankedTensorType>(getMask().getType()).getRank() != 2)
     return emitOpError("expects a mask of [batch, sequence], got ") << getMask().getType();
+  return success();
+}
+
+LogicalResult GatherOp::inferReturnTypes(MLIRContext *, std::optional<Location> loc,
+                                         ValueRange operands, DictionaryAttr, OpaqueProperties,
+                                         RegionRange, SmallVectorImpl<Type> &results) {
+  auto input = dyn_cast<RankedTensorType>(operands[0].getType());
+  auto index = operands.size() > 1 ? dyn_cast<RankedTensorType>(operands[1].getType()) : nullptr;
+  const bool isTable = input && input.getRank() == 2 && operands.size() > 1;
+  if (!isTable && (!input || input.getRank() != 3)) // C2
+    return emitOptionalError(loc,
+                             "expects [batch, sequence, width], or with an index a table of "
+                             "two dimensions, got ",
+                             operands[0].getType());
+  if (operands.size() > 1 && (!index || index.getRank() != 2)) // C3
+    return emitOptionalError(loc, "expects an index of [batch, rows], got ", operands[1].getType());
+  int64_t batch = index ? index.getDimSize(0) : input.getDimSize(0);
+  int64_t rows = index ? index.getDimSize(1) : 1;
+  results.push_back(
+      RankedTensorType::get({batch, rows, input.getShape().back()}, input.getElementType()));
+  return success();
+}
+
+WeightSlot GatherOp::getWeightSlot(unsigned operand) {
+  return operand == 0 && isOfTable() ? WeightSlot::Rows : WeightSlot::None;
+}
+
+LogicalResult GatherOp::verify() {
+  if ((getIndex() != nullptr) == getPosition().has_value()) // C1
+    return emitOpError("expects an index or a position, got ") << (getIndex() ? "both" : "neither");
   return success();
 }

@@ -6,6 +6,7 @@
 #include "llmc/IR/LLMCDialect.h"
 
 #include "mlir/Dialect/Linalg/IR/Linalg.h"
+#include "mlir/Dialect/SCF/IR/SCF.h"
 #include "mlir/IR/ImplicitLocOpBuilder.h"
 
 #include <limits>
@@ -178,4 +179,59 @@ SmallVector<Value> ReduceOp::buildBody(OpBuilder &builder, ValueRange inputs) {
                      });
   }
   return {withShape(b, result, shape)};
+}
+
+//===----------------------------------------------------------------------===//
+// llmc.gather
+//===----------------------------------------------------------------------===//
+
+bool GatherOp::isRowWise() { return getIndex() && isOfTable(); }
+
+int64_t GatherOp::getIndexLimit(unsigned operand) {
+  if (operand == 0)
+    return 0;
+  return isOfTable() ? cast<RankedTensorType>(getInput().getType()).getDimSize(0)
+                     : ShapedType::kDynamic;
+}
+
+SmallVector<Value> GatherOp::buildBody(OpBuilder &builder, ValueRange inputs) {
+  ImplicitLocOpBuilder b(getLoc(), builder);
+  Value rows = isOfTable() ? inputs[0] : withoutFirst(b, inputs[0]);
+  Value zero = index(b, 0), one = index(b, 1);
+  Value last = arith::SubIOp::create(b, tensor::DimOp::create(b, rows, 0).getResult(), one);
+  int64_t width = typeOf(rows).getDimSize(1);
+  // Row `at`, or the nearest to it.
+  auto rowAt = [&](Value at) -> Value {
+    at = arith::MinSIOp::create(b, arith::MaxSIOp::create(b, at, zero), last);
+    SmallVector<OpFoldResult> offsets = {at, b.getIndexAttr(0)},
+                              sizes = {b.getIndexAttr(1), b.getIndexAttr(width)},
+                              strides(2, b.getIndexAttr(1));
+    return tensor::ExtractSliceOp::create(b, rows, offsets, sizes, strides);
+  };
+  if (!getIndex()) {
+    int64_t position = static_cast<int64_t>(*getPosition());
+    Value at = position >= 0 ? index(b, position)
+                             : arith::AddIOp::create(b, last, index(b, position + 1)).getResult();
+    return {withShape(b, rowAt(at), {1, 1, width})};
+  }
+  int64_t count = typeOf(inputs[1]).getDimSize(1);
+  Value end = tensor::DimOp::create(b, inputs[1], 1);
+  SmallVector<Value> dynamic;
+  if (ShapedType::isDynamic(count))
+    dynamic.push_back(end);
+  Value empty =
+      tensor::EmptyOp::create(b, ArrayRef<int64_t>{1, count, width}, b.getF32Type(), dynamic);
+  auto loop = scf::ForOp::create(b, zero, end, one, empty);
+  OpBuilder::InsertionGuard guard(b);
+  b.setInsertionPointToStart(loop.getBody());
+  Value at = tensor::ExtractOp::create(b, inputs[1], ValueRange{zero, loop.getInductionVar()});
+  Value row = rowAt(arith::IndexCastOp::create(b, b.getIndexType(), at));
+  SmallVector<OpFoldResult> offsets = {b.getIndexAttr(0), loop.getInductionVar(),
+                                       b.getIndexAttr(0)},
+                            sizes = {b.getIndexAttr(1), b.getIndexAttr(1), b.getIndexAttr(width)},
+                            strides(3, b.getIndexAttr(1));
+  Value next =
+      tensor::InsertSliceOp::create(b, row, loop.getRegionIterArg(0), offsets, sizes, strides);
+  scf::YieldOp::create(b, next);
+  return {loop.getResult(0)};
 }

@@ -646,3 +646,39 @@ func.func @reduce_mask_rank(%x: tensor<?x?x64xf32>, %m: tensor<?xi64>) {
   %y = llmc.reduce %x mask %m {kind = #llmc.reduce_kind<sum>, axes = array<i64: 1>} : tensor<?x?x64xf32>, tensor<?xi64>
   return
 }
+
+// -----
+
+// llmc.gather C1.
+func.func @gather_nothing(%x: tensor<?x?x64xf32>) {
+  // expected-error @+1 {{expects an index or a position, got neither}}
+  %y = llmc.gather %x : tensor<?x?x64xf32>
+  return
+}
+
+// -----
+
+// llmc.gather C1.
+func.func @gather_both(%x: tensor<?x?x64xf32>, %i: tensor<?x?xi64>) {
+  // expected-error @+1 {{expects an index or a position, got both}}
+  %y = llmc.gather %x at %i {position = 0 : i64} : tensor<?x?x64xf32>, tensor<?x?xi64>
+  return
+}
+
+// -----
+
+// llmc.gather C2.
+func.func @gather_rank(%x: tensor<?x64xf32>) {
+  // expected-error @+1 {{expects [batch, sequence, width], or with an index a table of two dimensions, got 'tensor<?x64xf32>'}}
+  %y = llmc.gather %x {position = 0 : i64} : tensor<?x64xf32>
+  return
+}
+
+// -----
+
+// llmc.gather C3.
+func.func @gather_index(%x: tensor<?x?x64xf32>, %i: tensor<?xi64>) {
+  // expected-error @+1 {{expects an index of [batch, rows], got 'tensor<?xi64>'}}
+  %y = llmc.gather %x at %i : tensor<?x?x64xf32>, tensor<?xi64>
+  return
+}

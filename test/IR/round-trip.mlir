@@ -217,6 +217,18 @@ func.func @reduce(%x: tensor<?x?x64xf32>, %m: tensor<?x?xi64>) -> tensor<?x1x64x
   return %p : tensor<?x1x64xf32>
 }
 
+// CHECK-LABEL: @gather
+func.func @gather(%x: tensor<?x?x64xf32>, %w: tensor<512x64xf32>, %i: tensor<?x?xi64>) -> (tensor<?x1x64xf32>, tensor<?x?x64xf32>) {
+  // CHECK: %[[C:.*]] = llmc.gather %{{.*}} {position = 0 : i64} : tensor<?x?x64xf32>
+  %c = llmc.gather %x {position = 0 : i64} : tensor<?x?x64xf32>
+  // CHECK: llmc.gather %{{.*}} at %{{.*}} : tensor<?x?x64xf32>, tensor<?x?xi64>
+  %g = llmc.gather %x at %i : tensor<?x?x64xf32>, tensor<?x?xi64>
+  // CHECK: %[[T:.*]] = llmc.gather %{{.*}} at %{{.*}} : tensor<512x64xf32>, tensor<?x?xi64>
+  %t = llmc.gather %w at %i : tensor<512x64xf32>, tensor<?x?xi64>
+  // CHECK: return %[[C]], %[[T]] : tensor<?x1x64xf32>, tensor<?x?x64xf32>
+  return %c, %t : tensor<?x1x64xf32>, tensor<?x?x64xf32>
+}
+
 // CHECK-LABEL: @lookup
 func.func @lookup(%codes: vector<32xi8>, %words: vector<8xi32>) {
   // CHECK: llmc.lookup %{{.*}} in dense<[0, 1, {{.*}}, 15]> : tensor<16xi8>, vector<32xi8> to vector<32xi8>

@@ -373,6 +373,33 @@ def ReduceOp : LLMC_Op<"reduce", [Pure, InfersResult, HasBody<>]> {
   let hasVerifier = 1;
 }
 
+def GatherOp : LLMC_Op<"gather", [Pure, InfersResult, ReadsWeights, HasBody<["getIndexLimit"]>]> {
+  let summary = "Rows of a table, or of each sequence, by index";
+  let description = [{
+    Of a sequence, `result[b, i, :] = input[b, index[b, i], :]`; of a table, `result[b, i, :] = input[index[b, i], :]`. Without an index it is the row
+    at `position` of each sequence, from the end if negative. An index outside is an error at run time where the caller gave it; else it is taken
+    for the nearest row.
+
+    * C1: there is an index or a position, and not both. C2: the input has three dimensions, or is a table of two with an index.
+    * C3: the index is [batch, rows].
+
+    Example:
+    ```mlir
+    %c = llmc.gather %x {position = 0 : i64} : tensor<?x?x64xf32>
+    %g = llmc.gather %x at %i : tensor<?x?x64xf32>, tensor<?x?xi64>
+    %t = llmc.gather %w at %i : tensor<512x64xf32>, tensor<?x?xi64>
+    ```
+  }];
+  let arguments = (ins FloatTensor:$input, Optional<IdTensor>:$index, OptionalAttr<I64Attr>:$position);
+  let results = (outs FloatTensor:$result);
+  let assemblyFormat = "$input (`at` $index^)? attr-dict `:` type(operands)";
+  let hasVerifier = 1;
+  let extraClassDeclaration = [{
+    /// Whether rows come from one table for all sequences.
+    bool isOfTable() { return getInput().getType().getRank() == 2; }
+  }];
+}
+
 def ObserveOp : LLMC_Op<"observe", [MemoryEffects<[MemWrite]>]> {
   let summary = "Show a value to whoever runs the function";
   let description = [{

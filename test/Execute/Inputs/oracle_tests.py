@@ -231,6 +231,33 @@ def reduce():
     return t
 
 
+def gather():
+    t = Test("gather", "Rows of each sequence at a position or by index, rows of a table, and rows that go on through kernels.", 19)
+    index = np.array([[0, 3, 3, 1], [2, 0, 1, 3]])
+    a, table = t.draw(2, 4, 19), t.draw(6, 5)
+    i, x, w = t.input("index", index), t.weight("x", a), t.weight("table", table)
+    for name, position in {"first": 0, "third": 2, "last": -1, "beyond": 9, "before": -9}.items():
+        at = min(position, 3) if position >= 0 else max(4 + position, 0)
+        y = t.op(name, "llmc.gather", [x], f"position = {position} : i64")
+        t.expect(y, (2, 1, 19), a[:, at:at + 1], rtol=0, atol=0)
+    y = t.op("moved", "llmc.gather", [x, f"at {i[0]}"], types=f"{x[1]}, {i[1]}")
+    t.expect(y, ("?", "?", 19), np.take_along_axis(a, index[:, :, None], axis=1), rtol=0, atol=0)
+    y = t.op("looked_up", "llmc.gather", [w, f"at {i[0]}"], types=f"{w[1]}, {i[1]}")
+    t.expect(y, ("?", "?", 5), table[index], rtol=0, atol=0)
+    # A row for each sequence, through kernels and back to a sequence of 1.
+    c, b = t.draw(7, 19), t.draw(7)
+    t.lines.append(f"%flat = tensor.collapse_shape %first [[0, 1], [2]] : {tensor((2, 1, 19))} into {tensor((2, 19))}")
+    weight, bias = t.weight("c", c), t.weight("b", b)
+    t.lines.append(f"%dense = llmc.linear %flat, {weight[0]} bias {bias[0]} : {tensor((2, 19))}, {weight[1]}, {bias[1]}")
+    y = t.op("pooled", "llmc.activation", [("%dense", tensor((2, 7)))], "kind = #llmc.activation_kind<tanh>")
+    expected = np.tanh(a[:, 0].astype(f64) @ c.T + b)
+    t.expect(y, (2, 7), expected)
+    t.lines.append(f"%long = tensor.expand_shape %pooled [[0, 1], [2]] output_shape [2, 1, 7] : {tensor((2, 7))} into {tensor((2, 1, 7))}")
+    y = t.op("largest", "llmc.reduce", [("%long", tensor((2, 1, 7)))], "kind = #llmc.reduce_kind<max>, axes = array<i64: 2>")
+    t.expect(y, (2, 1, 1), expected.max(-1)[:, None, None])
+    return t
+
+
 def pointwise():
     t = Test("pointwise", "Operations of arith and math that have no kernel, on each element.", 21)
     x = t.weight("x", POINTS)
@@ -244,4 +271,4 @@ def pointwise():
 
 
 TESTS = [activation, gated_activation, softmax_rows, elementwise, split, rms_norm_groups, layer_norm, rope, attention, attention_mask,
-         reduce, pointwise, *SCHEME_TESTS]
+         reduce, gather, pointwise, *SCHEME_TESTS]
