@@ -407,7 +407,7 @@ LogicalResult CacheOp::verify() {
 }
 
 //===----------------------------------------------------------------------===//
-// llmc.reduce, llmc.gather
+// llmc.reduce, llmc.gather, llmc.top_k
 //===----------------------------------------------------------------------===//
 
 LogicalResult ReduceOp::inferReturnTypes(MLIRContext *, std::optional<Location> loc,
@@ -469,5 +469,26 @@ WeightSlot GatherOp::getWeightSlot(unsigned operand) {
 LogicalResult GatherOp::verify() {
   if ((getIndex() != nullptr) == getPosition().has_value()) // C1
     return emitOpError("expects an index or a position, got ") << (getIndex() ? "both" : "neither");
+  return success();
+}
+
+LogicalResult TopKOp::inferReturnTypes(MLIRContext *, std::optional<Location> loc,
+                                       ValueRange operands, DictionaryAttr attributes,
+                                       OpaqueProperties properties, RegionRange,
+                                       SmallVectorImpl<Type> &results) {
+  auto *held = properties.as<Properties *>();
+  auto k = readAttribute(attributes, "k", held ? held->k : IntegerAttr());
+  auto input = dyn_cast<RankedTensorType>(operands[0].getType());
+  if (!input || !k || k.getInt() < 1) // C1
+    return emitOptionalError(loc, "expects a tensor and a k of at least 1");
+  results.push_back(withLastDim(input, k.getInt(), input.getElementType()));
+  results.push_back(withLastDim(input, k.getInt(), IntegerType::get(input.getContext(), 64)));
+  return success();
+}
+
+LogicalResult TopKOp::verify() {
+  if (static_cast<int64_t>(getK()) > lastDim(getInput())) // C1
+    return emitOpError("expects at most ")
+           << lastDim(getInput()) << " elements of a row, got " << getK();
   return success();
 }

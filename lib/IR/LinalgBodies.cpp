@@ -235,3 +235,79 @@ SmallVector<Value> GatherOp::buildBody(OpBuilder &builder, ValueRange inputs) {
   scf::YieldOp::create(b, next);
   return {loop.getResult(0)};
 }
+
+//===----------------------------------------------------------------------===//
+// llmc.top_k
+//===----------------------------------------------------------------------===//
+
+bool TopKOp::isRowWise() { return true; }
+
+static constexpr int32_t kLeast = std::numeric_limits<int32_t>::min(),
+                         kMost = std::numeric_limits<int32_t>::max();
+
+/// An integer that orders like the float: zeros are equal, NaN is above all, nothing is kLeast.
+static Value orderOf(ImplicitLocOpBuilder &b, Value x) {
+  Value zero = arith::ConstantOp::create(b, b.getF32FloatAttr(0));
+  Value bits = arith::BitcastOp::create(b, b.getI32Type(), arith::AddFOp::create(b, x, zero));
+  Value sign = arith::ShRSIOp::create(b, bits, integer(b, 31));
+  Value flipped = arith::XOrIOp::create(b, bits, arith::AndIOp::create(b, sign, integer(b, kMost)));
+  Value isNumber = arith::CmpFOp::create(b, arith::CmpFPredicate::ORD, x, x);
+  return arith::SelectOp::create(b, isNumber, flipped, integer(b, kMost));
+}
+
+// Element by element of the result: the largest of those behind the one before it, and where it is
+// first. Without state but that one, so both are plain reductions.
+SmallVector<Value> TopKOp::buildBody(OpBuilder &builder, ValueRange inputs) {
+  ImplicitLocOpBuilder b(getLoc(), builder);
+  SmallVector<int64_t> shape(typeOf(inputs[0]).getShape());
+  Value x = withoutFirst(b, inputs[0]);
+  if (shape.size() == 3)
+    x = withoutFirst(b, x);
+  const auto k = static_cast<int64_t>(getK());
+  shape.back() = k;
+  Value values = tensor::EmptyOp::create(b, ArrayRef<int64_t>{k}, b.getF32Type());
+  Value indices = tensor::EmptyOp::create(b, ArrayRef<int64_t>{k}, b.getI32Type());
+  auto loop = scf::ForOp::create(b, index(b, 0), index(b, k), index(b, 1),
+                                 ValueRange{values, indices, integer(b, kMost), integer(b, -1)});
+  {
+    OpBuilder::InsertionGuard guard(b);
+    b.setInsertionPointToStart(loop.getBody());
+    Value before = loop.getRegionIterArg(2), beforeAt = loop.getRegionIterArg(3);
+    auto place = [](ImplicitLocOpBuilder &ib) -> Value {
+      return arith::IndexCastOp::create(ib, ib.getI32Type(), linalg::IndexOp::create(ib, 0));
+    };
+    auto compare = [](ImplicitLocOpBuilder &ib, arith::CmpIPredicate predicate, Value p,
+                      Value q) -> Value { return arith::CmpIOp::create(ib, predicate, p, q); };
+    // Less than the one before, or equal and further on.
+    auto isLeft = [&](ImplicitLocOpBuilder &ib, Value order) -> Value {
+      Value less = compare(ib, arith::CmpIPredicate::slt, order, before);
+      Value equal = compare(ib, arith::CmpIPredicate::eq, order, before);
+      Value further = compare(ib, arith::CmpIPredicate::sgt, place(ib), beforeAt);
+      return arith::OrIOp::create(ib, less, arith::AndIOp::create(ib, equal, further));
+    };
+    auto reduceRow = [&](int32_t start, BodyFn body) -> Value {
+      Value result = combine(b, x, b.getMultiDimIdentityMap(1),
+                             filled(b, {}, b.getI32IntegerAttr(start)), {true}, body);
+      return tensor::ExtractOp::create(b, result, ValueRange{});
+    };
+    Value most = reduceRow(kLeast, [&](ImplicitLocOpBuilder &ib, ValueRange in) -> Value {
+      Value order = orderOf(ib, in[0]);
+      Value left = arith::SelectOp::create(ib, isLeft(ib, order), order, integer(ib, kLeast));
+      return arith::MaxSIOp::create(ib, in[1], left);
+    });
+    Value at = reduceRow(kMost, [&](ImplicitLocOpBuilder &ib, ValueRange in) -> Value {
+      Value order = orderOf(ib, in[0]);
+      Value found = arith::AndIOp::create(ib, isLeft(ib, order),
+                                          compare(ib, arith::CmpIPredicate::eq, order, most));
+      Value where = arith::SelectOp::create(ib, found, place(ib), integer(ib, kMost));
+      return arith::MinSIOp::create(ib, in[1], where);
+    });
+    Value column = arith::IndexCastOp::create(b, b.getIndexType(), at);
+    Value value = tensor::ExtractOp::create(b, x, column);
+    Value j = loop.getInductionVar();
+    Value nextValues = tensor::InsertOp::create(b, value, loop.getRegionIterArg(0), j);
+    Value nextIndices = tensor::InsertOp::create(b, at, loop.getRegionIterArg(1), j);
+    scf::YieldOp::create(b, ValueRange{nextValues, nextIndices, most, at});
+  }
+  return {withShape(b, loop.getResult(0), shape), withShape(b, loop.getResult(1), shape)};
+}

@@ -682,3 +682,21 @@ func.func @gather_index(%x: tensor<?x?x64xf32>, %i: tensor<?xi64>) {
   %y = llmc.gather %x at %i : tensor<?x?x64xf32>, tensor<?xi64>
   return
 }
+
+// -----
+
+// llmc.top_k C1.
+func.func @top_k_most(%x: tensor<?x?x64xf32>) {
+  // expected-error @+1 {{expects at most 64 elements of a row, got 65}}
+  %v, %i = llmc.top_k %x {k = 65 : i64} : tensor<?x?x64xf32>
+  return
+}
+
+// -----
+
+// llmc.top_k C1.
+func.func @top_k_least(%x: tensor<?x?x64xf32>) {
+  // expected-error @+1 {{expects a tensor and a k of at least 1}}
+  %v, %i = llmc.top_k %x {k = 0 : i64} : tensor<?x?x64xf32>
+  return
+}

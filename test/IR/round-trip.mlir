@@ -229,6 +229,14 @@ func.func @gather(%x: tensor<?x?x64xf32>, %w: tensor<512x64xf32>, %i: tensor<?x?
   return %c, %t : tensor<?x1x64xf32>, tensor<?x?x64xf32>
 }
 
+// CHECK-LABEL: @top_k
+func.func @top_k(%x: tensor<?x?x64xf32>) -> (tensor<?x?x4xf32>, tensor<?x?x4xi64>) {
+  // CHECK: %[[V:.*]], %[[I:.*]] = llmc.top_k %{{.*}} {k = 4 : i64} : tensor<?x?x64xf32>
+  %values, %indices = llmc.top_k %x {k = 4 : i64} : tensor<?x?x64xf32>
+  // CHECK: return %[[V]], %[[I]] : tensor<?x?x4xf32>, tensor<?x?x4xi64>
+  return %values, %indices : tensor<?x?x4xf32>, tensor<?x?x4xi64>
+}
+
 // CHECK-LABEL: @lookup
 func.func @lookup(%codes: vector<32xi8>, %words: vector<8xi32>) {
   // CHECK: llmc.lookup %{{.*}} in dense<[0, 1, {{.*}}, 15]> : tensor<16xi8>, vector<32xi8> to vector<32xi8>

@@ -400,6 +400,25 @@ def GatherOp : LLMC_Op<"gather", [Pure, InfersResult, ReadsWeights, HasBody<["ge
   }];
 }
 
+def TopKOp : LLMC_Op<"top_k", [Pure, InfersResult, HasBody<>]> {
+  let summary = "The largest elements of each row, and where they are";
+  let description = [{
+    The `k` largest elements in descending order, and their indices in the row. Of equal elements the one with the lower index comes first; NaN counts
+    as larger than any number.
+
+    * C1: k is at least 1 and at most the last dimension.
+
+    Example:
+    ```mlir
+    %values, %indices = llmc.top_k %x {k = 4 : i64} : tensor<?x?x64xf32>
+    ```
+  }];
+  let arguments = (ins FloatTensor:$input, I64Attr:$k);
+  let results = (outs FloatTensor:$values, IdTensor:$indices);
+  let assemblyFormat = "$input attr-dict `:` type(operands)";
+  let hasVerifier = 1;
+}
+
 def ObserveOp : LLMC_Op<"observe", [MemoryEffects<[MemWrite]>]> {
   let summary = "Show a value to whoever runs the function";
   let description = [{

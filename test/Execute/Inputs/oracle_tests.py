@@ -258,6 +258,27 @@ def gather():
     return t
 
 
+def top_k():
+    t = Test("top-k", "Largest elements and their indices: ties, zeros of both signs, infinities, all of a row.", 20)
+    a = t.draw(2, 3, 21)
+    a[0, 1] = np.round(a[0, 1])
+    a[0, 2] = 0
+    a[0, 2, 5::3] = -0.0
+    a[1, 0, :3] = [-3e38, 3e38, 3e38]
+    a[1, 1] = -1
+    for name, array in (("wide", a), ("narrow", t.draw(2, 3, 5)), ("one", t.draw(2, 3, 1))):
+        x = t.weight(name, array)
+        order = np.argsort(-array.astype(f64), axis=-1, kind="stable")
+        for k in {1, min(4, array.shape[-1]), array.shape[-1]}:
+            values, indices = f"%{name}_{k}", f"%{name}_{k}_at"
+            t.lines.append(f"{values}, {indices} = llmc.top_k {x[0]} {{k = {k} : i64}} : {x[1]}")
+            shape, first = (2, 3, k), order[..., :k]
+            t.expect(values, shape, np.take_along_axis(array, first, -1), rtol=0, atol=0)
+            t.lines.append(f"{indices}_f = arith.sitofp {indices} : {tensor(shape, 'i64')} to {tensor(shape)}")
+            t.expect(indices + "_f", shape, first, rtol=0, atol=0)
+    return t
+
+
 def pointwise():
     t = Test("pointwise", "Operations of arith and math that have no kernel, on each element.", 21)
     x = t.weight("x", POINTS)
@@ -271,4 +292,4 @@ def pointwise():
 
 
 TESTS = [activation, gated_activation, softmax_rows, elementwise, split, rms_norm_groups, layer_norm, rope, attention, attention_mask,
-         reduce, gather, pointwise, *SCHEME_TESTS]
+         reduce, gather, top_k, pointwise, *SCHEME_TESTS]
