@@ -26,7 +26,7 @@ static bool isForAll(Value value, func::FuncOp entry) {
 static bool areRows(Value value) {
   auto tensor = dyn_cast<RankedTensorType>(value.getType());
   return tensor && tensor.getRank() == 3 && isa<FloatType>(tensor.getElementType()) &&
-         !ShapedType::isDynamic(tensor.getShape().back());
+         tensor.isDynamicDim(1) && !tensor.isDynamicDim(2);
 }
 
 namespace {

@@ -16,9 +16,9 @@ using namespace llmc;
 
 /// Whether a user of a value does nothing but change each element, with constants at most.
 static bool isElementwise(Operation *op) {
-  if (isa<ScaleOp, ActivationOp>(op))
-    return true;
-  if (!op->hasTrait<OpTrait::Elementwise>() || op->getNumResults() != 1)
+  auto byColumns = dyn_cast<ColumnOpInterface>(op);
+  const bool isPointwise = byColumns && byColumns.getColumnGranule() == 1;
+  if ((!isPointwise && !op->hasTrait<OpTrait::Elementwise>()) || op->getNumResults() != 1)
     return false;
   unsigned inputs = 0;
   for (Value operand : op->getOperands()) {

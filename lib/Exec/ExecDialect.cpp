@@ -19,6 +19,8 @@ static std::optional<BinaryKind> symbolize(StringRef word, BinaryKindAttr) {
   return symbolizeBinaryKind(word);
 }
 
+static std::optional<Each> symbolize(StringRef word, EachAttr) { return symbolizeEach(word); }
+
 template <typename Attr> static ParseResult parseWord(OpAsmParser &parser, Attr &attribute) {
   SMLoc loc = parser.getCurrentLocation();
   StringRef word;

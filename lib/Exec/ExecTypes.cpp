@@ -71,6 +71,7 @@ Type BufferType::parse(AsmParser &parser) {
   }
   int64_t stride = shape[1];
   Space space = Space::Arena;
+  bool perSequence = false;
   while (succeeded(parser.parseOptionalComma())) {
     StringRef word;
     SMLoc wordLoc = parser.getCurrentLocation();
@@ -79,8 +80,11 @@ Type BufferType::parse(AsmParser &parser) {
     std::optional<Space> named = symbolizeSpace(word);
     if (named) {
       space = *named;
+    } else if (word == "sequences") {
+      perSequence = true;
     } else if (word != "stride") {
-      parser.emitError(wordLoc, "expects stride, arena, private or caller, got ") << word;
+      parser.emitError(wordLoc, "expects stride, sequences, arena, private or caller, got ")
+          << word;
       return {};
     } else if (parser.parseEqual() || parser.parseInteger(stride)) {
       return {};
@@ -89,7 +93,7 @@ Type BufferType::parse(AsmParser &parser) {
   if (parser.parseGreater())
     return {};
   return parser.getChecked<BufferType>(loc, parser.getContext(), shape[0], shape[1], element,
-                                       stride, space);
+                                       stride, space, perSequence);
 }
 
 void BufferType::print(AsmPrinter &printer) const {
@@ -98,15 +102,20 @@ void BufferType::print(AsmPrinter &printer) const {
   printer << "x" << getElementType();
   if (getStride() != getWidth())
     printer << ", stride = " << getStride();
+  if (getPerSequence())
+    printer << ", sequences";
   if (getSpace() != Space::Arena)
     printer << ", " << stringifySpace(getSpace());
   printer << ">";
 }
 
 LogicalResult BufferType::verify(function_ref<InFlightDiagnostic()> emitError, int64_t rows,
-                                 int64_t width, Type elementType, int64_t stride, Space) {
+                                 int64_t width, Type elementType, int64_t stride, Space,
+                                 bool perSequence) {
   if ((rows < 1 && rows != ShapedType::kDynamic) || width < 1)
     return emitError() << "expects rows of at least one element";
+  if (perSequence && rows != ShapedType::kDynamic)
+    return emitError() << "expects as many rows as sequences, or " << rows << ", but not both";
   if (stride < width)
     return emitError() << "expects a stride of at least the width of " << width << ", got "
                        << stride;

@@ -18,13 +18,39 @@ SmallVector<Value> exec::detail::readBuffers(Operation *op, Value destination) {
   return reads;
 }
 
+/// Kernels go by rows of one kind, but for a body for each sequence, and what each knows of a
+/// position or of a sequence's other rows, tokens have.
+static LogicalResult verifyRowKinds(KernelOpInterface op) {
+  if (auto generic = dyn_cast<GenericOp>(*op); generic && generic.getEach() == Each::Sequence)
+    return success();
+  const bool needsTokens = isa<exec::EmbeddingOp, exec::PositionsOp, exec::RopeOp,
+                               exec::CacheStoreOp, exec::AttentionOp, CachedAttentionOp>(op);
+  BufferType first;
+  for (Value operand : op->getOperands()) {
+    auto buffer = dyn_cast<BufferType>(operand.getType());
+    if (!buffer || buffer.getRows() != ShapedType::kDynamic)
+      continue;
+    if (buffer.getPerSequence() && needsTokens)
+      return op->emitOpError("expects a row for each token, got ") << buffer;
+    if (first && first.getPerSequence() != buffer.getPerSequence())
+      return op->emitOpError("expects rows of tokens or of sequences, got both: ")
+             << first << " and " << buffer;
+    first = buffer;
+  }
+  return success();
+}
+
 LogicalResult exec::detail::verifyKernel(KernelOpInterface op) {
   ShareAttr share = op.getPartition();
   Value destination = op.getDestination();
-  if (destination && destination.getDefiningOp<ViewOp>())
-    return op->emitOpError("expects to write a whole buffer, not a view");
-  if (destination && destination.getDefiningOp<InputOp>())
-    return op->emitOpError("cannot write what the caller gave");
+  for (Value written : op.getWrites()) {
+    if (written.getDefiningOp<ViewOp>())
+      return op->emitOpError("expects to write a whole buffer, not a view");
+    if (written.getDefiningOp<InputOp>())
+      return op->emitOpError("cannot write what the caller gave");
+  }
+  if (failed(verifyRowKinds(op)))
+    return failure();
   if (!share)
     return success();
   if (destination && getBufferType(destination).isPrivate())
@@ -247,5 +273,72 @@ LogicalResult ExpectOp::verify() {
     return emitOpError("expects tolerances of 0 or more, and none of an exact comparison");
   if ((*this)->getParentOfType<ProgramOp>().getRole() != Role::Run) // C3
     return emitOpError("belongs to a run, whose caller hears of its outcome");
+  return success();
+}
+
+Value GenericOp::getDestination() { return getOutputs().empty() ? Value() : getOutputs().front(); }
+SmallVector<Value> GenericOp::getWrites() { return SmallVector<Value>(getOutputs()); }
+SmallVector<Value> GenericOp::getReads() {
+  return llvm::filter_to_vector(getInputs(),
+                                [](Value input) { return isa<BufferType>(input.getType()); });
+}
+int64_t GenericOp::getColumns() { return width(getDestination()); }
+
+/// Whether a body may have `type` for an operand.
+static bool isBodyType(Type type, Value operand, Each each) {
+  auto shaped = dyn_cast<ShapedType>(type);
+  if (!shaped || !shaped.hasRank())
+    return false;
+  ArrayRef<int64_t> shape = shaped.getShape();
+  if (auto packed = dyn_cast<PackedType>(operand.getType()))
+    return shaped.getElementType().isF32() && shape == getWeightShape(packed.getContent());
+  BufferType buffer = getBufferType(operand);
+  int64_t rows = each == Each::Row || buffer.getPerSequence() ? 1 : ShapedType::kDynamic;
+  SmallVector<int64_t> whole = {1, rows, buffer.getWidth()}, ids = {1, rows},
+                       row = {1, buffer.getWidth()};
+  return shaped.getElementType() == buffer.getElementType() &&
+         (shape == ArrayRef(whole) || (buffer.getWidth() == 1 && shape == ArrayRef(ids)) ||
+          (rows == 1 && shape == ArrayRef(row)));
+}
+
+LogicalResult GenericOp::verify() {
+  if (getOutputs().empty()) // C1
+    return emitOpError("expects an output");
+  if (std::optional<ArrayRef<int64_t>> limits = getIndexLimits();
+      limits && limits->size() != getInputs().size()) // C3
+    return emitOpError("expects a limit for each of ")
+           << getInputs().size() << " inputs, got " << limits->size();
+  if (getEach() == Each::Sequence &&
+      (*this)->getParentOfType<ProgramOp>().getRole() != Role::Run) // C4
+    return emitOpError("needs all rows of a sequence, of which a step sees those of a call");
+  if (static_cast<int64_t>(getScratchBytes()) < 0)
+    return emitOpError("expects scratch of 0 bytes or more");
+  return success();
+}
+
+LogicalResult GenericOp::verifyRegions() {
+  SmallVector<Value> operands(getInputs());
+  auto yield = dyn_cast<YieldOp>(getBody().front().getTerminator());
+  if (!yield)
+    return emitOpError("expects a body that ends in exec.yield");
+  ValueRange results = yield.getResults();
+  if (isLowered())
+    operands.append(getOutputs().begin(), getOutputs().end());
+  const size_t arguments = operands.size() + (isLowered() ? 1 : 0);
+  const size_t yielded = isLowered() ? 0 : getOutputs().size();
+  if (getBody().getNumArguments() != arguments || results.size() != yielded) // C2
+    return emitOpError("expects a body of ")
+           << arguments << " arguments and " << yielded << " results, got "
+           << getBody().getNumArguments() << " and " << results.size();
+  for (auto [operand, argument] : llvm::zip(operands, getBody().getArguments()))
+    if (!isBodyType(argument.getType(), operand, getEach()) ||
+        isLowered() != isa<MemRefType>(argument.getType()))
+      return emitOpError("expects one ") << stringifyEach(getEach()) << " of " << operand.getType()
+                                         << " in its body, got " << argument.getType();
+  if (!isLowered())
+    for (auto [output, result] : llvm::zip(getOutputs(), results))
+      if (!isBodyType(result.getType(), output, getEach()))
+        return emitOpError("expects one ") << stringifyEach(getEach()) << " of " << output.getType()
+                                           << " from its body, got " << result.getType();
   return success();
 }

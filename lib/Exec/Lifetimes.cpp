@@ -28,7 +28,7 @@ Lifetimes::Lifetimes(ProgramOp program) {
 }
 
 void Lifetimes::add(KernelOpInterface kernel, int64_t stage) {
-  if (Value written = kernel.getDestination()) {
+  for (Value written : kernel.getWrites()) {
     Lifetime &life = lives[getViewed(written).buffer];
     if (life.begin == 0)
       life.begin = stage;

@@ -105,7 +105,8 @@ LogicalResult InputOp::verify() {
   if (static_cast<int64_t>(getIndex()) < 0) // C1
     return emitOpError("expects an index of 0 or more, got ") << static_cast<int64_t>(getIndex());
   BufferType type = getBufferType(getResult());
-  if (type.getRows() != ShapedType::kDynamic || type.getSpace() != Space::Arena) // C2
+  if (type.getRows() != ShapedType::kDynamic || type.getPerSequence() ||
+      type.getSpace() != Space::Arena) // C2
     return emitOpError("expects the rows of a call in the arena, got ") << type;
   return verifyPlace(*this, getOffset()); // C3
 }
@@ -122,9 +123,7 @@ LogicalResult ViewOp::verify() {
   if (column < 0 || column > source.getWidth() - view.getWidth()) // C1
     return emitOpError("expects columns ") << column << " to " << column << " + " << view.getWidth()
                                            << " within a row of " << source.getWidth();
-  if (view != BufferType::get(getContext(), source.getRows(), view.getWidth(),
-                              source.getElementType(), source.getStride(),
-                              source.getSpace())) // C2
+  if (view != source.withWidth(view.getWidth())) // C2
     return emitOpError("expects rows, element type, stride and space of ")
            << source << ", got " << view;
   return success();
@@ -152,6 +151,8 @@ LogicalResult OutputOp::verify() {
     return emitOpError("belongs to a run; the logits of a step are copied in its tail");
   if (getBufferType(getInput()).getSpace() != Space::Arena)
     return emitOpError("expects rows in the arena, got ") << getInput().getType();
+  if (getRank() != 3 && !(getRank() == 2 && getBufferType(getInput()).getPerSequence())) // C2
+    return emitOpError("expects rank 3, or 2 for rows of sequences, got ") << getRank();
   return success();
 }
 
@@ -210,8 +211,8 @@ LogicalResult StageOp::verify() {
         attention && stored.contains(attention.getCache())) // C3
       return op.emitOpError("reads cache @")
              << attention.getCache() << ", which this stage stores to";
-    if (Value destination = kernel.getDestination())
-      writers[getViewed(destination).buffer] = kernel;
+    for (Value written : kernel.getWrites())
+      writers[getViewed(written).buffer] = kernel;
   }
   return success();
 }

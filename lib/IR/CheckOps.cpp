@@ -15,6 +15,14 @@ static LogicalResult verifySameRow(Operation *op, Value actual, Value expected) 
   return success();
 }
 
+// What is expected is read where it lies.
+static WeightSlot expectedSlot(unsigned operand) {
+  return operand == 1 ? WeightSlot::Rows : WeightSlot::None;
+}
+
+WeightSlot ExpectCloseOp::getWeightSlot(unsigned operand) { return expectedSlot(operand); }
+WeightSlot ExpectEqOp::getWeightSlot(unsigned operand) { return expectedSlot(operand); }
+
 LogicalResult ExpectCloseOp::verify() {
   if (getAtol().convertToDouble() < 0 || getRtol().convertToDouble() < 0)
     return emitOpError("expects tolerances of 0 or more");

@@ -13,6 +13,7 @@
 using namespace mlir;
 using namespace llmc;
 
+#include "llmc/IR/GraphInterfaces.cpp.inc"
 #define GET_OP_CLASSES
 #include "llmc/IR/LLMCOps.cpp.inc"
 
@@ -29,6 +30,14 @@ static RankedTensorType withLastDim(Type like, int64_t last, Type element) {
     shape.push_back(last);
   shape.back() = last;
   return RankedTensorType::get(shape, element);
+}
+
+/// An attribute that a type is inferred from: while text is parsed it is in the dictionary, later
+/// it is a property.
+template <typename Attr>
+static Attr readAttribute(DictionaryAttr attributes, StringRef name, Attr property) {
+  auto attribute = attributes ? attributes.getAs<Attr>(name) : Attr();
+  return attribute ? attribute : property;
 }
 
 //===----------------------------------------------------------------------===//
@@ -125,6 +134,10 @@ LogicalResult LinearOp::inferReturnTypes(MLIRContext *, std::optional<Location> 
   return success();
 }
 
+WeightSlot LinearOp::getWeightSlot(unsigned operand) {
+  return operand == 0 ? WeightSlot::None : operand == 1 ? WeightSlot::Matrix : WeightSlot::Bias;
+}
+
 LogicalResult LinearOp::verify() {
   ArrayRef<int64_t> shape = getWeightShape(getWeight().getType());
   if (lastDim(getInput()) != shape[1]) // C1
@@ -153,6 +166,10 @@ LogicalResult EmbeddingOp::inferReturnTypes(MLIRContext *, std::optional<Locatio
 
 LogicalResult EmbeddingOp::verify() { return success(); }
 
+WeightSlot EmbeddingOp::getWeightSlot(unsigned operand) {
+  return operand == 0 ? WeightSlot::Table : WeightSlot::None;
+}
+
 //===----------------------------------------------------------------------===//
 // Norms, rotation, split
 //===----------------------------------------------------------------------===//
@@ -162,6 +179,14 @@ LogicalResult RMSNormOp::inferReturnTypes(MLIRContext *, std::optional<Location>
                                           RegionRange, SmallVectorImpl<Type> &results) {
   results.push_back(operands[0].getType());
   return success();
+}
+
+WeightSlot RMSNormOp::getWeightSlot(unsigned operand) {
+  return operand == 0 ? WeightSlot::None : WeightSlot::Vector;
+}
+
+int64_t RMSNormOp::getColumnGranule() {
+  return getGroups() > 1 ? lastDim(getInput()) / static_cast<int64_t>(getGroups()) : 0;
 }
 
 LogicalResult RMSNormOp::verify() {
@@ -181,6 +206,10 @@ LogicalResult LayerNormOp::inferReturnTypes(MLIRContext *, std::optional<Locatio
   return success();
 }
 
+WeightSlot LayerNormOp::getWeightSlot(unsigned operand) {
+  return operand == 0 ? WeightSlot::None : WeightSlot::Vector;
+}
+
 LogicalResult LayerNormOp::verify() {
   for (Value value : getOperands().drop_front()) { // C1
     auto type = cast<RankedTensorType>(value.getType());
@@ -189,6 +218,10 @@ LogicalResult LayerNormOp::verify() {
              << lastDim(getInput()) << " elements, got " << type;
   }
   return success();
+}
+
+int64_t RopeOp::getColumnGranule() {
+  return lastDim(getInput()) / static_cast<int64_t>(getHeads());
 }
 
 LogicalResult RopeOp::verify() {
@@ -240,12 +273,9 @@ LogicalResult AttentionOp::inferReturnTypes(MLIRContext * /*context*/, std::opti
                                             ValueRange operands, DictionaryAttr attributes,
                                             OpaqueProperties properties, RegionRange /*regions*/,
                                             SmallVectorImpl<Type> &results) {
-  // While text is parsed the attributes are in the dictionary, later they are properties.
   auto *held = properties.as<Properties *>();
   auto read = [&](StringRef name, IntegerAttr property) {
-    auto attribute = attributes ? attributes.getAs<IntegerAttr>(name) : IntegerAttr();
-    if (!attribute)
-      attribute = property;
+    IntegerAttr attribute = readAttribute(attributes, name, property);
     return attribute ? attribute.getInt() : 0;
   };
   int64_t heads = read("heads", held ? held->heads : IntegerAttr());
@@ -301,6 +331,10 @@ void AttentionOp::getEffects(
     return;
   effects.emplace_back(MemoryEffects::Read::get(), getCacheAttr());
   effects.emplace_back(MemoryEffects::Write::get(), getCacheAttr());
+}
+
+int64_t CacheStoreOp::getColumnGranule() {
+  return lastDim(getInput()) / static_cast<int64_t>(getHeads());
 }
 
 LogicalResult CacheStoreOp::verify() {
@@ -369,5 +403,92 @@ LogicalResult CacheOp::verify() {
     return emitOpError("expects kv heads x head size, got ") << type;
   if (getByteProducts() && !type.getElementType().isInteger(8)) // C2
     return emitOpError("expects elements of i8 with byte_products, got ") << type;
+  return success();
+}
+
+//===----------------------------------------------------------------------===//
+// llmc.reduce, llmc.gather, llmc.top_k
+//===----------------------------------------------------------------------===//
+
+LogicalResult ReduceOp::inferReturnTypes(MLIRContext *, std::optional<Location> loc,
+                                         ValueRange operands, DictionaryAttr attributes,
+                                         OpaqueProperties properties, RegionRange,
+                                         SmallVectorImpl<Type> &results) {
+  auto *held = properties.as<Properties *>();
+  auto axes = readAttribute(attributes, "axes", held ? held->axes : DenseI64ArrayAttr());
+  auto input = dyn_cast<RankedTensorType>(operands[0].getType());
+  if (!input || !axes)
+    return emitOptionalError(loc, "expects a tensor and axes to reduce over");
+  SmallVector<int64_t> shape(input.getShape());
+  for (int64_t axis : axes.asArrayRef()) {
+    if (axis < 1 || axis >= input.getRank()) // C1
+      return emitOptionalError(loc, "expects axes from 1 to ", input.getRank() - 1, ", got ", axis);
+    shape[axis] = 1;
+  }
+  results.push_back(RankedTensorType::get(shape, input.getElementType()));
+  return success();
+}
+
+LogicalResult ReduceOp::verify() {
+  ArrayRef<int64_t> axes = getAxes();
+  if (axes.empty() || !llvm::is_sorted(axes, std::less_equal<>())) // C1
+    return emitOpError("expects ascending axes, got [") << axes << "]";
+  int64_t rank = cast<RankedTensorType>(getInput().getType()).getRank();
+  if (getMask() && (rank != 3 || axes.front() != 1)) // C2
+    return emitOpError("expects a mask over the sequence of [batch, sequence, width], got axes [")
+           << axes << "] of " << getInput().getType();
+  if (getMask() && cast<RankedTensorType>(getMask().getType()).getRank() != 2)
+    return emitOpError("expects a mask of [batch, sequence], got ") << getMask().getType();
+  return success();
+}
+
+LogicalResult GatherOp::inferReturnTypes(MLIRContext *, std::optional<Location> loc,
+                                         ValueRange operands, DictionaryAttr, OpaqueProperties,
+                                         RegionRange, SmallVectorImpl<Type> &results) {
+  auto input = dyn_cast<RankedTensorType>(operands[0].getType());
+  auto index = operands.size() > 1 ? dyn_cast<RankedTensorType>(operands[1].getType()) : nullptr;
+  const bool isTable = input && input.getRank() == 2 && operands.size() > 1;
+  if (!isTable && (!input || input.getRank() != 3)) // C2
+    return emitOptionalError(loc,
+                             "expects [batch, sequence, width], or with an index a table of "
+                             "two dimensions, got ",
+                             operands[0].getType());
+  if (operands.size() > 1 && (!index || index.getRank() != 2)) // C3
+    return emitOptionalError(loc, "expects an index of [batch, rows], got ", operands[1].getType());
+  int64_t batch = index ? index.getDimSize(0) : input.getDimSize(0);
+  int64_t rows = index ? index.getDimSize(1) : 1;
+  results.push_back(
+      RankedTensorType::get({batch, rows, input.getShape().back()}, input.getElementType()));
+  return success();
+}
+
+WeightSlot GatherOp::getWeightSlot(unsigned operand) {
+  return operand == 0 && isOfTable() ? WeightSlot::Rows : WeightSlot::None;
+}
+
+LogicalResult GatherOp::verify() {
+  if ((getIndex() != nullptr) == getPosition().has_value()) // C1
+    return emitOpError("expects an index or a position, got ") << (getIndex() ? "both" : "neither");
+  return success();
+}
+
+LogicalResult TopKOp::inferReturnTypes(MLIRContext *, std::optional<Location> loc,
+                                       ValueRange operands, DictionaryAttr attributes,
+                                       OpaqueProperties properties, RegionRange,
+                                       SmallVectorImpl<Type> &results) {
+  auto *held = properties.as<Properties *>();
+  auto k = readAttribute(attributes, "k", held ? held->k : IntegerAttr());
+  auto input = dyn_cast<RankedTensorType>(operands[0].getType());
+  if (!input || !k || k.getInt() < 1) // C1
+    return emitOptionalError(loc, "expects a tensor and a k of at least 1");
+  results.push_back(withLastDim(input, k.getInt(), input.getElementType()));
+  results.push_back(withLastDim(input, k.getInt(), IntegerType::get(input.getContext(), 64)));
+  return success();
+}
+
+LogicalResult TopKOp::verify() {
+  if (static_cast<int64_t>(getK()) > lastDim(getInput())) // C1
+    return emitOpError("expects at most ")
+           << lastDim(getInput()) << " elements of a row, got " << getK();
   return success();
 }

@@ -20,22 +20,27 @@ std::vector<double> llmc::ropeKey(RopeOp rope, ArrayRef<double> frequencies) {
   return key;
 }
 
-/// Whether a test compares with the weight, which is then read where it lies.
-static bool isExpected(OpOperand &use) {
-  return isa<ExpectCloseOp, ExpectEqOp>(use.getOwner()) && use.getOperandNumber() == 1;
+static WeightSlot slotOf(OpOperand &use) {
+  auto user = dyn_cast<WeightUserOpInterface>(use.getOwner());
+  return user ? user.getWeightSlot(use.getOperandNumber()) : WeightSlot::None;
 }
 
 /// What one use of a weight wants of the weight file.
 static Form wantedForm(OpOperand &use) {
-  Operation *user = use.getOwner();
-  unsigned index = use.getOperandNumber();
-  if (isa<LinearOp>(user) && index > 0)
-    return index == 1 ? Form::Linear : Form::Bias;
-  if (isa<EmbeddingOp>(user) && index == 0)
-    return Form::Embedding;
-  if (isa<RMSNormOp, LayerNormOp>(user) && index > 0)
+  switch (slotOf(use)) {
+  case WeightSlot::Matrix:
+    return Form::Linear;
+  case WeightSlot::Bias:
+    return Form::Bias;
+  case WeightSlot::Vector:
     return Form::Vector;
-  return Form::Rows;
+  case WeightSlot::Table:
+    return Form::Embedding;
+  case WeightSlot::Rows:
+  case WeightSlot::None:
+    return Form::Rows;
+  }
+  llvm_unreachable("all slots are above");
 }
 
 /// The forms a weight is wanted in, in the order of the enumeration. A table that products read
@@ -103,16 +108,28 @@ void ProgramBuilder::declareRopeTables() {
   }
 }
 
+/// Whether a value has a row for each sequence; one that is fused has no buffer, and the rows of
+/// its input.
+bool ProgramBuilder::isPerSequence(Value value) const {
+  if (Value held = buffer(value))
+    return exec::getBufferType(held).getPerSequence();
+  Operation *op = value.getDefiningOp();
+  return op && plan.fused.contains(op) && isPerSequence(op->getOperand(0));
+}
+
 BufferType ProgramBuilder::bufferType(Value value, Space space) const {
   auto type = cast<RankedTensorType>(value.getType());
   MLIRContext *context = type.getContext();
+  Operation *op = value.getDefiningOp();
+  bool perSequence =
+      op && llvm::any_of(op->getOperands(), [&](Value operand) { return isPerSequence(operand); });
   if (!isa<FloatType>(type.getElementType()))
     return BufferType::get(context, ShapedType::kDynamic, 1, IntegerType::get(context, 32), 1,
-                           space);
+                           space, perSequence);
   int64_t width = type.getShape().back();
   int64_t stride = space == Space::Caller ? width : paddedStride(width);
   return BufferType::get(context, ShapedType::kDynamic, width, Float32Type::get(context), stride,
-                         space);
+                         space, perSequence);
 }
 
 Value ProgramBuilder::newBuffer(Location loc, Value value, Space space) {
@@ -131,8 +148,7 @@ void ProgramBuilder::declareWeightRows() {
   for (auto weight : region->getOps<WeightOp>()) {
     Value rows = packed(weight.getResult(), Form::Rows);
     if (!rows || llvm::all_of(weight->getUses(), [](OpOperand &use) {
-          return isa<exec::WeightOp>(use.getOwner()) || isExpected(use) ||
-                 wantedForm(use) != Form::Rows;
+          return isa<exec::WeightOp>(use.getOwner()) || slotOf(use) != WeightSlot::None;
         }))
       continue;
     Value target = newBuffer(weight.getLoc(), weight.getResult());
@@ -172,7 +188,11 @@ FailureOr<exec::ProgramOp> ProgramBuilder::build() {
   for (Value output : terminator.getOperands()) {
     if (!isa<FloatType>(getElementTypeOrSelf(output.getType())))
       return entry.emitError("returns ") << output.getType() << ", expected rows of floats";
-    exec::OutputOp::create(outputs, entry.getLoc(), buffer(output));
+    Value rows = buffer(output);
+    const bool isFlat = cast<RankedTensorType>(output.getType()).getRank() == 2 &&
+                        exec::getBufferType(rows).getPerSequence();
+    exec::OutputOp::create(outputs, entry.getLoc(), rows,
+                           outputs.getI64IntegerAttr(isFlat ? 2 : 3));
   }
   return program;
 }

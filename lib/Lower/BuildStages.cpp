@@ -75,10 +75,8 @@ void ProgramBuilder::emitSplit(SplitOp op) {
   int64_t column = 0;
   for (Value result : op.getResults()) {
     int64_t width = cast<RankedTensorType>(result.getType()).getShape().back();
-    auto type = BufferType::get(op.getContext(), whole.getRows(), width, whole.getElementType(),
-                                whole.getStride(), whole.getSpace());
-    buffers[result] =
-        exec::ViewOp::create(declare, op.getLoc(), type, source, declare.getI64IntegerAttr(column));
+    buffers[result] = exec::ViewOp::create(declare, op.getLoc(), whole.withWidth(width), source,
+                                           declare.getI64IntegerAttr(column));
     column += width;
   }
 }
@@ -89,6 +87,8 @@ LogicalResult ProgramBuilder::emit(const PlacedOp &placed) {
     emitSplit(split);
     return success();
   }
+  if (isView(op))
+    return emitReshape(op);
   if (auto observe = dyn_cast<ObserveOp>(op)) {
     OpBuilder b = OpBuilder::atBlockEnd(region);
     exec::ObserveOp::create(b, op->getLoc(), observe.getObserverAttr(), buffer(observe.getInput()));
@@ -97,6 +97,8 @@ LogicalResult ProgramBuilder::emit(const PlacedOp &placed) {
   if (plan.fused.contains(op))
     return success();
   startStage(op->getLoc(), placed.stage);
+  if (runsByBody(op))
+    return emitBody(op);
   Value result;
   if (op->getNumResults() == 1 && isa<RankedTensorType>(op->getResult(0).getType())) {
     Space space = plan.privates.contains(op) ? Space::Private : Space::Arena;
@@ -109,25 +111,19 @@ LogicalResult ProgramBuilder::emit(const PlacedOp &placed) {
 LogicalResult ProgramBuilder::emitKernel(Operation *op, Value result) {
   Location loc = op->getLoc();
   exec::ShareAttr share = plan.shares.lookup(op);
-  auto binary = [&](exec::BinaryKind kind) {
-    exec::BinaryOp::create(kernels, loc, kind, buffer(op->getOperand(0)), buffer(op->getOperand(1)),
-                           result, share);
+  if (std::optional<exec::BinaryKind> kind = getBinaryKind(op);
+      kind && !(isa<arith::AddFOp>(op) && plan.fusedLinear(op))) {
+    exec::BinaryOp::create(kernels, loc, *kind, buffer(op->getOperand(0)),
+                           buffer(op->getOperand(1)), result, share);
     return success();
-  };
+  }
   return TypeSwitch<Operation *, LogicalResult>(op)
       .Case<LinearOp>([&](LinearOp linear) { return emitLinear(linear, {}, result, share); })
-      .Case<arith::AddFOp>([&](arith::AddFOp add) -> LogicalResult {
+      .Case<arith::AddFOp>([&](arith::AddFOp add) {
         LinearOp linear = plan.fusedLinear(add);
-        if (!linear)
-          return binary(exec::BinaryKind::Add);
         Value residual = add.getLhs() == linear.getResult() ? add.getRhs() : add.getLhs();
         return emitLinear(linear, residual, result, share);
       })
-      .Case<arith::SubFOp>([&](auto) { return binary(exec::BinaryKind::Sub); })
-      .Case<arith::MulFOp>([&](auto) { return binary(exec::BinaryKind::Mul); })
-      .Case<arith::DivFOp>([&](auto) { return binary(exec::BinaryKind::Div); })
-      .Case<arith::MaximumFOp>([&](auto) { return binary(exec::BinaryKind::Max); })
-      .Case<arith::MinimumFOp>([&](auto) { return binary(exec::BinaryKind::Min); })
       .Case<EmbeddingOp>([&](EmbeddingOp embedding) -> LogicalResult {
         Value table = packed(embedding.getWeight(), Form::Linear);
         if (!table)

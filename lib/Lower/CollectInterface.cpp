@@ -83,7 +83,21 @@ template <typename Kernel> static Kernel writerOf(Value buffer) {
   return {};
 }
 
-/// What an input means: rows of floats, ids of a table, or a mask.
+/// What bodies read an input as.
+static void collectBodyReads(exec::GenericOp body, Value input, InterfaceInput &facts,
+                             bool &isMask) {
+  for (auto [i, operand] : llvm::enumerate(body.getInputs())) {
+    if (operand != input)
+      continue;
+    const int64_t limit = body.getIndexLimits() ? (*body.getIndexLimits())[i] : 0;
+    if (limit > 0)
+      facts.limit = facts.limit ? std::min(facts.limit, limit) : limit;
+    facts.inSequence |= limit < 0;
+    isMask |= limit == 0;
+  }
+}
+
+/// What an input means: rows of floats, ids of a table, positions of the sequence, or a mask.
 static LogicalResult collectInput(exec::InputOp op, InterfaceFacts &facts) {
   BufferType type = exec::getBufferType(op.getResult());
   uint64_t index = op.getIndex();
@@ -108,8 +122,10 @@ static LogicalResult collectInput(exec::InputOp op, InterfaceFacts &facts) {
       input.limit = input.limit ? std::min(input.limit, rows) : rows;
     }
     isMask |= isa<exec::AttentionOp>(user);
+    if (auto body = dyn_cast<exec::GenericOp>(user))
+      collectBodyReads(body, op.getResult(), input, isMask);
   }
-  if (isMask && input.limit)
+  if (isMask && (input.limit || input.inSequence))
     return op.emitError("input ") << index << " is both ids and a mask";
   facts.inputs.push_back(input);
   return success();
@@ -133,7 +149,8 @@ static void limitSequence(ProgramOp program, InterfaceFacts &facts) {
 static void collectOutputs(ProgramOp program, InterfaceFacts &facts) {
   program.walk([&](exec::OutputOp output) {
     BufferType type = exec::getBufferType(output.getInput());
-    facts.outputs.push_back({exec::getPlace(output.getInput()), type.getWidth(), type.getStride()});
+    facts.outputs.push_back({exec::getPlace(output.getInput()), type.getWidth(), type.getStride(),
+                             type.getPerSequence(), static_cast<int64_t>(output.getRank())});
   });
   program.walk([&](exec::CopyOp copy) {
     if (auto packed = dyn_cast<exec::PackedType>(copy.getInput().getType())) {
@@ -198,7 +215,8 @@ exec::ArtifactAttr llmc::describeArtifact(ProgramOp program, const InterfaceFact
     BufferType type = exec::getBufferType(op.getInput());
     observations.push_back(exec::ObservationAttr::get(b.getContext(), op.getObserverAttr(),
                                                       exec::getPlace(op.getInput()),
-                                                      type.getWidth(), type.getStride()));
+                                                      type.getWidth(), type.getStride(),
+                                                      type.getPerSequence()));
   });
   program.walk([&](exec::ExpectOp op) { checks.push_back(describeCheck(op)); });
   // Ids are below the rows of the table, which need not be as many as the logits.

@@ -22,16 +22,11 @@ int64_t ColumnShares::width(Operation *op) const {
 int64_t ColumnShares::granule(Operation *op) const {
   if (isa<LinearOp>(op) || plan.fusedLinear(op))
     return std::lcm(tileRows, kLine);
-  if (isa<ActivationOp, GatedActivationOp, ScaleOp, arith::AddFOp, arith::SubFOp, arith::MulFOp,
-          arith::DivFOp, arith::MaximumFOp, arith::MinimumFOp>(op))
+  if (getBinaryKind(op))
     return kLine;
-  if (auto rope = dyn_cast<RopeOp>(op))
-    return width(op) / rope.getHeads();
-  if (auto norm = dyn_cast<RMSNormOp>(op))
-    return norm.getGroups() > 1 ? width(op) / norm.getGroups() : 0;
-  if (auto store = dyn_cast<CacheStoreOp>(op))
-    return width(op) / store.getHeads();
-  return 0;
+  auto byColumns = dyn_cast<ColumnOpInterface>(op);
+  const int64_t own = byColumns ? byColumns.getColumnGranule() : 0;
+  return own == 1 ? kLine : own;
 }
 
 Operation *ColumnShares::leader(Operation *op) {
@@ -44,6 +39,8 @@ std::optional<ColumnShares::Place> ColumnShares::placeOf(Value value) {
   Operation *op = value.getDefiningOp();
   if (!op)
     return std::nullopt;
+  if (isView(op) && !isa<SplitOp>(op))
+    return placeOf(op->getOperand(0));
   if (auto split = dyn_cast<SplitOp>(op)) {
     std::optional<Place> place = placeOf(split.getInput());
     if (!place)

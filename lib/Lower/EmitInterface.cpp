@@ -59,12 +59,30 @@ static void replaceAll(std::string &text, StringRef key, const std::string &valu
     text.replace(at, key.size(), value);
 }
 
+// Text that makes %il<n>, which an input must stay below.
+static std::string limitOf(const InterfaceInput &input, const std::string &indent,
+                           const std::string &n) {
+  const std::string begin = indent + "%il" + n + " = arith.";
+  const std::string fixed = "constant " + std::to_string(input.limit) + " : i64\n";
+  if (!input.inSequence)
+    return begin + fixed;
+  if (!input.limit)
+    return begin + "addi %s1, %zero : i64\n";
+  return indent + "%im" + n + " = arith." + fixed + begin + "minui %s1, %im" + n + " : i64\n";
+}
+
+// The SSA value that holds the number of rows of an output.
+static const char *rowsOf(const InterfaceOutput &output) {
+  return output.perSequence ? "%s0" : "%rows";
+}
+
 // The body of P_run, spelled for this model's inputs and outputs.
 static std::string runFunction(const InterfaceFacts &facts) {
   std::string s;
   llvm::raw_string_ostream o(s);
   o << "func.func @{P}_run(%model: !ptr, %inputs: !ptr, %outputs: !ptr) -> i32 {\n"
     << "  %none = llvm.mlir.zero : !ptr\n  %zero = arith.constant 0 : i64\n"
+    << "  %one = arith.constant 1 : i64\n"
     << "  %argument = arith.constant 1 : i32\n"
     << "  %good0 = llvm.icmp \"ne\" %model, %none : !ptr\n";
   std::string indent = "  ";
@@ -120,7 +138,8 @@ static std::string runFunction(const InterfaceFacts &facts) {
       << indent << "%od" << n << " = llvm.load %oda" << n << " : !ptr -> !ptr\n"
       << indent << "%ob" << n << " = llvm.load %oba" << n << " : !ptr -> i64\n"
       << indent << "%ow" << n << " = arith.constant " << facts.outputs[i].width * 4 << " : i64\n"
-      << indent << "%os" << n << " = arith.muli %rows, %ow" << n << " : i64\n"
+      << indent << "%os" << n << " = arith.muli " << rowsOf(facts.outputs[i]) << ", %ow" << n
+      << " : i64\n"
       << indent << "%oe" << n << " = arith.cmpi uge, %ob" << n << ", %os" << n << " : i64\n"
       << indent << "%on" << n << " = llvm.icmp \"ne\" %od" << n << ", %none : !ptr\n"
       << indent << "%og" << n << " = arith.andi %oe" << n << ", %on" << n << " : i1\n";
@@ -140,9 +159,9 @@ static std::string runFunction(const InterfaceFacts &facts) {
         << ", %is" << n << ") : (!ptr, i64, !ptr, i64, i64) -> ()\n";
       continue;
     }
-    o << indent << "%il" << n << " = arith.constant " << facts.inputs[i].limit << " : i64\n"
-      << indent << "%iv" << n << " = func.call @{P}_convert(%t" << n << ", %rows, %ia" << n
-      << ", %il" << n << ") : (!ptr, i64, !ptr, i64) -> i1\n"
+    o << limitOf(facts.inputs[i], indent, n) << indent << "%iv" << n
+      << " = func.call @{P}_convert(%t" << n << ", %rows, %ia" << n << ", %il" << n
+      << ") : (!ptr, i64, !ptr, i64) -> i1\n"
       << indent << "%ic" << n << " = arith.andi " << valid << ", %iv" << n << " : i1\n";
     valid = "%ic" + n;
   }
@@ -157,8 +176,10 @@ static std::string runFunction(const InterfaceFacts &facts) {
       << "] : (!ptr) -> !ptr, i8\n"
       << indent << "  %rw" << n << " = arith.constant " << facts.outputs[i].width << " : i64\n"
       << indent << "  %rs" << n << " = arith.constant " << facts.outputs[i].stride << " : i64\n"
-      << indent << "  func.call @{P}_copy_out(%ra" << n << ", %rows, %o" << n << ", %s0, %s1, %rw"
-      << n << ", %rs" << n << ") : (!ptr, i64, !ptr, i64, i64, i64, i64) -> ()\n";
+      << indent << "  %rk" << n << " = arith.constant " << facts.outputs[i].rank << " : i32\n"
+      << indent << "  func.call @{P}_copy_out(%ra" << n << ", " << rowsOf(facts.outputs[i])
+      << ", %o" << n << ", %s0, " << (facts.outputs[i].perSequence ? "%one" : "%s1") << ", %rw" << n
+      << ", %rs" << n << ", %rk" << n << ") : (!ptr, i64, !ptr, i64, i64, i64, i64, i32) -> ()\n";
   }
   o << indent << "  %ok = arith.constant 0 : i32\n"
     << indent << "  %failed = arith.constant 5 : i32\n"

@@ -36,8 +36,8 @@ Value StepEmitter::offsetOf(Value value) {
   Value first = tailStart && !place.tail ? tailStart : ownerRow;
   if (!first)
     return offset;
-  int64_t bytes = place.buffer.stride ? place.buffer.stride * 4 : 4;
-  return arith::AddIOp::create(b, offset, arith::MulIOp::create(b, first, constant(bytes)));
+  Value bytes = constant(exec::getBufferType(value).getRowBytes());
+  return arith::AddIOp::create(b, offset, arith::MulIOp::create(b, first, bytes));
 }
 
 Value StepEmitter::weightOffset(Value packed) {
@@ -58,7 +58,18 @@ void StepEmitter::call(const Kernel &kernel, ArrayRef<Value> offsets) {
   // What each thread needs whole is computed by each as if it were alone.
   Value destination = current.getDestination();
   bool alone = destination && exec::getBufferType(destination).isPrivate();
+  // To a kernel that goes by sequences, these are rows of sequences of one.
+  bool perSequence = llvm::any_of(current->getOperandTypes(), [](Type type) {
+    auto buffer = dyn_cast<exec::BufferType>(type);
+    return buffer && buffer.getPerSequence();
+  });
+  if (auto generic = dyn_cast<exec::GenericOp>(*current))
+    perSequence &= generic.getEach() == exec::Each::Row;
   SmallVector<Value> arguments = {arena, weights, kv, currentRows, sequence, past};
+  if (perSequence) {
+    arguments[3] = arith::DivUIOp::create(b, currentRows, sequence);
+    arguments[4] = constant(1);
+  }
   arguments.push_back(alone ? constant(0) : thread);
   arguments.push_back(alone ? constant(1) : threads);
   arguments.push_back(scratch);
@@ -261,6 +272,7 @@ LogicalResult StepEmitter::emitOp(Operation &op) {
         return success();
       })
       .Case<exec::EmbeddingOp>([&](auto embedding) { return emitEmbedding(embedding), success(); })
+      .Case<exec::GenericOp>([&](auto generic) { return emitBody(generic); })
       .Case<exec::ExpectOp>([&](auto expect) { return emitExpect(expect), success(); })
       .Case<exec::CopyOp>([&](exec::CopyOp copy) {
         if (isa<exec::PackedType>(copy.getInput().getType()))

@@ -9,6 +9,7 @@
 #include "llmc/Lower/PackedLinear.h"
 #include "llmc/Lower/Passes.h"
 
+#include "mlir/Dialect/Linalg/IR/Linalg.h"
 #include "mlir/IR/PatternMatch.h"
 #include "mlir/Transforms/GreedyPatternRewriteDriver.h"
 #include "llvm/ADT/MapVector.h"
@@ -144,7 +145,7 @@ int64_t StageNumbers::place(Operation *op, int64_t least) {
     Operation *producer = operand.getDefiningOp();
     if (!producer || isa<WeightOp>(producer) || (cached && i > 0))
       continue; // A cached attention reads what was stored, not the rows.
-    if (isa<SplitOp>(op) || plan.fused.contains(producer) || plan.privates.contains(producer))
+    if (isView(op) || plan.fused.contains(producer) || plan.privates.contains(producer))
       ready = std::max(ready, stageOf(operand));
     else
       latest = std::max(latest, stageOf(operand));

@@ -11,15 +11,18 @@ namespace llmc {
 
 /// One input of a plain graph, as P_run must check and convert it.
 struct InterfaceInput {
-  int64_t buffer = 0; ///< Offset of its rows in the arena, of i32 or f32.
-  int64_t limit = 0;  ///< Ids must be in [0, limit); 0: a mask, any value but 0 is 1.
-  int64_t width = 0;  ///< Rows of so many floats; 0: ids or a mask.
-  int64_t stride = 0; ///< Floats from one row in the arena to the next.
+  int64_t buffer = 0;      ///< Offset of its rows in the arena, of i32 or f32.
+  int64_t limit = 0;       ///< Ids must be in [0, limit); 0: a mask, any value but 0 is 1.
+  bool inSequence = false; ///< Ids are positions of the sequence, whose length is a limit too.
+  int64_t width = 0;       ///< Rows of so many floats; 0: ids or a mask.
+  int64_t stride = 0;      ///< Floats from one row in the arena to the next.
 };
 
 /// One f32 output of a plain graph.
 struct InterfaceOutput {
   int64_t buffer = 0, width = 0, stride = 0;
+  bool perSequence = false; ///< One row for each sequence.
+  int64_t rank = 3;         ///< 2: without the sequence, which is 1.
 };
 
 /// Everything the C interface needs to know of the step.

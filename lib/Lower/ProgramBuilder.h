@@ -1,7 +1,7 @@
 //===- ProgramBuilder.h - builds a program of a graph -----------------------------------===//
 //
 // Private to Lower: declarations are made in BuildProgram.cpp, stages and their kernels in
-// BuildStages.cpp.
+// BuildStages.cpp, what has no kernel in BuildBodies.cpp.
 //
 #ifndef LLMC_LIB_LOWER_PROGRAMBUILDER_H
 #define LLMC_LIB_LOWER_PROGRAMBUILDER_H
@@ -30,6 +30,7 @@ private:
   void declareWeightRows();
   Value newBuffer(Location loc, Value value, exec::Space space = exec::Space::Arena);
   exec::BufferType bufferType(Value value, exec::Space space) const;
+  bool isPerSequence(Value value) const;
   Value packed(Value weight, exec::Form form) const { return forms.lookup({weight, form}); }
   Value buffer(Value value) const { return buffers.lookup(value); }
 
@@ -41,6 +42,9 @@ private:
   LogicalResult emitAttention(AttentionOp op, Value result);
   LogicalResult emitExpect(Operation *op, FloatAttr atol, FloatAttr rtol, bool exact);
   void emitSplit(SplitOp op);
+  LogicalResult emitReshape(Operation *op);
+  LogicalResult emitBody(Operation *op);
+  FailureOr<RankedTensorType> bodyType(OpOperand &operand, bool eachRow);
   LogicalResult emitTail(ArrayRef<PlacedOp> ops, Value logits);
 
   func::FuncOp entry;

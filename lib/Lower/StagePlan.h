@@ -31,6 +31,16 @@ struct PlacedOp {
   int64_t stage = 0;
 };
 
+/// The kernel of arithmetic on two operands, or none.
+std::optional<exec::BinaryKind> getBinaryKind(Operation *op);
+/// Whether an operation runs as the linalg body that it has, or that follows from its being
+/// pointwise: it has no kernel.
+bool runsByBody(Operation *op);
+/// Whether the results are parts of an operand, which nobody computes.
+inline bool isView(Operation *op) {
+  return isa<SplitOp, tensor::CollapseShapeOp, tensor::ExpandShapeOp>(op);
+}
+
 struct StagePlan {
   SmallVector<PlacedOp> order; ///< All but weights, by stage, then as in the graph.
   DenseSet<Operation *> fused; ///< Linears that are computed by the sum which is their only user.

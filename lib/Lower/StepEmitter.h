@@ -1,7 +1,8 @@
 //===- StepEmitter.h - writes the step function -----------------------------------------===//
 //
 // Each kernel of a stage becomes a call of a function that all threads make together. Private to
-// Lower: the frame of the step is in LowerStep.cpp, single operations in EmitOperations.cpp.
+// Lower: the frame of the step is in LowerStep.cpp, single operations in EmitOperations.cpp, bodies
+// in EmitBodies.cpp.
 //
 #ifndef LLMC_LIB_LOWER_STEPEMITTER_H
 #define LLMC_LIB_LOWER_STEPEMITTER_H
@@ -54,6 +55,8 @@ private:
   void emitEmbedding(exec::EmbeddingOp op);
   Value ropeTable(exec::RopeOp op);
   void emitExpect(exec::ExpectOp op);
+  Kernel bodyKernel(exec::GenericOp op);
+  LogicalResult emitBody(exec::GenericOp op);
   void copyWeightRows(exec::CopyOp op);
   void copyLogits(exec::CopyOp op);
   LogicalResult emitTail(exec::TailOp tail);
@@ -68,6 +71,7 @@ private:
   llvm::StringMap<std::pair<CacheLayout, int64_t>> caches;
   int64_t kvBlockBytes = 0, scratchBytes = 0;
   SmallVector<int64_t> flags;
+  SmallVector<std::pair<exec::GenericOp, Kernel>> bodies; ///< The kernels that bodies have.
 
   // Values of the step function.
   Value arena, weights, kv, rows, sequence, past, wanted, thread, threads, job, logitsOut, scratch;

@@ -181,5 +181,10 @@ std::string Compilation::explain() {
                           explainLinear(format, settings.vectors, shape[0], shape[1]))
                 .str();
   });
+  module.walk([&](exec::GenericOp op) {
+    text += llvm::formatv("{0}  each {1}  linalg, not tuned\n", op.getSource(),
+                          exec::stringifyEach(op.getEach()))
+                .str();
+  });
   return text;
 }

@@ -22,6 +22,7 @@ namespace {
 struct Observation {
   std::string name;
   int64_t offset, width, stride;
+  bool perSequence;
 };
 
 class HostModel : public ExecutableModel {
@@ -50,7 +51,7 @@ public:
       for (int64_t start = 0; start < count; start += chunk) {
         int64_t rows = std::min(chunk, count - start);
         session.prefill(ids.data() + start, rows, logits.data() + start * vocabulary(), true);
-        observe(rows);
+        observe(rows, 1);
       }
       return logits;
     });
@@ -66,7 +67,7 @@ public:
       for (int64_t start = 0; start < count; start += info.chunk) {
         int64_t now = std::min(info.chunk, count - start);
         session.prefillRows(rows.data() + start * width, now, result.data() + start * out);
-        observe(now);
+        observe(now, 1);
       }
       return result;
     });
@@ -76,7 +77,7 @@ public:
     std::vector<float> logits(vocabulary());
     return guarded([&] {
       session.decode(id, logits.data());
-      observe(1);
+      observe(1, 1);
       return logits;
     });
   }
@@ -92,13 +93,13 @@ private:
     }
   }
 
-  void observe(int64_t rows) {
+  void observe(int64_t rows, int64_t sequences) {
     if (!observer)
       return;
     const char *arena = static_cast<const char *>(session.arenaData());
     for (const Observation &seen : observations)
-      observer(seen.name, reinterpret_cast<const float *>(arena + seen.offset), rows, seen.width,
-               seen.stride);
+      observer(seen.name, reinterpret_cast<const float *>(arena + seen.offset),
+               seen.perSequence ? sequences : rows, seen.width, seen.stride);
   }
 
   Location loc;
@@ -142,8 +143,14 @@ FailureOr<std::vector<HostTensor>> HostModel::run(ArrayRef<HostTensor> inputs) {
       HostTensor result;
       result.name = wanted.name;
       result.isFloat = true;
-      result.shape = {batch, sequence, wanted.shape.back().size};
-      result.floats.resize(batch * sequence * wanted.shape.back().size);
+      // Rows of tokens, or of sequences: [batch, width], or a sequence of 1 in between.
+      const bool isFlat = wanted.shape.size() == 2;
+      const int64_t rows = isFlat || wanted.shape[1].size == 1 ? 1 : sequence;
+      const int64_t width = wanted.shape.back().size;
+      result.shape = {batch, rows, width};
+      if (isFlat)
+        result.shape.erase(result.shape.begin() + 1);
+      result.floats.resize(batch * rows * width);
       results.push_back(std::move(result));
     }
     for (HostTensor &result : results) {
@@ -154,7 +161,7 @@ FailureOr<std::vector<HostTensor>> HostModel::run(ArrayRef<HostTensor> inputs) {
       out.push_back(tensor);
     }
     session.run(in, out);
-    observe(batch * sequence);
+    observe(batch * sequence, batch);
     return results;
   });
 }
@@ -197,7 +204,8 @@ std::vector<Observation> findObservations(exec::ProgramOp program) {
   program.walk([&](exec::ObserveOp op) {
     exec::BufferType type = exec::getBufferType(op.getInput());
     observations.push_back(
-        {op.getObserver().str(), exec::getPlace(op.getInput()), type.getWidth(), type.getStride()});
+        {op.getObserver().str(), exec::getPlace(op.getInput()), type.getWidth(), type.getStride(),
+         type.getPerSequence()});
   });
   return observations;
 }

@@ -127,6 +127,7 @@ void llmc::addLoweringPasses(OpPassManager &passes, Stage from, Stage to,
     passes.addPass(createPlanMemory());
   }
   if (wants(Stage::Lower)) {
+    passes.addPass(createLowerBodies());
     passes.addPass(createLowerStep());
     passes.addPass(createCanonicalizerPass());
     passes.addPass(createCSEPass());

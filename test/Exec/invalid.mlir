@@ -530,3 +530,93 @@ module attributes {exec.artifact = 1 : i64} {
 // expected-error @+1 {{'builtin.module' op has no meaning for attribute "exec.arena"}}
 module attributes {exec.arena = 1 : i64} {
 }
+
+// -----
+
+// Rows of one kind.
+exec.program @rows run rows = 16 {
+  %0 = exec.buffer : !exec.buffer<?x8xf32>
+  %1 = exec.buffer : !exec.buffer<?x8xf32, sequences>
+  exec.stage {
+    // expected-error @+1 {{expects rows of tokens or of sequences, got both: '!exec.buffer<?x8xf32>' and '!exec.buffer<?x8xf32, sequences>'}}
+    exec.softmax %0 to %1 : !exec.buffer<?x8xf32>, !exec.buffer<?x8xf32, sequences>
+  }
+}
+
+// -----
+
+exec.program @positions run rows = 16 {
+  %0 = exec.buffer : !exec.buffer<?x1xi32, sequences>
+  exec.stage {
+    // expected-error @+1 {{expects a row for each token, got '!exec.buffer<?x1xi32, sequences>'}}
+    exec.positions to %0 : !exec.buffer<?x1xi32, sequences>
+  }
+}
+
+// -----
+
+exec.program @output run rows = 16 {
+  %0 = exec.buffer : !exec.buffer<?x8xf32>
+  // expected-error @+1 {{expects rank 3, or 2 for rows of sequences, got 2}}
+  exec.output %0 {rank = 2 : i64} : !exec.buffer<?x8xf32>
+}
+
+// -----
+
+// exec.generic C2.
+exec.program @body run rows = 16 {
+  %0 = exec.buffer : !exec.buffer<?x8xf32>
+  %1 = exec.buffer : !exec.buffer<?x8xf32>
+  exec.stage {
+    // expected-error @+1 {{expects one row of '!exec.buffer<?x8xf32>' in its body, got 'tensor<1x?x8xf32>'}}
+    exec.generic "body" each row (%0) to (%1) : (!exec.buffer<?x8xf32>) to (!exec.buffer<?x8xf32>) {
+    ^bb0(%x: tensor<1x?x8xf32>):
+      exec.yield %x : tensor<1x?x8xf32>
+    }
+  }
+}
+
+// -----
+
+// exec.generic C2.
+exec.program @body run rows = 16 {
+  %0 = exec.buffer : !exec.buffer<?x8xf32>
+  %1 = exec.buffer : !exec.buffer<?x9xf32>
+  exec.stage {
+    // expected-error @+1 {{expects one row of '!exec.buffer<?x9xf32>' from its body, got 'tensor<1x1x8xf32>'}}
+    exec.generic "body" each row (%0) to (%1) : (!exec.buffer<?x8xf32>) to (!exec.buffer<?x9xf32>) {
+    ^bb0(%x: tensor<1x1x8xf32>):
+      exec.yield %x : tensor<1x1x8xf32>
+    }
+  }
+}
+
+// -----
+
+// exec.generic C3.
+exec.program @body run rows = 16 {
+  %0 = exec.buffer : !exec.buffer<?x8xf32>
+  %1 = exec.buffer : !exec.buffer<?x8xf32>
+  exec.stage {
+    // expected-error @+1 {{expects a limit for each of 1 inputs, got 2}}
+    exec.generic "body" each row (%0) to (%1) {index_limits = array<i64: 0, 0>} : (!exec.buffer<?x8xf32>) to (!exec.buffer<?x8xf32>) {
+    ^bb0(%x: tensor<1x1x8xf32>):
+      exec.yield %x : tensor<1x1x8xf32>
+    }
+  }
+}
+
+// -----
+
+// exec.generic C4.
+exec.program @body step rows = 16 {
+  %0 = exec.buffer : !exec.buffer<?x8xf32>
+  %1 = exec.buffer : !exec.buffer<?x8xf32>
+  exec.stage {
+    // expected-error @+1 {{needs all rows of a sequence, of which a step sees those of a call}}
+    exec.generic "body" each sequence (%0) to (%1) : (!exec.buffer<?x8xf32>) to (!exec.buffer<?x8xf32>) {
+    ^bb0(%x: tensor<1x?x8xf32>):
+      exec.yield %x : tensor<1x?x8xf32>
+    }
+  }
+}

@@ -49,7 +49,7 @@ func.func private @buffer(!exec.buffer<?x64xf64>)
 
 // -----
 
-// expected-error @+1 {{expects stride, arena, private or caller, got shared}}
+// expected-error @+1 {{expects stride, sequences, arena, private or caller, got shared}}
 func.func private @buffer(!exec.buffer<?x64xf32, shared>)
 
 // -----

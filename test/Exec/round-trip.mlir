@@ -189,4 +189,44 @@ exec.program @kernels run rows = 16 {
   }
 }
 
+// CHECK-LABEL: exec.program @bodies run
+exec.program @bodies run rows = 16 {
+  %w = llmc.weight "w" {values = dense<0.5> : tensor<8x64xf32>} : tensor<8x64xf32>
+  %table = exec.weight %w : !exec.packed<rows, tensor<8x64xf32>>
+  %ids = exec.input 0 : !exec.buffer<?x1xi32>
+  %x = exec.buffer : !exec.buffer<?x64xf32>
+  // CHECK: exec.buffer : <?x64xf32, sequences>
+  %p = exec.buffer : !exec.buffer<?x64xf32, sequences>
+  %q = exec.buffer : !exec.buffer<?x64xf32, sequences>
+  exec.stage {
+    // CHECK: exec.generic "llmc.gather" each row(%{{.*}}, %{{.*}}) to(%{{.*}}) {index_limits = array<i64: 0, 8>} : (!exec.packed<rows, tensor<8x64xf32>>, !exec.buffer<?x1xi32>) to(!exec.buffer<?x64xf32>) {
+    // CHECK-NEXT: ^bb0(%{{.*}}: tensor<8x64xf32>, %{{.*}}: tensor<1x1xi32>):
+    exec.generic "llmc.gather" each row (%table, %ids) to (%x) {index_limits = array<i64: 0, 8>}
+        : (!exec.packed<rows, tensor<8x64xf32>>, !exec.buffer<?x1xi32>) to (!exec.buffer<?x64xf32>) {
+    ^bb0(%rows: tensor<8x64xf32>, %id: tensor<1x1xi32>):
+      %y = tensor.empty() : tensor<1x1x64xf32>
+      exec.yield %y : tensor<1x1x64xf32>
+    }
+  }
+  exec.stage {
+    // CHECK: exec.generic "llmc.gather" each sequence(%{{.*}}) to(%{{.*}}) : (!exec.buffer<?x64xf32>) to(!exec.buffer<?x64xf32, sequences>) {
+    // CHECK: exec.yield %{{.*}} : tensor<1x1x64xf32>
+    exec.generic "llmc.gather" each sequence (%x) to (%p) : (!exec.buffer<?x64xf32>) to (!exec.buffer<?x64xf32, sequences>) {
+    ^bb0(%rows: tensor<1x?x64xf32>):
+      %first = tensor.extract_slice %rows[0, 0, 0] [1, 1, 64] [1, 1, 1] : tensor<1x?x64xf32> to tensor<1x1x64xf32>
+      exec.yield %first : tensor<1x1x64xf32>
+    }
+  }
+  exec.stage {
+    // CHECK: exec.generic "math.absf" each row(%{{.*}}) to(%{{.*}}) {scratch_bytes = 64 : i64} : (!exec.buffer<?x64xf32, sequences>) to(!exec.buffer<?x64xf32, sequences>) {
+    // CHECK: exec.yield
+    exec.generic "math.absf" each row (%p) to (%q) {scratch_bytes = 64 : i64} : (!exec.buffer<?x64xf32, sequences>) to (!exec.buffer<?x64xf32, sequences>) {
+    ^bb0(%in: memref<1x1x64xf32>, %out: memref<1x1x64xf32>, %scratch: memref<?xi8>):
+      exec.yield
+    }
+  }
+  // CHECK: exec.output %{{.*}} {rank = 2 : i64} : <?x64xf32, sequences>
+  exec.output %p {rank = 2 : i64} : !exec.buffer<?x64xf32, sequences>
+}
+
 }

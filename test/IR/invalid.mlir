@@ -610,3 +610,93 @@ func.func @block_bound(%s: memref<?xi32>, %b: memref<?xi8>, %at: index) {
       sum_stride = 32 : i64, input_stride = 64 : i64, code_stride = 128 : i64, bound = 256 : i64} : memref<?xi32>, memref<?xi8>, memref<?xi8>
   return
 }
+
+// -----
+
+// llmc.reduce C1.
+func.func @reduce_axis(%x: tensor<?x?x64xf32>) {
+  // expected-error @+1 {{expects axes from 1 to 2, got 0}}
+  %y = llmc.reduce %x {kind = #llmc.reduce_kind<sum>, axes = array<i64: 0>} : tensor<?x?x64xf32>
+  return
+}
+
+// -----
+
+// llmc.reduce C1.
+func.func @reduce_order(%x: tensor<?x?x64xf32>) {
+  // expected-error @+1 {{expects ascending axes, got [2, 1]}}
+  %y = llmc.reduce %x {kind = #llmc.reduce_kind<sum>, axes = array<i64: 2, 1>} : tensor<?x?x64xf32>
+  return
+}
+
+// -----
+
+// llmc.reduce C2.
+func.func @reduce_mask(%x: tensor<?x?x64xf32>, %m: tensor<?x?xi64>) {
+  // expected-error @+1 {{expects a mask over the sequence of [batch, sequence, width], got axes [2] of 'tensor<?x?x64xf32>'}}
+  %y = llmc.reduce %x mask %m {kind = #llmc.reduce_kind<sum>, axes = array<i64: 2>} : tensor<?x?x64xf32>, tensor<?x?xi64>
+  return
+}
+
+// -----
+
+// llmc.reduce C2.
+func.func @reduce_mask_rank(%x: tensor<?x?x64xf32>, %m: tensor<?xi64>) {
+  // expected-error @+1 {{expects a mask of [batch, sequence], got 'tensor<?xi64>'}}
+  %y = llmc.reduce %x mask %m {kind = #llmc.reduce_kind<sum>, axes = array<i64: 1>} : tensor<?x?x64xf32>, tensor<?xi64>
+  return
+}
+
+// -----
+
+// llmc.gather C1.
+func.func @gather_nothing(%x: tensor<?x?x64xf32>) {
+  // expected-error @+1 {{expects an index or a position, got neither}}
+  %y = llmc.gather %x : tensor<?x?x64xf32>
+  return
+}
+
+// -----
+
+// llmc.gather C1.
+func.func @gather_both(%x: tensor<?x?x64xf32>, %i: tensor<?x?xi64>) {
+  // expected-error @+1 {{expects an index or a position, got both}}
+  %y = llmc.gather %x at %i {position = 0 : i64} : tensor<?x?x64xf32>, tensor<?x?xi64>
+  return
+}
+
+// -----
+
+// llmc.gather C2.
+func.func @gather_rank(%x: tensor<?x64xf32>) {
+  // expected-error @+1 {{expects [batch, sequence, width], or with an index a table of two dimensions, got 'tensor<?x64xf32>'}}
+  %y = llmc.gather %x {position = 0 : i64} : tensor<?x64xf32>
+  return
+}
+
+// -----
+
+// llmc.gather C3.
+func.func @gather_index(%x: tensor<?x?x64xf32>, %i: tensor<?xi64>) {
+  // expected-error @+1 {{expects an index of [batch, rows], got 'tensor<?xi64>'}}
+  %y = llmc.gather %x at %i : tensor<?x?x64xf32>, tensor<?xi64>
+  return
+}
+
+// -----
+
+// llmc.top_k C1.
+func.func @top_k_most(%x: tensor<?x?x64xf32>) {
+  // expected-error @+1 {{expects at most 64 elements of a row, got 65}}
+  %v, %i = llmc.top_k %x {k = 65 : i64} : tensor<?x?x64xf32>
+  return
+}
+
+// -----
+
+// llmc.top_k C1.
+func.func @top_k_least(%x: tensor<?x?x64xf32>) {
+  // expected-error @+1 {{expects a tensor and a k of at least 1}}
+  %v, %i = llmc.top_k %x {k = 0 : i64} : tensor<?x?x64xf32>
+  return
+}

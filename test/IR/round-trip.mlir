@@ -207,6 +207,36 @@ func.func @main(%ids: tensor<?x?xi64> {llmc.name = "input_ids", llmc.dims = ["ba
   return
 }
 
+// CHECK-LABEL: @reduce
+func.func @reduce(%x: tensor<?x?x64xf32>, %m: tensor<?x?xi64>) -> tensor<?x1x64xf32> {
+  // CHECK: %[[P:.*]] = llmc.reduce %{{.*}} mask %{{.*}} {axes = array<i64: 1>, kind = #llmc.reduce_kind<mean>} : tensor<?x?x64xf32>, tensor<?x?xi64>
+  %p = llmc.reduce %x mask %m {kind = #llmc.reduce_kind<mean>, axes = array<i64: 1>} : tensor<?x?x64xf32>, tensor<?x?xi64>
+  // CHECK: llmc.reduce %{{.*}} {axes = array<i64: 2>, kind = #llmc.reduce_kind<max>} : tensor<?x?x64xf32>
+  %n = llmc.reduce %x {kind = #llmc.reduce_kind<max>, axes = array<i64: 2>} : tensor<?x?x64xf32>
+  // CHECK: return %[[P]] : tensor<?x1x64xf32>
+  return %p : tensor<?x1x64xf32>
+}
+
+// CHECK-LABEL: @gather
+func.func @gather(%x: tensor<?x?x64xf32>, %w: tensor<512x64xf32>, %i: tensor<?x?xi64>) -> (tensor<?x1x64xf32>, tensor<?x?x64xf32>) {
+  // CHECK: %[[C:.*]] = llmc.gather %{{.*}} {position = 0 : i64} : tensor<?x?x64xf32>
+  %c = llmc.gather %x {position = 0 : i64} : tensor<?x?x64xf32>
+  // CHECK: llmc.gather %{{.*}} at %{{.*}} : tensor<?x?x64xf32>, tensor<?x?xi64>
+  %g = llmc.gather %x at %i : tensor<?x?x64xf32>, tensor<?x?xi64>
+  // CHECK: %[[T:.*]] = llmc.gather %{{.*}} at %{{.*}} : tensor<512x64xf32>, tensor<?x?xi64>
+  %t = llmc.gather %w at %i : tensor<512x64xf32>, tensor<?x?xi64>
+  // CHECK: return %[[C]], %[[T]] : tensor<?x1x64xf32>, tensor<?x?x64xf32>
+  return %c, %t : tensor<?x1x64xf32>, tensor<?x?x64xf32>
+}
+
+// CHECK-LABEL: @top_k
+func.func @top_k(%x: tensor<?x?x64xf32>) -> (tensor<?x?x4xf32>, tensor<?x?x4xi64>) {
+  // CHECK: %[[V:.*]], %[[I:.*]] = llmc.top_k %{{.*}} {k = 4 : i64} : tensor<?x?x64xf32>
+  %values, %indices = llmc.top_k %x {k = 4 : i64} : tensor<?x?x64xf32>
+  // CHECK: return %[[V]], %[[I]] : tensor<?x?x4xf32>, tensor<?x?x4xi64>
+  return %values, %indices : tensor<?x?x4xf32>, tensor<?x?x4xi64>
+}
+
 // CHECK-LABEL: @lookup
 func.func @lookup(%codes: vector<32xi8>, %words: vector<8xi32>) {
   // CHECK: llmc.lookup %{{.*}} in dense<[0, 1, {{.*}}, 15]> : tensor<16xi8>, vector<32xi8> to vector<32xi8>

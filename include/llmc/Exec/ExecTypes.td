@@ -33,6 +33,12 @@ def BinaryKindAttr : EnumAttr<Exec_Dialect, BinaryKind, "binary_kind"> {
   let assemblyFormat = "$value";
 }
 
+def Each : Exec_Enum<"Each", "what a body computes at a time", [
+    I32EnumAttrCase<"Row", 0, "row">, I32EnumAttrCase<"Sequence", 1, "sequence">]>;
+def EachAttr : EnumAttr<Exec_Dialect, Each, "each"> {
+  let assemblyFormat = "$value";
+}
+
 class Exec_Attr<string name, string mnemonic_> : AttrDef<Exec_Dialect, name> {
   let mnemonic = mnemonic_;
   let assemblyFormat = "`<` struct(params) `>`";
@@ -58,9 +64,11 @@ def ShareAttr : Exec_Attr<"Share", "share"> {
 def ObservationAttr : Exec_Attr<"Observation", "observation"> {
   let summary = "rows of the arena that outlive a call";
   let description = [{
-    The rows of the last call that an `exec.observe` named, from byte `offset` of the arena on, with `stride` floats from one to the next.
+    The rows of the last call that an `exec.observe` named, from byte `offset` of the arena on, with `stride` floats from one to the next: one for each token,
+    or with `per_sequence` for each sequence.
   }];
-  let parameters = (ins "::mlir::StringAttr":$name, "int64_t":$offset, "int64_t":$width, "int64_t":$stride);
+  let parameters = (ins "::mlir::StringAttr":$name, "int64_t":$offset, "int64_t":$width, "int64_t":$stride,
+                        DefaultValuedParameter<"bool", "false">:$per_sequence);
 }
 
 def CheckAttr : Exec_Attr<"Check", "check"> {
@@ -99,24 +107,34 @@ class Exec_Type<string name, string mnemonic_> : TypeDef<Exec_Dialect, name> {
 def BufferType : Exec_Type<"Buffer", "buffer"> {
   let summary = "rows of numbers in memory";
   let description = [{
-    `rows` rows (`?`: as many as a call has) of `width` elements, `stride` elements from one row to the next; without it they lie side by side. The
-    memory is in the `arena` of a call if nothing is said, `private` to each worker, or the `caller`'s.
+    `rows` rows (`?`: as many as a call has, or with `sequences` as many as it has sequences) of `width` elements, `stride` elements from one row to
+    the next; without it they lie side by side. The memory is in the `arena` of a call if nothing is said, `private` to each worker, or the `caller`'s.
 
     Example:
     ```mlir
     !exec.buffer<?x172xf32, stride = 192>
     !exec.buffer<?x64xf32, private>
     !exec.buffer<?x1xi32>
+    !exec.buffer<?x64xf32, sequences>
     ```
   }];
   let parameters = (ins "int64_t":$rows, "int64_t":$width, "::mlir::Type":$elementType, "int64_t":$stride,
-                        "::llmc::exec::Space":$space);
+                        "::llmc::exec::Space":$space, "bool":$perSequence);
+  let builders = [
+    TypeBuilder<(ins "int64_t":$rows, "int64_t":$width, "::mlir::Type":$elementType, "int64_t":$stride,
+                     "::llmc::exec::Space":$space), [{
+      return $_get($_ctxt, rows, width, elementType, stride, space, /*perSequence=*/false);
+    }]>];
   let hasCustomAssemblyFormat = 1;
   let genVerifyDecl = 1;
   let extraClassDeclaration = [{
     /// Bytes from one row to the next.
     int64_t getRowBytes() const { return getStride() * getElementType().getIntOrFloatBitWidth() / 8; }
     bool isPrivate() const { return getSpace() == Space::Private; }
+    /// The same with another width, from another column on.
+    BufferType withWidth(int64_t width) const {
+      return get(getContext(), getRows(), width, getElementType(), getStride(), getSpace(), getPerSequence());
+    }
   }];
 }
 

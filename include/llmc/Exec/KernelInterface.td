@@ -7,12 +7,17 @@ include "mlir/IR/OpBase.td"
 def KernelOpInterface : OpInterface<"KernelOpInterface"> {
   let cppNamespace = "::llmc::exec";
   let description = [{
-    An operation of a stage: reads buffers and arrays of the weight file, writes one buffer or a cache. A kernel with a private destination is
+    An operation of a stage: reads buffers and arrays of the weight file, writes a buffer (or several, a body) or a cache. A kernel with a private destination is
     computed whole by every worker; with a share, by columns; else by rows.
   }];
   let methods = [
     InterfaceMethod<"The buffer that is written, or null.", "::mlir::Value", "getDestination", (ins),
       /*methodBody=*/"", /*defaultImplementation=*/"return $_op.getOutput();">,
+    InterfaceMethod<"All buffers that are written.", "::llvm::SmallVector<::mlir::Value>", "getWrites", (ins),
+      /*methodBody=*/"", /*defaultImplementation=*/[{
+        ::mlir::Value destination = $_op.getDestination();
+        return destination ? ::llvm::SmallVector<::mlir::Value>{destination} : ::llvm::SmallVector<::mlir::Value>{};
+      }]>,
     InterfaceMethod<"The buffers that are read.", "::llvm::SmallVector<::mlir::Value>", "getReads", (ins),
       /*methodBody=*/"", /*defaultImplementation=*/"return detail::readBuffers($_op, $_op.getDestination());">,
     InterfaceMethod<"Of those, the buffers of which a column of the result needs the same column only.",

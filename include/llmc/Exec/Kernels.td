@@ -311,4 +311,52 @@ def ExpectOp : Kernel<"expect"> {
   let hasVerifier = 1;
 }
 
+def GenericOp : Kernel<"generic", ["getDestination", "getWrites", "getReads", "getColumns"], [IsolatedFromAbove, AttrSizedOperandSegments,
+                                                                                          SingleBlock]> {
+  let summary = "What has no kernel of its own: a body, once for each row or sequence";
+  let description = [{
+    Workers share the rows of the results, or with `each sequence` the sequences. The body gets one of them: an argument for each input, a tensor of
+    1 x rows x width (`each row`: of one row), without the middle where there is one row, without the last where the width is 1; or a whole table of
+    the weight file. It yields a tensor for each output. `--lower-bodies` turns tensors into memory and loops: the arguments are then inputs, outputs and `scratch_bytes` bytes of
+    memory that a worker has to itself, and nothing is yielded. `index_limits` says of which inputs the numbers are indices, and what they must stay
+    below where the caller gives them: -1 stands for the length of the sequence, 0 for no indices.
+
+    * C1: there is an output. C2: arguments and what is yielded are as above. C3: limits are as many as inputs.
+    * C4: a body for each row reads and writes rows of one kind, a body for each sequence belongs to a run.
+
+    Example:
+    ```mlir
+    exec.generic "llmc.gather" each sequence (%x) to (%p) : (!exec.buffer<?x64xf32>) to (!exec.buffer<?x64xf32, sequences>) {
+    ^bb0(%rows: tensor<1x?x64xf32>):
+      %first = tensor.extract_slice %rows[0, 0, 0] [1, 1, 64] [1, 1, 1] : tensor<1x?x64xf32> to tensor<1x1x64xf32>
+      exec.yield %first : tensor<1x1x64xf32>
+    }
+    ```
+  }];
+  let arguments = (ins Variadic<AnyTypeOf<[AnyBuffer, PackedAs<"Rows">]>>:$inputs, Variadic<AnyBuffer>:$outputs, StrAttr:$source,
+                       EachAttr:$each, OptionalAttr<DenseI64ArrayAttr>:$index_limits, DefaultValuedAttr<I64Attr, "0">:$scratch_bytes);
+  let regions = (region SizedRegion<1>:$body);
+  let assemblyFormat = [{
+    $source `each` custom<Word>($each) `(` $inputs `)` `to` `(` $outputs `)` attr-dict `:` `(` type($inputs) `)` `to` `(` type($outputs) `)` $body
+  }];
+  let hasVerifier = 1;
+  let hasRegionVerifier = 1;
+  let extraClassDeclaration = [{
+    /// Whether the body is in memory, as --lower-bodies leaves it.
+    bool isLowered() { return getBody().getNumArguments() > getInputs().size(); }
+  }];
+}
+
+def YieldOp : Exec_Op<"yield", [Pure, Terminator, HasParent<"GenericOp">]> {
+  let summary = "What a body computes";
+  let description = [{
+    Example:
+    ```mlir
+    exec.yield %first : tensor<1x1x64xf32>
+    ```
+  }];
+  let arguments = (ins Variadic<AnyRankedTensor>:$results);
+  let assemblyFormat = "attr-dict ($results^ `:` type($results))?";
+}
+
 #endif // LLMC_EXEC_KERNELS_TD

@@ -164,16 +164,18 @@ def RopeTableOp : Exec_Op<"rope_table", [Pure]> {
 def OutputOp : Exec_Op<"output", [HasParent<"ProgramOp">]> {
   let summary = "Rows that the caller gets from a run";
   let description = [{
-    The n-th output of a program is the n-th result of the call, copied by the C interface when the stages are done.
+    The n-th output of a program is the n-th result of the call, copied by the C interface when the stages are done: [batch, sequence, width], where
+    the sequence is 1 for rows of sequences, or [batch, width] with `rank` 2.
 
-    * C1: it is an output of a run, of f32 rows in the arena.
+    * C1: it is an output of a run, of f32 rows in the arena. C2: the rank is 3, or 2 for rows of sequences.
 
     Example:
     ```mlir
     exec.output %0 : !exec.buffer<?x40xf32, stride = 64>
+    exec.output %p {rank = 2 : i64} : !exec.buffer<?x64xf32, sequences>
     ```
   }];
-  let arguments = (ins F32Buffer:$input);
+  let arguments = (ins F32Buffer:$input, DefaultValuedAttr<I64Attr, "3">:$rank);
   let assemblyFormat = "$input attr-dict `:` type($input)";
   let hasVerifier = 1;
 }

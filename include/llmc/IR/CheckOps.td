@@ -4,7 +4,7 @@
 
 include "llmc/IR/GraphOps.td"
 
-def ExpectCloseOp : LLMC_Op<"expect_close", [MemoryEffects<[MemWrite]>]> {
+def ExpectCloseOp : LLMC_Op<"expect_close", [MemoryEffects<[MemWrite]>, ReadsWeights]> {
   let summary = "Fail the run unless two values agree within a tolerance";
   let description = [{
     Fails unless `|actual - expected| <= atol + rtol * |expected|` for every element; NaN never agrees. The expected
@@ -23,7 +23,7 @@ def ExpectCloseOp : LLMC_Op<"expect_close", [MemoryEffects<[MemWrite]>]> {
   let hasVerifier = 1;
 }
 
-def ExpectEqOp : LLMC_Op<"expect_eq", [MemoryEffects<[MemWrite]>]> {
+def ExpectEqOp : LLMC_Op<"expect_eq", [MemoryEffects<[MemWrite]>, ReadsWeights]> {
   let summary = "Fail the run unless two values are the same numbers";
   let description = [{
     Every element must be equal (-0 equals 0; NaN equals nothing).

@@ -1,7 +1,8 @@
-// The graph of a transformer: weights, linears, norms, rotation, attention, cache.
+// The graph of a transformer: weights, linears, norms, rotation, attention, cache; parts of sequences.
 #ifndef LLMC_IR_GRAPHOPS_TD
 #define LLMC_IR_GRAPHOPS_TD
 
+include "llmc/IR/GraphInterfaces.td"
 include "llmc/IR/LLMCAttrs.td"
 include "llmc/IR/LLMCTypes.td"
 include "mlir/IR/OpAsmInterface.td"
@@ -16,6 +17,12 @@ def IdTensor : RankedTensorOf<[I64, I32]>;
 def WeightLike : AnyTypeOf<[FloatTensor, CompressedType]>;
 class InfersType : DeclareOpInterfaceMethods<InferTypeOpInterface, ["inferReturnTypes"]>;
 def InfersResult : InfersType;
+def ReadsWeights : DeclareOpInterfaceMethods<WeightUserOpInterface>;
+/// Pointwise: a column of the result needs the same column only.
+def Pointwise : DeclareOpInterfaceMethods<ColumnOpInterface>;
+/// The same of some columns together.
+def ByColumns : DeclareOpInterfaceMethods<ColumnOpInterface, ["getColumnGranule"]>;
+class HasBody<list<string> methods = []> : DeclareOpInterfaceMethods<LinalgBodyOpInterface, methods>;
 
 def WeightOp : LLMC_Op<"weight", [Pure, DeclareOpInterfaceMethods<OpAsmOpInterface, ["getAsmResultNames"]>]> {
   let summary = "A named parameter of the model";
@@ -61,7 +68,7 @@ def DecompressOp : LLMC_Op<"decompress", [Pure, InfersResult]> {
   let assemblyFormat = "$weight attr-dict `:` type($weight)";
 }
 
-def LinearOp : LLMC_Op<"linear", [Pure, InfersResult]> {
+def LinearOp : LLMC_Op<"linear", [Pure, InfersResult, ReadsWeights]> {
   let summary = "Product of each row with a weight matrix, plus bias";
   let description = [{
     `result[..., n] = sum_k input[..., k] * weight[n, k] + bias[n]`, accumulated in f32. With `activations`, the input is
@@ -84,7 +91,7 @@ def LinearOp : LLMC_Op<"linear", [Pure, InfersResult]> {
   let hasVerifier = 1;
 }
 
-def EmbeddingOp : LLMC_Op<"embedding", [Pure, InfersResult]> {
+def EmbeddingOp : LLMC_Op<"embedding", [Pure, InfersResult, ReadsWeights]> {
   let summary = "Rows of a weight picked by id";
   let description = [{
     `result[b, s, :] = weight[ids[b, s], :]`. An id outside the weight's rows is an error at run time.
@@ -115,7 +122,7 @@ def PositionsOp : LLMC_Op<"positions", [Pure, SameOperandsAndResultType]> {
   let assemblyFormat = "$ids attr-dict `:` type($ids)";
 }
 
-def RMSNormOp : LLMC_Op<"rms_norm", [Pure, InfersResult]> {
+def RMSNormOp : LLMC_Op<"rms_norm", [Pure, InfersResult, ReadsWeights, ByColumns]> {
   let summary = "Root-mean-square normalisation (arXiv 1910.07467)";
   let description = [{
     `y = x / sqrt(mean(x^2) + eps) * scale` over each of `groups` equal slices of the last dimension (heads, where
@@ -134,7 +141,7 @@ def RMSNormOp : LLMC_Op<"rms_norm", [Pure, InfersResult]> {
   let hasVerifier = 1;
 }
 
-def LayerNormOp : LLMC_Op<"layer_norm", [Pure, InfersResult]> {
+def LayerNormOp : LLMC_Op<"layer_norm", [Pure, InfersResult, ReadsWeights]> {
   let summary = "Layer normalisation (arXiv 1607.06450)";
   let description = [{
     `y = (x - mean(x)) / sqrt(var(x) + eps) * scale + bias` over the last dimension.
@@ -152,7 +159,7 @@ def LayerNormOp : LLMC_Op<"layer_norm", [Pure, InfersResult]> {
   let hasVerifier = 1;
 }
 
-def RopeOp : LLMC_Op<"rope", [Pure, SameOperandsAndResultType]> {
+def RopeOp : LLMC_Op<"rope", [Pure, SameOperandsAndResultType, ByColumns]> {
   let summary = "Rotary position embedding (arXiv 2104.09864)";
   let description = [{
     In each of `heads` equal slices of the last dimension, the first 2 * F elements (F = number of `frequencies`) are
@@ -217,7 +224,7 @@ def AttentionOp : LLMC_Op<"attention", [InfersResult,
   let hasVerifier = 1;
 }
 
-def CacheStoreOp : LLMC_Op<"cache_store", [DeclareOpInterfaceMethods<SymbolUserOpInterface>]> {
+def CacheStoreOp : LLMC_Op<"cache_store", [DeclareOpInterfaceMethods<SymbolUserOpInterface>, ByColumns]> {
   let summary = "Append keys or values to a cache";
   let description = [{
     What `llmc.attention` with a cache does before it reads, as a step of its own: `--fuse-stages` takes it out, so that a
@@ -260,7 +267,7 @@ def CacheOp : LLMC_Op<"cache", [Symbol]> {
   let hasVerifier = 1;
 }
 
-def ActivationOp : LLMC_Op<"activation", [Pure, SameOperandsAndResultType]> {
+def ActivationOp : LLMC_Op<"activation", [Pure, SameOperandsAndResultType, Pointwise]> {
   let summary = "Pointwise nonlinearity";
   let description = [{
     `gelu` is x * Phi(x) by erf, `gelu_tanh` its tanh form, `quick_gelu` x * sigmoid(1.702 x), `silu` x * sigmoid(x),
@@ -277,7 +284,7 @@ def ActivationOp : LLMC_Op<"activation", [Pure, SameOperandsAndResultType]> {
   let hasFolder = 1;
 }
 
-def GatedActivationOp : LLMC_Op<"gated_activation", [Pure, SameOperandsAndResultType]> {
+def GatedActivationOp : LLMC_Op<"gated_activation", [Pure, SameOperandsAndResultType, Pointwise]> {
   let summary = "Pointwise nonlinearity of a gate, times a value (GLU, arXiv 2002.05202)";
   let description = [{
     `result = kind(gate) * up`.
@@ -307,7 +314,7 @@ def SoftmaxOp : LLMC_Op<"softmax", [Pure, SameOperandsAndResultType]> {
   let assemblyFormat = "$input attr-dict `:` type($input)";
 }
 
-def ScaleOp : LLMC_Op<"scale", [Pure, SameOperandsAndResultType]> {
+def ScaleOp : LLMC_Op<"scale", [Pure, SameOperandsAndResultType, Pointwise]> {
   let summary = "Product with a constant";
   let description = [{
     Embedding, residual and logit multipliers of some architectures.
@@ -342,6 +349,74 @@ def SplitOp : LLMC_Op<"split", [Pure]> {
   let assemblyFormat = "$input attr-dict `:` type($input) `->` type($results)";
   let hasVerifier = 1;
   let hasCanonicalizer = 1;
+}
+
+def ReduceOp : LLMC_Op<"reduce", [Pure, InfersResult, HasBody<>]> {
+  let summary = "Sum, mean, maximum, minimum or product over dimensions";
+  let description = [{
+    Each dimension of `axes` becomes 1: the result over the sequence has one row for each sequence, that over the last dimension one element in each
+    row. `mask` [batch, sequence] leaves out tokens where it is 0. Elements are taken in order, in f32; the mean is the sum divided by their
+    number, and 0 where there is none. Maximum and minimum keep NaN.
+
+    * C1: axes are ascending, and dimensions of the input behind the first: sequences of a batch know nothing of each other.
+    * C2: a mask comes with a sequence to reduce: the input has three dimensions, and 1 is among the axes.
+
+    Example:
+    ```mlir
+    %p = llmc.reduce %x mask %m {kind = #llmc.reduce_kind<mean>, axes = array<i64: 1>} : tensor<?x?x64xf32>, tensor<?x?xi64>
+    %n = llmc.reduce %x {kind = #llmc.reduce_kind<max>, axes = array<i64: 2>} : tensor<?x?x64xf32>
+    ```
+  }];
+  let arguments = (ins FloatTensor:$input, Optional<IdTensor>:$mask, ReduceKindAttr:$kind, DenseI64ArrayAttr:$axes);
+  let results = (outs FloatTensor:$result);
+  let assemblyFormat = "$input (`mask` $mask^)? attr-dict `:` type(operands)";
+  let hasVerifier = 1;
+}
+
+def GatherOp : LLMC_Op<"gather", [Pure, InfersResult, ReadsWeights, HasBody<["getIndexLimit"]>]> {
+  let summary = "Rows of a table, or of each sequence, by index";
+  let description = [{
+    Of a sequence, `result[b, i, :] = input[b, index[b, i], :]`; of a table, `result[b, i, :] = input[index[b, i], :]`. Without an index it is the row
+    at `position` of each sequence, from the end if negative. An index outside is an error at run time where the caller gave it; else it is taken
+    for the nearest row.
+
+    * C1: there is an index or a position, and not both. C2: the input has three dimensions, or is a table of two with an index.
+    * C3: the index is [batch, rows].
+
+    Example:
+    ```mlir
+    %c = llmc.gather %x {position = 0 : i64} : tensor<?x?x64xf32>
+    %g = llmc.gather %x at %i : tensor<?x?x64xf32>, tensor<?x?xi64>
+    %t = llmc.gather %w at %i : tensor<512x64xf32>, tensor<?x?xi64>
+    ```
+  }];
+  let arguments = (ins FloatTensor:$input, Optional<IdTensor>:$index, OptionalAttr<I64Attr>:$position);
+  let results = (outs FloatTensor:$result);
+  let assemblyFormat = "$input (`at` $index^)? attr-dict `:` type(operands)";
+  let hasVerifier = 1;
+  let extraClassDeclaration = [{
+    /// Whether rows come from one table for all sequences.
+    bool isOfTable() { return getInput().getType().getRank() == 2; }
+  }];
+}
+
+def TopKOp : LLMC_Op<"top_k", [Pure, InfersResult, HasBody<>]> {
+  let summary = "The largest elements of each row, and where they are";
+  let description = [{
+    The `k` largest elements in descending order, and their indices in the row. Of equal elements the one with the lower index comes first; NaN counts
+    as larger than any number.
+
+    * C1: k is at least 1 and at most the last dimension.
+
+    Example:
+    ```mlir
+    %values, %indices = llmc.top_k %x {k = 4 : i64} : tensor<?x?x64xf32>
+    ```
+  }];
+  let arguments = (ins FloatTensor:$input, I64Attr:$k);
+  let results = (outs FloatTensor:$values, IdTensor:$indices);
+  let assemblyFormat = "$input attr-dict `:` type(operands)";
+  let hasVerifier = 1;
 }
 
 def ObserveOp : LLMC_Op<"observe", [MemoryEffects<[MemWrite]>]> {

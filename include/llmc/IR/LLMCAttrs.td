@@ -37,6 +37,16 @@ def CachePartAttr : EnumAttr<LLMC_Dialect, CachePart, "cache_part"> {
   let assemblyFormat = "`<` $value `>`";
 }
 
+def ReduceKind : I32EnumAttr<"ReduceKind", "what many elements become", [
+    I32EnumAttrCase<"Sum", 0, "sum">, I32EnumAttrCase<"Mean", 1, "mean">, I32EnumAttrCase<"Max", 2, "max">,
+    I32EnumAttrCase<"Min", 3, "min">, I32EnumAttrCase<"Product", 4, "product">]> {
+  let cppNamespace = "::llmc";
+  let genSpecializedAttr = 0;
+}
+def ReduceKindAttr : EnumAttr<LLMC_Dialect, ReduceKind, "reduce_kind"> {
+  let assemblyFormat = "`<` $value `>`";
+}
+
 class LLMC_Attr<string name, string mnemonic_> : AttrDef<LLMC_Dialect, name> {
   let mnemonic = mnemonic_;
 }

@@ -38,8 +38,13 @@ constexpr uint64_t kDialectVersion = 3;
 struct LLMCDialectVersion : public DialectVersion {
   uint64_t version = kDialectVersion;
 };
+
+/// What an operation reads a weight as: a matrix by its rows, a vector added to its result, one that
+/// scales or shifts its rows, rows by id, or rows as they are.
+enum class WeightSlot { None, Matrix, Bias, Vector, Table, Rows };
 } // namespace llmc
 
+#include "llmc/IR/GraphInterfaces.h.inc"
 #include "llmc/IR/LLMCDialect.h.inc"
 #include "llmc/IR/LLMCEnums.h.inc"
 #include "llmc/IR/SchemeInterface.h.inc"

@@ -16,12 +16,15 @@ def FuseStages : Pass<"fuse-stages", "::mlir::ModuleOp"> {
     What comes after the last attention of a step and feeds only the logits goes into `exec.tail`: it runs only for the rows whose logits are
     wanted.
 
-    Assumes every value of the function is a row of a token or an id of it, which holds for all llmc operations. The rows of a call
+    What has no kernel becomes an `exec.generic`: the linalg body that the operation has, or that follows from its being pointwise.
+
+    Assumes every value of the function is a row of a token or of a sequence, or an id of it, which holds for all llmc operations. The rows of a call
     and the height of a tile come from the module's `llmc.compile`.
 
     (* example test/Lower/fuse-stages.mlir *)
   }];
-  let dependentDialects = ["::llmc::LLMCDialect", "::llmc::exec::ExecDialect"];
+  let dependentDialects = ["::llmc::LLMCDialect", "::llmc::exec::ExecDialect", "::mlir::linalg::LinalgDialect", "::mlir::scf::SCFDialect",
+                           "::mlir::math::MathDialect"];
 }
 
 def PackWeights : Pass<"pack-weights", "::mlir::ModuleOp"> {
@@ -45,6 +48,20 @@ def PlanMemory : Pass<"plan-memory", "::mlir::ModuleOp"> {
     (* example test/Lower/plan-memory.mlir *)
   }];
   let dependentDialects = ["::llmc::LLMCDialect", "::llmc::exec::ExecDialect"];
+}
+
+def LowerBodies : Pass<"lower-bodies", "::mlir::ModuleOp"> {
+  let summary = "Bodies of what has no kernel: from linalg on tensors to vectors on memory";
+  let description = [{
+    Bufferizes the body of each `exec.generic`, gives what it allocates a place in the scratch memory of a thread, and turns its linalg operations into loops
+    over vectors of the target, with a shorter one for the rest of a row (where upstream's vectoriser cannot: over elements). exp, tanh and erf become
+    arithmetic. What is left in a body that nobody lowers is refused by name.
+
+    (* example test/Lower/lower-bodies.mlir *)
+  }];
+  let dependentDialects = ["::llmc::LLMCDialect", "::llmc::exec::ExecDialect", "::mlir::affine::AffineDialect",
+                           "::mlir::bufferization::BufferizationDialect", "::mlir::linalg::LinalgDialect", "::mlir::math::MathDialect",
+                           "::mlir::memref::MemRefDialect", "::mlir::scf::SCFDialect", "::mlir::vector::VectorDialect"];
 }
 
 def LowerStep : Pass<"lower-step", "::mlir::ModuleOp"> {

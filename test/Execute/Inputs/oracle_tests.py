@@ -208,5 +208,88 @@ def attention_mask():
     return t
 
 
+def reduce():
+    t = Test("reduce", "Sums, means, extremes and products over the sequence, the row and both; tokens that a mask leaves out.", 18)
+    mask = np.array([[1, 1, 1, 1, 1], [1, 7, 0, 1, 0], [0, 0, 0, 0, 1]])
+    a = t.draw(3, 5, 21)
+    m, x = t.input("attention_mask", mask), t.weight("x", a)
+    functions = {"sum": np.sum, "mean": np.mean, "max": np.max, "min": np.min, "product": np.prod}
+    shown = np.broadcast_to((mask != 0)[:, :, None], a.shape)
+    for kind, function in functions.items():
+        for axes in [(1,), (2,), (1, 2)]:
+            name = f"{kind}_{'_'.join(map(str, axes))}"
+            attributes = f"kind = #llmc.reduce_kind<{kind}>, axes = array<i64: {', '.join(map(str, axes))}>"
+            expected = function(a.astype(f64), axis=axes, keepdims=True)
+            t.expect(t.op(name, "llmc.reduce", [x], attributes), expected.shape, expected, rtol=2e-6, atol=2e-6)
+            if 1 not in axes:
+                continue
+            # A mean is not one over elements that do not count: rows of their own.
+            expected = np.stack([function(row[keep].astype(f64).reshape(-1, *([21] if axes == (1,) else [])), axis=0 if axes == (1,) else None,
+                                          keepdims=True).reshape(expected.shape[1:]) for row, keep in zip(a, shown)])
+            y = t.op(name + "_masked", "llmc.reduce", [x, f"mask {m[0]}"], attributes, types=f"{x[1]}, {m[1]}")
+            t.expect(y, expected.shape, expected, rtol=2e-6, atol=2e-6)
+    return t
+
+
+def gather():
+    t = Test("gather", "Rows of each sequence at a position or by index, rows of a table, and rows that go on through kernels.", 19)
+    index = np.array([[0, 3, 3, 1], [2, 0, 1, 3]])
+    a, table = t.draw(2, 4, 19), t.draw(6, 5)
+    i, x, w = t.input("index", index), t.weight("x", a), t.weight("table", table)
+    for name, position in {"first": 0, "third": 2, "last": -1, "beyond": 9, "before": -9}.items():
+        at = min(position, 3) if position >= 0 else max(4 + position, 0)
+        y = t.op(name, "llmc.gather", [x], f"position = {position} : i64")
+        t.expect(y, (2, 1, 19), a[:, at:at + 1], rtol=0, atol=0)
+    y = t.op("moved", "llmc.gather", [x, f"at {i[0]}"], types=f"{x[1]}, {i[1]}")
+    t.expect(y, ("?", "?", 19), np.take_along_axis(a, index[:, :, None], axis=1), rtol=0, atol=0)
+    y = t.op("looked_up", "llmc.gather", [w, f"at {i[0]}"], types=f"{w[1]}, {i[1]}")
+    t.expect(y, ("?", "?", 5), table[index], rtol=0, atol=0)
+    # A row for each sequence, through kernels and back to a sequence of 1.
+    c, b = t.draw(7, 19), t.draw(7)
+    t.lines.append(f"%flat = tensor.collapse_shape %first [[0, 1], [2]] : {tensor((2, 1, 19))} into {tensor((2, 19))}")
+    weight, bias = t.weight("c", c), t.weight("b", b)
+    t.lines.append(f"%dense = llmc.linear %flat, {weight[0]} bias {bias[0]} : {tensor((2, 19))}, {weight[1]}, {bias[1]}")
+    y = t.op("pooled", "llmc.activation", [("%dense", tensor((2, 7)))], "kind = #llmc.activation_kind<tanh>")
+    expected = np.tanh(a[:, 0].astype(f64) @ c.T + b)
+    t.expect(y, (2, 7), expected)
+    t.lines.append(f"%long = tensor.expand_shape %pooled [[0, 1], [2]] output_shape [2, 1, 7] : {tensor((2, 7))} into {tensor((2, 1, 7))}")
+    y = t.op("largest", "llmc.reduce", [("%long", tensor((2, 1, 7)))], "kind = #llmc.reduce_kind<max>, axes = array<i64: 2>")
+    t.expect(y, (2, 1, 1), expected.max(-1)[:, None, None])
+    return t
+
+
+def top_k():
+    t = Test("top-k", "Largest elements and their indices: ties, zeros of both signs, infinities, all of a row.", 20)
+    a = t.draw(2, 3, 21)
+    a[0, 1] = np.round(a[0, 1])
+    a[0, 2] = 0
+    a[0, 2, 5::3] = -0.0
+    a[1, 0, :3] = [-3e38, 3e38, 3e38]
+    a[1, 1] = -1
+    for name, array in (("wide", a), ("narrow", t.draw(2, 3, 5)), ("one", t.draw(2, 3, 1))):
+        x = t.weight(name, array)
+        order = np.argsort(-array.astype(f64), axis=-1, kind="stable")
+        for k in {1, min(4, array.shape[-1]), array.shape[-1]}:
+            values, indices = f"%{name}_{k}", f"%{name}_{k}_at"
+            t.lines.append(f"{values}, {indices} = llmc.top_k {x[0]} {{k = {k} : i64}} : {x[1]}")
+            shape, first = (2, 3, k), order[..., :k]
+            t.expect(values, shape, np.take_along_axis(array, first, -1), rtol=0, atol=0)
+            t.lines.append(f"{indices}_f = arith.sitofp {indices} : {tensor(shape, 'i64')} to {tensor(shape)}")
+            t.expect(indices + "_f", shape, first, rtol=0, atol=0)
+    return t
+
+
+def pointwise():
+    t = Test("pointwise", "Operations of arith and math that have no kernel, on each element.", 21)
+    x = t.weight("x", POINTS)
+    functions = {"math.exp": np.exp, "math.tanh": np.tanh, "math.erf": erf, "math.absf": np.abs, "arith.negf": np.negative}
+    for name, function in functions.items():
+        y = t.op(name.replace(".", "_"), name, [x])
+        t.expect(y, POINTS.shape, function(POINTS.astype(f64)), rtol=3e-7, atol=3e-7)
+    y = t.op("root", "math.sqrt", [(t.op("size", "math.absf", [x]), x[1])])
+    t.expect(y, POINTS.shape, np.sqrt(np.abs(POINTS.astype(f64))), rtol=1e-7, atol=0)
+    return t
+
+
 TESTS = [activation, gated_activation, softmax_rows, elementwise, split, rms_norm_groups, layer_norm, rope, attention, attention_mask,
-         *SCHEME_TESTS]
+         reduce, gather, top_k, pointwise, *SCHEME_TESTS]
