@@ -25,9 +25,10 @@ namespace llmc {
 
 /// The dialects of llmc and the upstream ones its stages use.
 inline void registerAllDialects(DialectRegistry &registry) {
-  registry.insert<LLMCDialect, exec::ExecDialect, arith::ArithDialect, func::FuncDialect,
-                  linalg::LinalgDialect, LLVM::LLVMDialect, math::MathDialect, memref::MemRefDialect, scf::SCFDialect,
-                  tensor::TensorDialect, vector::VectorDialect>();
+  registry
+      .insert<LLMCDialect, exec::ExecDialect, arith::ArithDialect, func::FuncDialect,
+              linalg::LinalgDialect, LLVM::LLVMDialect, math::MathDialect, memref::MemRefDialect,
+              scf::SCFDialect, tensor::TensorDialect, vector::VectorDialect>();
 }
 
 /// Passes by flag: MLIR's own of general use (canonicalize, cse, ...) and those that lower.

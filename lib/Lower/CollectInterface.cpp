@@ -213,10 +213,9 @@ exec::ArtifactAttr llmc::describeArtifact(ProgramOp program, const InterfaceFact
   SmallVector<Attribute> observations, checks;
   program.walk([&](exec::ObserveOp op) {
     BufferType type = exec::getBufferType(op.getInput());
-    observations.push_back(exec::ObservationAttr::get(b.getContext(), op.getObserverAttr(),
-                                                      exec::getPlace(op.getInput()),
-                                                      type.getWidth(), type.getStride(),
-                                                      type.getPerSequence()));
+    observations.push_back(exec::ObservationAttr::get(
+        b.getContext(), op.getObserverAttr(), exec::getPlace(op.getInput()), type.getWidth(),
+        type.getStride(), type.getPerSequence()));
   });
   program.walk([&](exec::ExpectOp op) { checks.push_back(describeCheck(op)); });
   // Ids are below the rows of the table, which need not be as many as the logits.

@@ -14,7 +14,9 @@ func.func @step(%ids: tensor<?x?xi64>) -> tensor<?x1x16xf32> attributes {llmc.ro
 
 // -----
 
-func.func @table(%ids: tensor<?x?xi64>, %rows: tensor<16x16xf32>) -> tensor<?x?x16xf32> attributes {llmc.role = "run"} {
+func.func @table(%ids: tensor<?x?xi64>) -> tensor<?x?x16xf32> attributes {llmc.role = "run"} {
+  %t = llmc.weight "t" {values = dense<0.5> : tensor<16x16xf32>} : tensor<16x16xf32>
+  %rows = llmc.scale %t {factor = 2.0 : f64} : tensor<16x16xf32>
   // expected-error @+1 {{expects a table made by llmc.weight}}
   %y = llmc.gather %rows at %ids : tensor<16x16xf32>, tensor<?x?xi64>
   return %y : tensor<?x?x16xf32>

@@ -39,8 +39,8 @@ struct LLMCDialectVersion : public DialectVersion {
   uint64_t version = kDialectVersion;
 };
 
-/// What an operation reads a weight as: a matrix by its rows, a vector added to its result, one that
-/// scales or shifts its rows, rows by id, or rows as they are.
+/// What an operation reads a weight as: a matrix, a vector added to its result, one that scales or
+/// shifts its rows, rows by id, or rows as they are.
 enum class WeightSlot { None, Matrix, Bias, Vector, Table, Rows };
 } // namespace llmc
 
