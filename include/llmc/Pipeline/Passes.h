@@ -17,7 +17,7 @@ namespace llmc {
 
 /// The passes that go from behind stage `from` to `to`, Import and Target at most.
 void addLoweringPasses(OpPassManager &passes, Stage from, Stage to, const TargetOptions &target,
-                       const TargetInfo *resolved = nullptr);
+                       bool rollLayers, const TargetInfo *resolved = nullptr);
 
 /// --llmc-lower="target=... cpu=...": configuration and all stages.
 void registerLoweringPipeline();
