@@ -108,6 +108,9 @@ static LogicalResult verifyBound(RepeatOp op) {
                << argument.getType() << ", got " << value.getType();
       if (!isa_and_present<exec::WeightOp, RopeTableOp, BufferOp>(value.getDefiningOp())) // C2
         return op.emitOpError("expects values made by exec.weight, exec.rope_table or exec.buffer");
+      auto buffer = dyn_cast<BufferType>(value.getType());
+      if (buffer && buffer.getSpace() == Space::Caller) // C2
+        return op.emitOpError("cannot bind the caller's memory, got ") << buffer;
     }
   const DenseSet<Value> named = namedBuffers(op);
   for (int64_t turn = 0; turn < turns; ++turn) {

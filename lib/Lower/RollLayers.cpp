@@ -146,9 +146,12 @@ template <typename T> bool agree(ArrayRef<T> first, ArrayRef<T> now) {
   });
 }
 
-/// Whether something can be bound: what the caller gave is one thing, and so are tables of ids.
+/// Whether something may be another in each turn: arrays and buffers with places, not what is the
+/// caller's.
 bool canVary(Value value) {
-  return isa<exec::BufferOp, exec::WeightOp, exec::RopeTableOp>(value.getDefiningOp());
+  if (auto buffer = value.getDefiningOp<exec::BufferOp>())
+    return buffer.getOffset().has_value();
+  return isa<exec::WeightOp, exec::RopeTableOp>(value.getDefiningOp());
 }
 
 bool Roller::readTurn(ArrayRef<StageOp> turn) {
@@ -199,7 +202,9 @@ bool Roller::varies(ArrayRef<Value> column) const {
 /// needs no arguments. What is carried from turn to turn is so joined with what it becomes, and
 /// hence all or none of the columns that a buffer stands in.
 void Roller::joinBuffers() {
-  auto isBuffer = [](const auto &entry) { return isa<exec::BufferType>(entry.first.getType()); };
+  auto isBuffer = [](const auto &entry) {
+    return isa<exec::BufferType>(entry.first.getType()) && !llvm::all_equal(entry.second);
+  };
   DenseSet<Value> apart;
   for (const auto &[first, column] : llvm::make_filter_range(values, isBuffer))
     for (Value value : column)

@@ -596,6 +596,21 @@ exec.program @repeated run rows = 16 {
   %x = exec.buffer : !exec.buffer<?x64xf32>
   %y = exec.buffer : !exec.buffer<?x64xf32>
   %i = exec.input 0 : !exec.buffer<?x1xi32>
+  %c = exec.buffer : !exec.buffer<?x64xf32, caller>
+  %d = exec.buffer : !exec.buffer<?x64xf32, caller>
+  // expected-error @+1 {{cannot bind the caller's memory, got '!exec.buffer<?x64xf32, caller>'}}
+  exec.repeat 2 (%a = [%c, %d] : !exec.buffer<?x64xf32, caller>) {
+    exec.stage {
+      exec.softmax %x to %a : !exec.buffer<?x64xf32>, !exec.buffer<?x64xf32, caller>
+    }
+  }
+}
+
+// -----
+
+exec.program @repeated run rows = 16 {
+  %x = exec.buffer : !exec.buffer<?x64xf32>
+  %y = exec.buffer : !exec.buffer<?x64xf32>
   // expected-error @+1 {{has one buffer under two names in turn 1}}
   exec.repeat 2 (%a = [%x, %y] : !exec.buffer<?x64xf32>) {
     exec.stage {

@@ -228,7 +228,7 @@ def RepeatOp : Exec_Op<"repeat", [SingleBlock, NoTerminator, HasParent<"ProgramO
     `caches`; in later turns it stands for the others. Other values and caches are the same in every turn.
 
     * C1: there are at least two turns, and an argument has a value of its own type for each.
-    * C2: what is bound is made by `exec.weight`, `exec.rope_table` or `exec.buffer`, and in no turn one buffer is bound to two arguments, or bound and
+    * C2: what is bound is made by `exec.weight`, `exec.rope_table` or `exec.buffer` and is not the caller's, and in no turn one buffer is bound to two arguments, or bound and
       named in the body as well.
     * C3: it holds views and stages, of which none is in connection with the caller (`exec.embedding`, `exec.positions`, `exec.copy`, `exec.expect`).
     * C4: a list of caches has one for each turn, all of one type; in no turn one cache stands in two lists, or in a list and in the body by its own name.
