@@ -13,35 +13,56 @@ using namespace llmc::exec;
 
 static constexpr int64_t kForever = std::numeric_limits<int64_t>::max();
 
+bool exec::meet(ArrayRef<Lifetime> a, ArrayRef<Lifetime> b) {
+  while (!a.empty() && !b.empty()) {
+    if (a.front().meets(b.front()))
+      return true;
+    (a.front().end < b.front().end ? a : b).consume_front();
+  }
+  return false;
+}
+
 Lifetimes::Lifetimes(ProgramOp program) {
-  int64_t stage = 0;
-  program.walk<WalkOrder::PreOrder>([&](Operation *op) {
-    if (isa<StageOp>(op))
-      ++stage;
-    else if (auto kernel = dyn_cast<KernelOpInterface>(op))
-      add(kernel, stage);
-    else if (isa<InputOp>(op)) // There before the first stage, and for the next call to overwrite.
-      lives[op->getResult(0)] = {0, kForever};
-    else if (isa<OutputOp, exec::ObserveOp>(op)) // Read by the caller after the last stage.
-      lives[getViewed(op->getOperand(0)).buffer].end = kForever;
+  // There before the first stage, and for the next call to overwrite.
+  program.walk([&](InputOp input) { lives[input.getResult()] = {{0, kForever}}; });
+  int64_t number = 0;
+  forEachStage(program, [&](StageOp stage, const Turn &turn) {
+    ++number;
+    for (auto kernel : stage.getBody().front().getOps<KernelOpInterface>())
+      add(kernel, turn, number);
+  });
+  program.walk([&](Operation *op) {
+    if (isa<OutputOp, exec::ObserveOp>(op)) { // Read by the caller after the last stage.
+      auto &lifetimes = lives[getViewed(op->getOperand(0)).buffer];
+      if (lifetimes.empty())
+        lifetimes.push_back({});
+      lifetimes.back().end = kForever;
+    }
   });
 }
 
-void Lifetimes::add(KernelOpInterface kernel, int64_t stage) {
-  for (Value written : kernel.getWrites()) {
-    Lifetime &life = lives[getViewed(written).buffer];
-    if (life.begin == 0)
-      life.begin = stage;
-    if (isa<ExpectOp>(kernel)) // The caller reads all outcomes after the last stage.
-      life = {0, kForever};
-    life.end = std::max(life.end, stage);
-  }
+ArrayRef<Lifetime> Lifetimes::of(Value buffer) const {
+  static constexpr Lifetime kUnused;
+  auto found = lives.find(buffer);
+  return found == lives.end() ? ArrayRef(kUnused) : ArrayRef(found->second);
+}
+
+void Lifetimes::add(KernelOpInterface kernel, const Turn &turn, int64_t stage) {
   auto tail = kernel->getParentOfType<TailOp>();
   for (Value read : kernel.getReads()) {
-    Value buffer = getViewed(read).buffer;
+    Value buffer = turn.of(getViewed(read).buffer);
     // The tail is a loop: its next block reads what is from outside again.
     bool again = tail && buffer.getDefiningOp()->getParentOp() != tail;
-    Lifetime &life = lives[buffer];
-    life.end = std::max(life.end, again ? kForever : stage);
+    auto &lifetimes = lives[buffer];
+    if (lifetimes.empty())
+      lifetimes.push_back({});
+    lifetimes.back().end = std::max(lifetimes.back().end, again ? kForever : stage);
+  }
+  for (Value written : kernel.getWrites()) {
+    auto &lifetimes = lives[turn.of(getViewed(written).buffer)];
+    if (lifetimes.empty() || lifetimes.back().end < stage)
+      lifetimes.push_back({stage, stage});
+    if (isa<ExpectOp>(kernel)) // The caller reads all outcomes after the last stage.
+      lifetimes = {{0, kForever}};
   }
 }

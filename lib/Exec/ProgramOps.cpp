@@ -45,6 +45,36 @@ FailureOr<ProgramOp> exec::getProgram(ModuleOp module) {
   return program;
 }
 
+bool exec::isOfCaller(Operation *kernel) {
+  return isa<exec::EmbeddingOp, exec::PositionsOp, CopyOp, ExpectOp>(kernel);
+}
+
+Value exec::Turn::of(Value value) const {
+  auto argument = dyn_cast<BlockArgument>(value);
+  return argument ? RepeatOp(repeat).getBound(argument)[number] : value;
+}
+
+void exec::forEachStage(ProgramOp program, function_ref<void(StageOp, const Turn &)> visit) {
+  for (Operation &op : program.getBody().front()) {
+    if (auto stage = dyn_cast<StageOp>(op)) {
+      visit(stage, {});
+    } else if (auto repeat = dyn_cast<RepeatOp>(op)) {
+      for (int64_t turn = 0, end = repeat.getTurns(); turn < end; ++turn)
+        for (auto stage : repeat.getBody().front().getOps<StageOp>())
+          visit(stage, {repeat, turn});
+    } else if (auto tail = dyn_cast<TailOp>(op)) {
+      for (auto stage : tail.getBody().front().getOps<StageOp>())
+        visit(stage, {});
+    }
+  }
+}
+
+int64_t exec::getFileOffset(Value packed) {
+  if (auto weight = packed.getDefiningOp<exec::WeightOp>())
+    return static_cast<int64_t>(*weight.getOffset());
+  return static_cast<int64_t>(*packed.getDefiningOp<RopeTableOp>().getOffset());
+}
+
 BufferColumn exec::getViewed(Value value) {
   int64_t column = 0;
   while (auto view = value.getDefiningOp<ViewOp>()) {
@@ -89,9 +119,9 @@ LogicalResult ProgramOp::verify() {
   TailOp tail;
   for (Operation &op : getBody().front()) {
     if (!isa<llmc::WeightOp, InputOp, BufferOp, ViewOp, exec::WeightOp, RopeTableOp, StageOp,
-             OutputOp, ObserveOp, TailOp>(op)) // C3
+             RepeatOp, OutputOp, ObserveOp, TailOp>(op)) // C3
       return op.emitOpError("has no place in a program, which has declarations and stages");
-    if (tail && isa<StageOp, TailOp>(op)) // C1
+    if (tail && isa<StageOp, RepeatOp, TailOp>(op)) // C1
       return op.emitOpError("comes after the tail of the program");
     if (auto next = dyn_cast<TailOp>(op))
       tail = next;

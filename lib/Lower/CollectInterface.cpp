@@ -18,7 +18,7 @@ namespace {
 /// A buffer where the plan has put it.
 struct Planned {
   Value buffer;
-  exec::Lifetime life;
+  ArrayRef<exec::Lifetime> lives;
   int64_t begin, end; ///< bytes
   bool isPrivate;
 };
@@ -47,7 +47,8 @@ static LogicalResult verifyMemory(ProgramOp program) {
   llvm::sort(buffers, [](const Planned &a, const Planned &b) { return a.begin < b.begin; });
   for (size_t i = 0; i < buffers.size(); ++i)
     for (size_t j = i + 1; j < buffers.size() && buffers[j].begin < buffers[i].end; ++j) {
-      if (buffers[i].isPrivate != buffers[j].isPrivate || !buffers[i].life.meets(buffers[j].life))
+      if (buffers[i].isPrivate != buffers[j].isPrivate ||
+          !exec::meet(buffers[i].lives, buffers[j].lives))
         continue;
       InFlightDiagnostic error =
           emitError(buffers[j].buffer.getLoc(), "shares memory with a buffer of the same stage");

@@ -20,16 +20,24 @@ Place StepEmitter::placeOf(Value value) {
   Place place;
   if (type.getElementType().isF32())
     place.buffer = {type.getWidth(), type.getStride()};
-  place.offset = exec::getPlace(value);
-  Operation *owner = exec::getViewed(value).buffer.getDefiningOp();
-  place.tail = isa<exec::TailOp>(owner->getParentOp());
   place.own = type.isPrivate();
+  auto [owner, column] = exec::getViewed(value);
+  place.bound = dyn_cast<BlockArgument>(owner);
+  if (place.bound) {
+    place.offset = column * type.getElementType().getIntOrFloatBitWidth() / 8;
+    return place;
+  }
+  place.offset = exec::getPlace(value);
+  place.tail = isa<exec::TailOp>(owner.getDefiningOp()->getParentOp());
   return place;
 }
 
 Value StepEmitter::offsetOf(Value value) {
   Place place = placeOf(value);
   Value offset = constant(place.offset);
+  if (place.bound)
+    offset = arith::AddIOp::create(
+        b, offset, ofTurn(llvm::map_to_vector(repeat.getBound(place.bound), exec::getPlace)));
   if (place.own)
     offset = arith::AddIOp::create(b, own, offset);
   // The tail reads rows of the body from where its block starts, a sequence those that are its own.
@@ -41,9 +49,17 @@ Value StepEmitter::offsetOf(Value value) {
 }
 
 Value StepEmitter::weightOffset(Value packed) {
-  if (auto weight = packed.getDefiningOp<exec::WeightOp>())
-    return constant(static_cast<int64_t>(*weight.getOffset()));
-  return constant(static_cast<int64_t>(*packed.getDefiningOp<exec::RopeTableOp>().getOffset()));
+  if (auto bound = dyn_cast<BlockArgument>(packed))
+    return ofTurn(llvm::map_to_vector(repeat.getBound(bound), exec::getFileOffset));
+  return constant(exec::getFileOffset(packed));
+}
+
+Value StepEmitter::cachePlace(StringRef name) {
+  ArrayAttr names = repeat ? repeat.getCachesOf(name) : ArrayAttr();
+  if (!names)
+    return constant(caches[name].second);
+  return ofTurn(llvm::map_to_vector(names.getAsRange<FlatSymbolRefAttr>(),
+                                    [&](auto cache) { return caches[cache.getValue()].second; }));
 }
 
 void StepEmitter::call(const Kernel &kernel, ArrayRef<Value> offsets) {
@@ -201,7 +217,7 @@ void StepEmitter::emitAttention(exec::AttentionOp op) {
 }
 
 void StepEmitter::emitCachedAttention(exec::CachedAttentionOp op) {
-  auto &[layout, place] = caches[op.getCache()];
+  const CacheLayout &layout = caches[op.getCache()].first;
   AttentionShape shape = attentionShape(op);
   shape.q = placeOf(op.getQuery()).buffer;
   shape.y = placeOf(op.getOutput()).buffer;
@@ -209,16 +225,17 @@ void StepEmitter::emitCachedAttention(exec::CachedAttentionOp op) {
   shape.valueSize = layout.valueSize;
   shape.cacheElement = layout.element;
   shape.byteProducts = layout.quads;
-  call(getCachedAttentionKernel(kernels, shape), {offsetOf(op.getQuery()), offsetOf(op.getOutput()),
-                                                  constant(place), constant(kvBlockBytes)});
+  call(getCachedAttentionKernel(kernels, shape),
+       {offsetOf(op.getQuery()), offsetOf(op.getOutput()), cachePlace(op.getCache()),
+        constant(kvBlockBytes)});
 }
 
 void StepEmitter::emitCacheStore(exec::CacheStoreOp op) {
   RowBuffer rows = placeOf(op.getInput()).buffer;
-  auto &[layout, place] = caches[op.getCache()];
+  const CacheLayout &layout = caches[op.getCache()].first;
   Kernel kernel = op.getPart() == CachePart::Keys ? getKeyStoreKernel(kernels, layout, rows)
                                                   : getValueStoreKernel(kernels, layout, rows);
-  call(kernel, {offsetOf(op.getInput()), constant(place), constant(kvBlockBytes)});
+  call(kernel, {offsetOf(op.getInput()), cachePlace(op.getCache()), constant(kvBlockBytes)});
 }
 
 void StepEmitter::emitEmbedding(exec::EmbeddingOp op) {

@@ -16,7 +16,15 @@ using namespace mlir;
 using namespace llmc;
 
 LogicalResult StepEmitter::emitStages(Block &block, bool first) {
-  for (auto stage : block.getOps<exec::StageOp>()) {
+  for (Operation &next : block) {
+    if (auto repeated = dyn_cast<exec::RepeatOp>(next)) {
+      first = false;
+      if (failed(emitRepeat(repeated)))
+        return failure();
+    }
+    auto stage = dyn_cast<exec::StageOp>(next);
+    if (!stage)
+      continue;
     if (!first)
       barrier();
     first = false;
@@ -27,6 +35,48 @@ LogicalResult StepEmitter::emitStages(Block &block, bool first) {
     }
   }
   return success();
+}
+
+/// A loop; every turn starts with a barrier, for the stage before or for the turn before.
+LogicalResult StepEmitter::emitRepeat(exec::RepeatOp op) {
+  LogicalResult result = success();
+  b.setLoc(op.getLoc());
+  forLoop(b, constant(0), constant(op.getTurns()), 1, [&](Value number) {
+    repeat = op;
+    turn = number;
+    result = emitStages(op.getBody().front(), /*first=*/false);
+    b.setLoc(op.getLoc());
+  });
+  repeat = {};
+  turn = {};
+  return result;
+}
+
+/// Numbers at equal distances are computed, others read from a table: in the code there is neither
+/// an address nor anything else that grows with the number of turns.
+Value StepEmitter::ofTurn(ArrayRef<int64_t> values) {
+  const int64_t first = values[0], distance = values[1] - first;
+  bool isEven = true;
+  for (auto [number, value] : llvm::enumerate(values))
+    isEven &= value == first + static_cast<int64_t>(number) * distance;
+  if (isEven) {
+    Value behind = arith::MulIOp::create(b, turn, constant(distance));
+    return arith::AddIOp::create(b, constant(first), behind);
+  }
+  memref::GlobalOp &table = tables[values.vec()];
+  auto type = MemRefType::get({static_cast<int64_t>(values.size())}, b.getI64Type());
+  if (!table) {
+    OpBuilder::InsertionGuard guard(b);
+    b.setInsertionPointToEnd(module.getBody());
+    auto content = RankedTensorType::get(type.getShape(), type.getElementType());
+    table = memref::GlobalOp::create(b, config.prefix + "_turns_" + std::to_string(tables.size()),
+                                     b.getStringAttr("private"), type,
+                                     DenseElementsAttr::get(content, values), /*constant=*/true,
+                                     /*alignment=*/IntegerAttr());
+  }
+  Value numbers = memref::GetGlobalOp::create(b, type, table.getSymName());
+  Value number = memref::LoadOp::create(b, numbers, turn);
+  return arith::IndexCastOp::create(b, b.getIndexType(), number);
 }
 
 /// Rows of a weight that a test uses like an activation.

@@ -25,17 +25,17 @@ ALWAYS_ENABLED_STATISTIC(bytesPrivate, "Bytes of the arena for each thread");
 namespace {
 
 struct Interval {
-  Lifetime life;
+  ArrayRef<Lifetime> lives;
   int64_t offset, bytes; ///< in the arena
 };
 
 class Planner {
 public:
-  int64_t place(Lifetime life, int64_t bytes) {
+  int64_t place(ArrayRef<Lifetime> lives, int64_t bytes) {
     bytes = (bytes + 63) / 64 * 64;
     SmallVector<Interval *> live;
     for (Interval &other : intervals)
-      if (other.life.meets(life))
+      if (exec::meet(other.lives, lives))
         live.push_back(&other);
     llvm::sort(live, [](Interval *a, Interval *b) { return a->offset < b->offset; });
     int64_t offset = 0;
@@ -44,7 +44,7 @@ public:
         break;
       offset = std::max(offset, other->offset + other->bytes);
     }
-    intervals.push_back({life, offset, bytes});
+    intervals.push_back({lives, offset, bytes});
     peak = std::max(peak, offset + bytes);
     return offset;
   }

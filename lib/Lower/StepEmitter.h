@@ -11,6 +11,8 @@
 
 #include "llmc/Lower/AttentionKernels.h"
 
+#include "mlir/Dialect/MemRef/IR/MemRef.h"
+
 #include <map>
 
 namespace llmc {
@@ -19,7 +21,8 @@ namespace llmc {
 /// holds tail rows only.
 struct Place {
   int64_t offset = 0;
-  RowBuffer buffer; ///< stride 0: i32 ids, one for each row.
+  BlockArgument bound; ///< Of a repeat: what the offset starts from; null: the memory.
+  RowBuffer buffer;    ///< stride 0: i32 ids, one for each row.
   bool tail = false;
   bool own = false; ///< In memory that each thread has to itself.
 };
@@ -36,6 +39,9 @@ private:
   Place placeOf(Value value);
   Value offsetOf(Value value);
   Value weightOffset(Value packed);
+  Value cachePlace(StringRef name);
+  /// One of `values`, by the number of the turn.
+  Value ofTurn(ArrayRef<int64_t> values);
   void call(const Kernel &kernel, ArrayRef<Value> offsets);
   /// Emits what depends on positions or caches: once for each sequence of a step, with its rows,
   /// its cache and its position.
@@ -47,6 +53,7 @@ private:
   func::FuncOp startStep();
   /// The stages of a region, with barriers between them and, unless `first`, in front.
   LogicalResult emitStages(Block &block, bool first);
+  LogicalResult emitRepeat(exec::RepeatOp op);
   LogicalResult emitOp(Operation &op);
   LogicalResult emitLinear(exec::LinearOp op);
   void emitAttention(exec::AttentionOp op);
@@ -82,6 +89,9 @@ private:
   Operation *anchor = nullptr;     ///< Ranges of columns are computed here, once for all layers.
   exec::KernelOpInterface current; ///< The kernel being called.
   std::map<std::vector<int64_t>, std::pair<Value, Value>> knownRanges;
+  exec::RepeatOp repeat;                                   ///< The one at work, or null.
+  Value turn;                                              ///< And the number of its turn.
+  std::map<std::vector<int64_t>, memref::GlobalOp> tables; ///< By what is in them.
   Value tailStart;   ///< First row of the running tail block; null in the body.
   Value tailOut;     ///< Row of the caller's logits that it goes to.
   Value currentRows; ///< Rows of the kernels being called.

@@ -99,7 +99,7 @@ LogicalResult Compilation::runUntil(Stage stage) {
       continue;
     const Stage to = next;
     auto add = [&](PassManager &passes) {
-      addLoweringPasses(passes, reached, to, options.target, &machine);
+      addLoweringPasses(passes, reached, to, options.target, options.rollLayers, &machine);
     };
     if (failed(run(name, add)))
       return failure();
@@ -172,15 +172,20 @@ std::string Compilation::explain() {
                     "registers\n",
                     machine.triple, machine.cpu, machine.strategy, machine.lanes, machine.registers)
           .str();
-  module.walk([&](exec::LinearOp op) {
-    auto weight = op.getWeight().getDefiningOp<exec::WeightOp>().getWeight();
+  auto add = [&](exec::LinearOp op, const exec::Turn &turn) {
+    auto weight = turn.of(op.getWeight()).getDefiningOp<exec::WeightOp>().getWeight();
     CodeFormat format = getCodeFormat(weight.getType(), op.getActivationsAttr());
     ArrayRef<int64_t> shape = getWeightShape(weight.getType());
     text += llvm::formatv("{0}  {1}x{2}  {3}\n", weight.getDefiningOp<WeightOp>().getWeightName(),
                           shape[0], shape[1],
                           explainLinear(format, settings.vectors, shape[0], shape[1]))
                 .str();
-  });
+  };
+  for (auto program : module.getOps<exec::ProgramOp>())
+    exec::forEachStage(program, [&](exec::StageOp stage, const exec::Turn &turn) {
+      for (auto linear : stage.getBody().front().getOps<exec::LinearOp>())
+        add(linear, turn);
+    });
   module.walk([&](exec::GenericOp op) {
     text += llvm::formatv("{0}  each {1}  linalg, not tuned\n", op.getSource(),
                           exec::stringifyEach(op.getEach()))

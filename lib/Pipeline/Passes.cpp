@@ -107,6 +107,9 @@ struct PipelineOptions : PassPipelineOptions<PipelineOptions> {
   Option<int64_t> maxTokens{*this, "max-tokens",
                             llvm::cl::desc("batch x length of models without cache"),
                             llvm::cl::init(0)};
+  Option<bool> rollLayers{*this, "roll-layers",
+                          llvm::cl::desc("one body for layers that are alike; else one for each"),
+                          llvm::cl::init(true)};
   Option<Stage> until{*this, "until", llvm::cl::desc("last stage"), llvm::cl::init(Stage::Target),
                       llvm::cl::values(clEnumValN(Stage::Import, "import", "as it was read"),
                                        clEnumValN(Stage::Fuse, "fuse", "stages of kernels"),
@@ -118,13 +121,16 @@ struct PipelineOptions : PassPipelineOptions<PipelineOptions> {
 } // namespace
 
 void llmc::addLoweringPasses(OpPassManager &passes, Stage from, Stage to,
-                             const TargetOptions &target, const TargetInfo *resolved) {
+                             const TargetOptions &target, bool rollLayers,
+                             const TargetInfo *resolved) {
   auto wants = [&](Stage stage) { return from < stage && stage <= to; };
   if (wants(Stage::Fuse))
     passes.addPass(createFuseStages());
   if (wants(Stage::Pack)) {
     passes.addPass(createPackWeights());
     passes.addPass(createPlanMemory());
+    if (rollLayers)
+      passes.addPass(createRollLayers());
   }
   if (wants(Stage::Lower)) {
     passes.addPass(createLowerBodies());
@@ -150,6 +156,6 @@ void llmc::registerLoweringPipeline() {
         configuration.maxTokens = options.maxTokens;
         passes.addPass(createConfigureLowering(configuration));
         addLoweringPasses(passes, Stage::Import, options.until,
-                          {options.target, options.cpu, options.features});
+                          {options.target, options.cpu, options.features}, options.rollLayers);
       });
 }

@@ -620,3 +620,218 @@ exec.program @body step rows = 16 {
     }
   }
 }
+
+// -----
+
+exec.program @repeated run rows = 16 {
+  %x = exec.buffer : !exec.buffer<?x64xf32>
+  %y = exec.buffer : !exec.buffer<?x64xf32>
+  %i = exec.input 0 : !exec.buffer<?x1xi32>
+  // expected-error @+1 {{expects at least two turns, got 1}}
+  exec.repeat 1 {
+    exec.stage {
+      exec.softmax %x to %y : !exec.buffer<?x64xf32>, !exec.buffer<?x64xf32>
+    }
+  }
+}
+
+// -----
+
+exec.program @repeated run rows = 16 {
+  %x = exec.buffer : !exec.buffer<?x64xf32>
+  %y = exec.buffer : !exec.buffer<?x64xf32>
+  %i = exec.input 0 : !exec.buffer<?x1xi32>
+  // expected-error @+1 {{expects 4 values for each of 1 arguments, got 2}}
+  "exec.repeat"(%x, %y) <{turns = 4 : i64}> ({
+  ^bb0(%a: !exec.buffer<?x64xf32>):
+    exec.stage {
+      exec.softmax %a to %a : !exec.buffer<?x64xf32>, !exec.buffer<?x64xf32>
+    }
+  }) : (!exec.buffer<?x64xf32>, !exec.buffer<?x64xf32>) -> ()
+}
+
+// -----
+
+exec.program @repeated run rows = 16 {
+  %x = exec.buffer : !exec.buffer<?x64xf32>
+  %y = exec.buffer : !exec.buffer<?x64xf32>
+  %i = exec.input 0 : !exec.buffer<?x1xi32>
+  // expected-error @+1 {{expects a value of '!exec.buffer<?x64xf32>', got '!exec.buffer<?x1xi32>'}}
+  "exec.repeat"(%x, %i) <{turns = 2 : i64}> ({
+  ^bb0(%a: !exec.buffer<?x64xf32>):
+    exec.stage {
+      exec.softmax %y to %a : !exec.buffer<?x64xf32>, !exec.buffer<?x64xf32>
+    }
+  }) : (!exec.buffer<?x64xf32>, !exec.buffer<?x1xi32>) -> ()
+}
+
+// -----
+
+exec.program @repeated run rows = 16 {
+  %x = exec.buffer : !exec.buffer<?x64xf32>
+  %y = exec.buffer : !exec.buffer<?x64xf32>
+  %i = exec.input 0 : !exec.buffer<?x1xi32>
+  %j = exec.input 1 : !exec.buffer<?x64xf32>
+  // expected-error @+1 {{expects values made by exec.weight, exec.rope_table or exec.buffer}}
+  exec.repeat 2 (%a = [%x, %j] : !exec.buffer<?x64xf32>) {
+    exec.stage {
+      exec.softmax %a to %y : !exec.buffer<?x64xf32>, !exec.buffer<?x64xf32>
+    }
+  }
+}
+
+// -----
+
+exec.program @repeated run rows = 16 {
+  %x = exec.buffer : !exec.buffer<?x64xf32>
+  %y = exec.buffer : !exec.buffer<?x64xf32>
+  %i = exec.input 0 : !exec.buffer<?x1xi32>
+  %c = exec.buffer : !exec.buffer<?x64xf32, caller>
+  %d = exec.buffer : !exec.buffer<?x64xf32, caller>
+  // expected-error @+1 {{cannot bind the caller's memory, got '!exec.buffer<?x64xf32, caller>'}}
+  exec.repeat 2 (%a = [%c, %d] : !exec.buffer<?x64xf32, caller>) {
+    exec.stage {
+      exec.softmax %x to %a : !exec.buffer<?x64xf32>, !exec.buffer<?x64xf32, caller>
+    }
+  }
+}
+
+// -----
+
+exec.program @repeated run rows = 16 {
+  %x = exec.buffer : !exec.buffer<?x64xf32>
+  %y = exec.buffer : !exec.buffer<?x64xf32>
+  // expected-error @+1 {{has one buffer under two names in turn 1}}
+  exec.repeat 2 (%a = [%x, %y] : !exec.buffer<?x64xf32>) {
+    exec.stage {
+      exec.softmax %a to %y : !exec.buffer<?x64xf32>, !exec.buffer<?x64xf32>
+    }
+  }
+}
+
+// -----
+
+exec.program @repeated run rows = 16 {
+  %x = exec.buffer : !exec.buffer<?x64xf32>
+  %y = exec.buffer : !exec.buffer<?x64xf32>
+  %i = exec.input 0 : !exec.buffer<?x1xi32>
+  %z = exec.buffer : !exec.buffer<?x64xf32>
+  // expected-error @+1 {{has one buffer under two names in turn 0}}
+  exec.repeat 2 (%a = [%x, %y] : !exec.buffer<?x64xf32>, %b = [%x, %z] : !exec.buffer<?x64xf32>) {
+    exec.stage {
+      exec.softmax %a to %b : !exec.buffer<?x64xf32>, !exec.buffer<?x64xf32>
+    }
+  }
+}
+
+// -----
+
+exec.program @repeated run rows = 16 {
+  %x = exec.buffer : !exec.buffer<?x64xf32>
+  %y = exec.buffer : !exec.buffer<?x64xf32>
+  %i = exec.input 0 : !exec.buffer<?x1xi32>
+  exec.repeat 2 {
+    // expected-error @+1 {{has no place in a repeat, which has views and stages}}
+    %b = exec.buffer : !exec.buffer<?x64xf32>
+    exec.stage {
+      exec.softmax %x to %y : !exec.buffer<?x64xf32>, !exec.buffer<?x64xf32>
+    }
+  }
+}
+
+// -----
+
+exec.program @repeated run rows = 16 {
+  %x = exec.buffer : !exec.buffer<?x64xf32>
+  %y = exec.buffer : !exec.buffer<?x64xf32>
+  %i = exec.input 0 : !exec.buffer<?x1xi32>
+  // expected-error @+1 {{expects at least one stage}}
+  exec.repeat 2 {
+  }
+}
+
+// -----
+
+exec.program @repeated run rows = 16 {
+  %x = exec.buffer : !exec.buffer<?x64xf32>
+  %y = exec.buffer : !exec.buffer<?x64xf32>
+  %i = exec.input 0 : !exec.buffer<?x1xi32>
+  %p = exec.buffer : !exec.buffer<?x1xi32>
+  exec.repeat 2 {
+    exec.stage {
+      // expected-error @+1 {{is done once in a call and cannot be repeated}}
+      exec.positions to %p : !exec.buffer<?x1xi32>
+    }
+  }
+}
+
+// -----
+
+llmc.cache @a : tensor<8x8xf32>
+llmc.cache @b : tensor<8x8xf32>
+llmc.cache @c : tensor<8x8xf16>
+exec.program @repeated step rows = 16 {
+  %x = exec.buffer : !exec.buffer<?x64xf32>
+  %y = exec.buffer : !exec.buffer<?x64xf32>
+  %i = exec.input 0 : !exec.buffer<?x1xi32>
+  // expected-error @+1 {{expects a cache for each of 2 turns, got [@a]}}
+  exec.repeat 2 caches [[@a]] {
+    exec.stage {
+      exec.cache_store %x in @a {heads = 8 : i64, part = #llmc.cache_part<keys>} : !exec.buffer<?x64xf32>
+    }
+  }
+}
+
+// -----
+
+llmc.cache @a : tensor<8x8xf32>
+llmc.cache @b : tensor<8x8xf32>
+llmc.cache @c : tensor<8x8xf16>
+exec.program @repeated step rows = 16 {
+  %x = exec.buffer : !exec.buffer<?x64xf32>
+  %y = exec.buffer : !exec.buffer<?x64xf32>
+  %i = exec.input 0 : !exec.buffer<?x1xi32>
+  // expected-error @+1 {{refers to @d, which is no llmc.cache}}
+  exec.repeat 2 caches [[@a, @d]] {
+    exec.stage {
+      exec.cache_store %x in @a {heads = 8 : i64, part = #llmc.cache_part<keys>} : !exec.buffer<?x64xf32>
+    }
+  }
+}
+
+// -----
+
+llmc.cache @a : tensor<8x8xf32>
+llmc.cache @b : tensor<8x8xf32>
+llmc.cache @c : tensor<8x8xf16>
+exec.program @repeated step rows = 16 {
+  %x = exec.buffer : !exec.buffer<?x64xf32>
+  %y = exec.buffer : !exec.buffer<?x64xf32>
+  %i = exec.input 0 : !exec.buffer<?x1xi32>
+  // expected-error @+1 {{expects caches like @a, got @c}}
+  exec.repeat 2 caches [[@a, @c]] {
+    exec.stage {
+      exec.cache_store %x in @a {heads = 8 : i64, part = #llmc.cache_part<keys>} : !exec.buffer<?x64xf32>
+    }
+  }
+}
+
+// -----
+
+llmc.cache @a : tensor<8x8xf32>
+llmc.cache @b : tensor<8x8xf32>
+llmc.cache @c : tensor<8x8xf16>
+exec.program @repeated step rows = 16 {
+  %x = exec.buffer : !exec.buffer<?x64xf32>
+  %y = exec.buffer : !exec.buffer<?x64xf32>
+  %i = exec.input 0 : !exec.buffer<?x1xi32>
+  // expected-error @+1 {{has cache @b under two names in turn 1}}
+  exec.repeat 2 caches [[@a, @b]] {
+    exec.stage {
+      exec.cache_store %x in @b {heads = 8 : i64, part = #llmc.cache_part<keys>} : !exec.buffer<?x64xf32>
+    }
+    exec.stage {
+      exec.cache_store %x in @a {heads = 8 : i64, part = #llmc.cache_part<keys>} : !exec.buffer<?x64xf32>
+    }
+  }
+}

@@ -76,3 +76,12 @@ func.func private @packed(!exec.packed<bias, tensor<4x4xf32>>)
 
 // expected-error @+1 {{expects a matrix of f32 in form rope, got 'tensor<4x4xf16>'}}
 func.func private @packed(!exec.packed<rope, tensor<4x4xf16>>)
+
+// -----
+
+exec.program @repeated run rows = 16 {
+  %x = exec.buffer : !exec.buffer<?x64xf32>
+  // expected-error @+1 {{expects a value for each of 2 turns, got 1}}
+  exec.repeat 2 (%a = [%x] : !exec.buffer<?x64xf32>) {
+  }
+}

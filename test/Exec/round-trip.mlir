@@ -11,6 +11,8 @@ module attributes {exec.artifact =
         checks = [#exec.check<kind = "expect_eq", expected = "w", source = "a.mlir:1", offset = 64, width = 4>]>} {
 
 llmc.cache @kv : tensor<4x8xf32>
+llmc.cache @kv.0 : tensor<8x8xf32>
+llmc.cache @kv.1 : tensor<8x8xf32>
 
 // CHECK-LABEL: exec.program @main run rows = 16 {
 // CHECK-NEXT: %[[I:.*]] = exec.input 0 : <?x1xi32>
@@ -84,6 +86,35 @@ exec.program @stages step rows = 16 {
     }
     exec.stage {
       exec.copy %5 to %logits : !exec.buffer<?x64xf32>, !exec.buffer<?x64xf32, caller>
+    }
+  }
+}
+
+// CHECK-LABEL: exec.program @repeated step
+exec.program @repeated step rows = 16 {
+  %m = llmc.weight "m" {values = dense<0.5> : tensor<64x64xf32>} : tensor<64x64xf32>
+  %w0 = exec.weight %m : !exec.packed<linear, tensor<64x64xf32>>
+  %w1 = exec.weight %m : !exec.packed<linear, tensor<64x64xf32>>
+  %x = exec.buffer : !exec.buffer<?x64xf32>
+  %k = exec.buffer : !exec.buffer<?x64xf32>
+  %v = exec.buffer : !exec.buffer<?x64xf32>
+  // CHECK: exec.repeat 2 (%[[ARG:.*]] = [%{{.*}}, %{{.*}}] : !exec.packed<linear, tensor<64x64xf32>>) caches {{\[}}[@kv.0, @kv.1]] {
+  // CHECK-NEXT: exec.stage {
+  // CHECK-NEXT: exec.linear %{{.*}}, %[[ARG]] to
+  exec.repeat 2 (%w = [%w0, %w1] : !exec.packed<linear, tensor<64x64xf32>>) caches [[@kv.0, @kv.1]] {
+    exec.stage {
+      exec.linear %x, %w to %k : !exec.buffer<?x64xf32>, !exec.packed<linear, tensor<64x64xf32>>, !exec.buffer<?x64xf32>
+      exec.cache_store %v in @kv.0 {heads = 8 : i64, part = #llmc.cache_part<values>} : !exec.buffer<?x64xf32>
+    }
+    exec.stage {
+      exec.softmax %k to %x : !exec.buffer<?x64xf32>, !exec.buffer<?x64xf32>
+    }
+  }
+  // Nothing but the number of turns, and an attribute of somebody else's.
+  // CHECK: exec.repeat 3 attributes {llmc.note} {
+  exec.repeat 3 attributes {llmc.note} {
+    exec.stage {
+      exec.softmax %k to %x : !exec.buffer<?x64xf32>, !exec.buffer<?x64xf32>
     }
   }
 }

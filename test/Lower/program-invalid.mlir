@@ -1,5 +1,6 @@
 // RUN: llmc-opt %s --pack-weights --split-input-file --verify-diagnostics
 // RUN: llmc-opt %s --plan-memory --split-input-file --verify-diagnostics
+// RUN: llmc-opt %s --roll-layers --split-input-file --verify-diagnostics
 // RUN: llmc-opt %s --lower-step --split-input-file --verify-diagnostics
 
 // A pass that is run alone on what another should have made first says so.

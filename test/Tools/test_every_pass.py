@@ -52,4 +52,4 @@ def test_pass_never_dies(flag):
 
 
 def test_the_passes_are_found():
-    assert {"fuse-stages", "pack-weights", "plan-memory", "lower-step", "lower-dots", "llmc-lower", "awq-quantize"} <= set(registered_passes())
+    assert {"fuse-stages", "pack-weights", "plan-memory", "roll-layers", "lower-step", "lower-dots", "llmc-lower", "awq-quantize"} <= set(registered_passes())

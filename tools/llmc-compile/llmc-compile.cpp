@@ -90,6 +90,11 @@ static cl::opt<std::string>
     prefix("symbol-prefix",
            cl::desc("Prefix of every symbol; default: the base name of -o made a C identifier"),
            cl::value_desc("P"), cl::cat(category));
+static cl::opt<bool>
+    rollLayers("roll-layers",
+               cl::desc("One body of code for layers that are alike (true); false: "
+                        "one for each, which a profiler can tell apart"),
+               cl::init(true), cl::cat(category));
 static cl::opt<std::string> until("until",
                                   cl::desc("Stop after a stage and write what is there: import, "
                                            "fuse, pack, lower, target, llvm, object"),
@@ -273,6 +278,7 @@ int main(int argc, char **argv) {
   options.chunk = chunk;
   options.embedWeights = embedWeights;
   options.maxTokens = maxTokens;
+  options.rollLayers = rollLayers;
   options.prefix =
       !prefix.empty()
           ? prefix

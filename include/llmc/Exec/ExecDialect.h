@@ -44,6 +44,23 @@ LogicalResult verifyKernel(KernelOpInterface op);
 namespace llmc::exec {
 /// The program of a module; an error where there is none, or several.
 FailureOr<ProgramOp> getProgram(ModuleOp module);
+/// Whether a kernel takes something from the caller or gives it something: once in a call.
+bool isOfCaller(Operation *kernel);
+
+/// One of the times that a stage runs.
+struct Turn {
+  RepeatOp repeat; ///< Null where a stage runs once.
+  int64_t number = 0;
+
+  /// What a value is in this turn.
+  Value of(Value value) const;
+};
+/// Calls `visit` with the stages of a program, those of the tail last, as often and in the order
+/// they run.
+void forEachStage(ProgramOp program, function_ref<void(StageOp, const Turn &)> visit);
+
+/// Byte offset of an array of the weight file.
+int64_t getFileOffset(Value packed);
 /// Byte offset of a planned buffer, input or view in its memory.
 int64_t getPlace(Value buffer);
 /// Bytes of an input or a buffer, for the most rows that it may hold.

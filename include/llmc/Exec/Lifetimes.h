@@ -9,23 +9,27 @@
 
 namespace llmc::exec {
 
-/// Stages in which a buffer holds something, both inclusive; they count from 1.
+/// Stages in which a buffer holds something, both inclusive; they count from 1, as they run.
 struct Lifetime {
   int64_t begin = 0, end = 0;
   bool meets(Lifetime other) const { return begin <= other.end && other.begin <= end; }
 };
 
-/// Lifetimes of all buffers of a program, from its stages in order.
+/// Whether both hold something in one stage. Each list is in order, without overlap.
+bool meet(ArrayRef<Lifetime> a, ArrayRef<Lifetime> b);
+
+/// Lifetimes of all buffers of a program, from its stages in the order they run.
 class Lifetimes {
 public:
   explicit Lifetimes(ProgramOp program);
 
-  Lifetime of(Value buffer) const { return lives.lookup(buffer); }
+  /// From each time that a buffer is written anew to the last that what was written is read.
+  ArrayRef<Lifetime> of(Value buffer) const;
 
 private:
-  void add(KernelOpInterface kernel, int64_t stage);
+  void add(KernelOpInterface kernel, const Turn &turn, int64_t stage);
 
-  DenseMap<Value, Lifetime> lives;
+  DenseMap<Value, SmallVector<Lifetime, 1>> lives;
 };
 
 } // namespace llmc::exec

@@ -40,7 +40,7 @@ def ProgramOp : Exec_Op<"program", [Symbol, IsolatedFromAbove, SingleBlock, NoTe
 
     * C1: there is at most one tail; it belongs to a step, and no stage comes after it.
     * C2: sizes are not negative, and a call may have a row.
-    * C3: nothing else is in it: declarations (`llmc.weight` among them), stages, outputs, observations and the tail.
+    * C3: nothing else is in it: declarations (`llmc.weight` among them), stages, repeated stages, outputs, observations and the tail.
 
     Example:
     ```mlir
@@ -197,7 +197,7 @@ def ObserveOp : Exec_Op<"observe"> {
   let hasVerifier = 1;
 }
 
-def StageOp : Exec_Op<"stage", [SingleBlock, NoTerminator, ParentOneOf<["ProgramOp", "TailOp"]>]> {
+def StageOp : Exec_Op<"stage", [SingleBlock, NoTerminator, ParentOneOf<["ProgramOp", "RepeatOp", "TailOp"]>]> {
   let summary = "Kernels between which no worker waits";
   let description = [{
     Each worker runs the kernels in order, its part of each. What one worker writes, another may read in a later stage only.
@@ -219,6 +219,48 @@ def StageOp : Exec_Op<"stage", [SingleBlock, NoTerminator, ParentOneOf<["Program
   let regions = (region SizedRegion<1>:$body);
   let assemblyFormat = "attr-dict-with-keyword $body";
   let hasVerifier = 1;
+}
+
+def RepeatOp : Exec_Op<"repeat", [SingleBlock, NoTerminator, HasParent<"ProgramOp">,
+                                  DeclareOpInterfaceMethods<SymbolUserOpInterface>]> {
+  let summary = "Stages that run several times, with other weights each time";
+  let description = [{
+    The stages run `turns` times, as if they stood there so often: layers of a model that differ in their weights have one body. An argument of the body is
+    in each turn the next of the values it is bound to: arrays of the weight file, or buffers. A cache that the body names is the first of a list in
+    `caches`; in later turns it stands for the others. Other values and caches are the same in every turn.
+
+    * C1: there are at least two turns, and an argument has a value of its own type for each.
+    * C2: what is bound is made by `exec.weight`, `exec.rope_table` or `exec.buffer` and is not the caller's, and in no turn one buffer is bound to two arguments, or bound and
+      named in the body as well.
+    * C3: it holds views and stages, of which none is in connection with the caller (`exec.embedding`, `exec.positions`, `exec.copy`, `exec.expect`).
+    * C4: a list of caches has one for each turn, all of one type; in no turn one cache stands in two lists, or in a list and in the body by its own name.
+
+    Example:
+    ```mlir
+    exec.repeat 2 (%w = [%w0, %w1] : !exec.packed<linear, tensor<64x64xf32>>) caches [[@kv.0, @kv.1]] {
+      exec.stage {
+        exec.linear %x, %w to %k : !exec.buffer<?x64xf32>, !exec.packed<linear, tensor<64x64xf32>>, !exec.buffer<?x64xf32>
+        exec.cache_store %v in @kv.0 {heads = 8 : i64, part = #llmc.cache_part<values>} : !exec.buffer<?x64xf32>
+      }
+      exec.stage {
+        exec.softmax %k to %x : !exec.buffer<?x64xf32>, !exec.buffer<?x64xf32>
+      }
+    }
+    ```
+  }];
+  let arguments = (ins I64Attr:$turns, Variadic<AnyTypeOf<[AnyBuffer, AnyPacked]>>:$values, OptionalAttr<ArrayAttr>:$caches);
+  let regions = (region SizedRegion<1>:$body);
+  let hasCustomAssemblyFormat = 1;
+  let hasVerifier = 1;
+  let extraClassDeclaration = [{
+    /// What an argument of the body is bound to, in the order of turns.
+    ::mlir::OperandRange getBound(::mlir::BlockArgument argument) {
+      const unsigned count = static_cast<unsigned>(getTurns());
+      return getValues().slice(argument.getArgNumber() * count, count);
+    }
+    /// The caches that `name` stands for, in the order of turns, or null if it is itself in all of them.
+    ::mlir::ArrayAttr getCachesOf(::llvm::StringRef name);
+  }];
 }
 
 def TailOp : Exec_Op<"tail", [SingleBlock, NoTerminator, HasParent<"ProgramOp">]> {

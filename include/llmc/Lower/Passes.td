@@ -64,11 +64,25 @@ def LowerBodies : Pass<"lower-bodies", "::mlir::ModuleOp"> {
                            "::mlir::memref::MemRefDialect", "::mlir::scf::SCFDialect", "::mlir::vector::VectorDialect"];
 }
 
+def RollLayers : Pass<"roll-layers", "::mlir::ModuleOp"> {
+  let summary = "Give layers that are alike one body, in a loop over their weights";
+  let description = [{
+    Stages that repeat with a period and differ in nothing but weights, buffers and caches become an `exec.repeat`: a body once, and for each turn what its
+    arguments are. So code and the time to make it do not grow with depth. Layers that differ (another scheme, another window, a pattern of sparsity) have
+    bodies of their own; where two kinds take turns, a body holds one of each. Buffers of different layers that lie in one place become one buffer.
+
+    Results do not change, and nothing moves: expects weights and buffers with places, and leaves them there.
+
+    (* example test/Lower/roll-layers.mlir *)
+  }];
+  let dependentDialects = ["::llmc::LLMCDialect", "::llmc::exec::ExecDialect"];
+}
+
 def LowerStep : Pass<"lower-step", "::mlir::ModuleOp"> {
   let summary = "Replace the program by one step function, its kernels and the C interface";
   let description = [{
     The way to processors. Emits the kernels (one for each signature: layers of the same shape share code), the step that calls them stage by
-    stage with a barrier between stages, and the functions of the C interface under the module's symbol prefix. What is left
+    stage with a barrier between stages and a loop for repeated ones, and the functions of the C interface under the module's symbol prefix. What is left
     is upstream dialects, what instruction sets have for products and tables (`llmc.dot_i8` and its like), and `exec.artifact` on the module. Expects
     weights and buffers with places.
 

@@ -37,6 +37,7 @@ struct CompileOptions {
   int64_t context = 0;       ///< 0: what the model's own tables cover, else 2048.
   int64_t chunk = 512;       ///< Rows of one pass of prefill; at most the context.
   bool embedWeights = false; ///< Weights in the object instead of a file of their own.
+  bool rollLayers = true;    ///< One body for layers that are alike.
   int64_t maxTokens = 0;     ///< Role run: batch x length; 0: the context.
   /// Asked for the pass manager of each stage, by its name: what it prints, measures and leaves
   /// behind on a crash.

@@ -23,7 +23,7 @@ std::unique_ptr<Pass> createDetachStatistics(const std::string &file,
 
 /// The passes that go from behind stage `from` to `to`, Import and Target at most.
 void addLoweringPasses(OpPassManager &passes, Stage from, Stage to, const TargetOptions &target,
-                       const TargetInfo *resolved = nullptr);
+                       bool rollLayers, const TargetInfo *resolved = nullptr);
 
 /// The context asked for, or where none is (0) one that the model allows. Fails, with an error on
 /// the module, beyond what its tables or `llmc.context` allow.
