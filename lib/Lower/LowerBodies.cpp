@@ -20,6 +20,9 @@
 #include "mlir/Dialect/Tensor/Transforms/SubsetInsertionOpInterfaceImpl.h"
 #include "mlir/Pass/PassManager.h"
 #include "mlir/Transforms/Passes.h"
+#include "llvm/ADT/Statistic.h"
+
+#define DEBUG_TYPE "lower-bodies"
 
 namespace llmc {
 #define GEN_PASS_DEF_LOWERBODIES
@@ -29,6 +32,8 @@ namespace llmc {
 using namespace mlir;
 using namespace llmc;
 using exec::GenericOp;
+
+ALWAYS_ENABLED_STATISTIC(bodiesLowered, "Bodies of what has no kernel");
 
 /// Memory of a tensor of a body: rows of a buffer, or a table. The outermost dimension is 1, so its
 /// stride is never used.
@@ -166,6 +171,7 @@ LogicalResult LowerBodiesPass::lower(GenericOp op, int64_t rows, const VectorSha
   block.getTerminator()->erase();
   op.getBody().takeBody(function.getBody());
   op.setScratchBytes(*scratch);
+  ++bodiesLowered;
   return success();
 }
 

@@ -19,6 +19,9 @@
 #include "mlir/Dialect/Vector/Transforms/VectorRewritePatterns.h"
 #include "mlir/Transforms/GreedyPatternRewriteDriver.h"
 #include "llvm/ADT/TypeSwitch.h"
+#include "llvm/Support/Debug.h"
+
+#define DEBUG_TYPE "lower-bodies"
 
 using namespace mlir;
 using namespace llmc;
@@ -47,8 +50,10 @@ static LogicalResult toVectors(IRRewriter &rewriter, linalg::LinalgOp op, int64_
   rewriter.eraseOp(op);
   auto tile = cast<linalg::LinalgOp>(tiled->tiledOps.front());
   rewriter.setInsertionPoint(tile);
-  if (failed(linalg::vectorize(rewriter, tile)))
+  if (failed(linalg::vectorize(rewriter, tile))) {
+    LLVM_DEBUG(llvm::dbgs() << "not vectorised: " << tile.getLoc() << "\n");
     return toLoops(rewriter, tile);
+  }
   rewriter.eraseOp(tile);
   return success();
 }
