@@ -63,35 +63,40 @@ static double blockUnitCycles(const LinearLayout &layout, const LinearPlan &plan
   return std::max(whole * columns * inputs / cpu.tile, rows * chunks * kScale / cpu.issue);
 }
 
-LinearCost llmc::estimateLinear(const LinearLayout &layout, const LinearPlan &plan,
-                                VectorShape shape, int64_t rows) {
+static double arithmeticCycles(const LinearLayout &layout, const LinearPlan &plan,
+                               VectorShape shape, int64_t rows, bool decodes) {
   const CpuModel &cpu = cpuModel(shape);
   double vectors = static_cast<double>(layout.tiles * plan.vectors);
   double inputs = static_cast<double>(layout.symbols(layout.k)), chunks = 0;
   if (!layout.valueBytes)
     chunks = vectors * static_cast<double>(llvm::divideCeilSigned(layout.k, plan.chunk));
   double steps = vectors * (plan.dots ? inputs / 4 : inputs); // A vector of codes or of quads.
-  bool telescopes = plan.telescopes && rows <= kDecodeRows;
-  double unpack = unpackInstructions(layout, plan, telescopes, rows > kDecodeRows);
+  bool telescopes = plan.telescopes && decodes;
+  double unpack = unpackInstructions(layout, plan, telescopes, !decodes);
   if (layout.sparse)
     unpack += plan.picks ? 2.75 : 2; // The index, and picking by it.
   double multiply = plan.dots ? dotInstructions(plan, layout, shape.dot) : 1;
-  if (plan.correction == LinearPlan::Correction::Picked && rows <= kDecodeRows)
+  if (plan.correction == LinearPlan::Correction::Picked && decodes)
     multiply += shape.dot == DotKind::Maddubs ? 2.25 : 1;
   double rate = linearRate(layout.format, plan.dots, cpu);
   if (telescopes) { // A product with the byte, and one with what is behind its first digit.
     multiply *= 2;
     rate /= 2;
   }
-  constexpr double kFlush = 6; // Convert, zero point, scale, total: for each vector of a chunk.
-
-  LinearCost cost;
-  cost.memory = static_cast<double>(layout.totalBytes()) / (cpu.readGBs * 1e9);
-  double cycles;
-  if (rows <= kDecodeRows) {
-    double loads = (1 + 1 / static_cast<double>(plan.vectors)) / 2; // Weights and input.
-    double issued = steps * (unpack + multiply + loads) + chunks * kFlush;
-    cycles = static_cast<double>(rows) * std::max(steps / rate, issued / cpu.issue);
+  // Scale and zero point; convert, zero point, total: for each vector of a chunk.
+  constexpr double kFactors = 2, kTotal = 4, kFlush = kFactors + kTotal;
+  double cycles = 0;
+  if (decodes) {
+    int64_t left = rows == 1 ? 1 : (rows + 1) / 2 * 2;
+    for (int64_t size = kRowBlock; size; left %= size, size /= 2) {
+      // Weights, and the inputs of each row for a few vectors.
+      double count = static_cast<double>(size);
+      double inputs = count / static_cast<double>(plan.decodeVectors(size, shape));
+      double issued = steps * (unpack + count * multiply + (1 + inputs) / 2) +
+                      chunks * (kFactors + count * kTotal);
+      cycles +=
+          static_cast<double>(left / size) * std::max(count * steps / rate, issued / cpu.issue);
+    }
   } else {
     double passes = static_cast<double>(llvm::divideCeilSigned(rows, plan.panelRows));
     double whole = static_cast<double>(llvm::divideCeilSigned(rows, plan.rowBlock) * plan.rowBlock);
@@ -104,6 +109,24 @@ LinearCost llmc::estimateLinear(const LinearLayout &layout, const LinearPlan &pl
                             chunks * kFlush / cpu.issue);
     cycles += passes * steps * (unpack + 2) / cpu.issue;
   }
-  cost.arithmetic = cycles / (cpu.gigahertz * 1e9);
-  return cost;
+  return cycles;
+}
+
+LinearCost llmc::estimateLinear(const LinearLayout &layout, const LinearPlan &plan,
+                                VectorShape shape, int64_t rows) {
+  const CpuModel &cpu = cpuModel(shape);
+  double cycles = arithmeticCycles(layout, plan, shape, rows, rows <= plan.decodeRows);
+  return {static_cast<double>(layout.totalBytes()) / (cpu.readGBs * 1e9),
+          cycles / (cpu.gigahertz * 1e9)};
+}
+
+int64_t llmc::chooseDecodeRows(const LinearLayout &layout, const LinearPlan &plan,
+                               VectorShape shape) {
+  constexpr int64_t kMostRows = 16;
+  int64_t most = 2;
+  for (int64_t rows = most; rows <= kMostRows; rows += 2)
+    if (arithmeticCycles(layout, plan, shape, rows, /*decodes=*/true) <=
+        arithmeticCycles(layout, plan, shape, rows, /*decodes=*/false))
+      most = rows;
+  return most;
 }

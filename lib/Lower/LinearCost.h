@@ -17,9 +17,12 @@ struct LinearCost {
   double seconds() const { return std::max(memory, arithmetic); }
 };
 
-/// `rows` rows of x: up to kDecodeRows by the decode path, more by panels.
+/// `rows` rows of x: up to plan.decodeRows by the decode path, more by panels.
 LinearCost estimateLinear(const LinearLayout &layout, const LinearPlan &plan, VectorShape shape,
                           int64_t rows);
+
+/// Up to how many rows the decode path is expected to take no longer than panels.
+int64_t chooseDecodeRows(const LinearLayout &layout, const LinearPlan &plan, VectorShape shape);
 
 } // namespace llmc
 

@@ -1,9 +1,10 @@
-//===- TileDecode.cpp - a row times a packed tile from registers ------------------------===//
+//===- TileDecode.cpp - rows times a packed tile from registers -------------------------===//
 //
-// The decode path: every weight is read once, decoded in registers and multiplied with the input
-// broadcast to all lanes. Scales and zero points are applied to the sum of a chunk, not to each
-// weight. The loops are unit, chunk, span (only where integers would outgrow f32), block, tile of
-// those that are decoded side by side, and symbols unrolled.
+// The decode path: a weight is read, decoded in registers and multiplied with the input of each row
+// at hand, broadcast to all lanes. Each row has the sums that it has alone. Scales and zero points
+// are applied to the sum of a chunk, not to each weight. The loops are unit, chunk, span (only
+// where integers would outgrow f32), block, tile of those that are decoded side by side, and
+// symbols unrolled.
 //
 #include "TileLinear.h"
 
@@ -14,20 +15,21 @@ using namespace llmc;
 
 using Values = LinearEmitter::Values;
 
-Values LinearEmitter::emitTiles(Value tile, int64_t count, Value stride, Value inputs,
-                                Value inputStart, Value row) {
-  rowInputs = inputs;
-  rowInputStart = inputStart;
-  rowScratch = row;
-  ahead = (count > 1 ? plan.streamPrefetch : plan.prefetchDistance) / 4;
-  sumSets = count > 1 && plan.chunk > plan.stepInputs ? 1 : plan.sumSets;
-  Value base = tileBase(tile);
+Values LinearEmitter::emitTiles(DecodeBlock block) {
+  at = std::move(block);
+  bool several = at.tiles > 1;
+  ahead = (several ? plan.streamPrefetch : plan.prefetchDistance) / 4;
+  // Rows are as many chains as sums that take turns.
+  bool turns = at.rows() == 1 && !(several && plan.chunk > plan.stepInputs);
+  sumSets = turns || plan.telescopes ? plan.sumSets : 1;
+  Value base = tileBase(at.tile);
   distances.assign(1, index(0));
-  for (int64_t s = 1; s < count; ++s)
-    distances.push_back(arith::SubIOp::create(b, tileBase(add(tile, times(stride, s))), base));
+  for (int64_t s = 1; s < at.tiles; ++s)
+    distances.push_back(
+        arith::SubIOp::create(b, tileBase(add(at.tile, times(at.stride, s))), base));
   int64_t units = layout.k / layout.unit, rest = layout.k % layout.unit;
   int64_t unitDwords = layout.unitBytes() / 4;
-  Values sums = zeros(floats, count * plan.vectors);
+  Values sums = zeros(floats, at.rows() * at.tiles * at.vectors);
   if (units == 1)
     sums = emitUnit(base, index(0), layout.unit, sums);
   else if (units > 1)
@@ -37,6 +39,7 @@ Values LinearEmitter::emitTiles(Value tile, int64_t count, Value stride, Value i
     });
   if (rest)
     sums = emitUnit(add(base, units * unitDwords), index(units * layout.unit), rest, sums);
+  at = {};
   return sums;
 }
 
@@ -72,8 +75,8 @@ Values LinearEmitter::emitUnit(Value unit, Value start, int64_t length, Values s
   int64_t chunk = plan.chunk, block = layout.blockInputs;
   if (chunk < block && chunk < length) {
     // Several chunks in each block.
-    auto flushing = [&](Value at, Value from, int64_t inputs, Values carried) {
-      return emitFlushingBlock(unit, at, from, inputs, carried);
+    auto flushing = [&](Value place, Value from, int64_t inputs, Values carried) {
+      return emitFlushingBlock(unit, place, from, inputs, carried);
     };
     int64_t blocks = length / block;
     if (blocks == 1)
@@ -115,13 +118,13 @@ Values LinearEmitter::emitChunk(Value header, Value data, Value start, int64_t l
   if (!plan.wideChunks)
     return flush(header, 0, start, sums, emitBlocks(data, start, length, startSums(start)));
   int64_t span = plan.exactInputs, spans = length / span;
-  auto addSpan = [&](Value at, Value from, int64_t inputs, Values carried) {
-    Values partial = emitBlocks(at, from, inputs, zeros(floats, plan.vectors));
+  auto addSpan = [&](Value place, Value from, int64_t inputs, Values carried) {
+    Values partial = emitBlocks(place, from, inputs, zeros(floats, at.rows() * at.vectors));
     for (auto [total, part] : llvm::zip(carried, partial))
       total = arith::AddIOp::create(b, total, arith::FPToSIOp::create(b, ints, part));
     return carried;
   };
-  Values totals = zeros(ints, plan.vectors);
+  Values totals = zeros(ints, at.rows() * at.vectors);
   if (spans)
     totals = forLoop(b, index(0), index(spans), 1, totals, [&](Value s, ValueRange carried) {
       return addSpan(add(data, times(s, dwords(span))), add(start, times(s, span)), span,
@@ -135,15 +138,15 @@ Values LinearEmitter::emitChunk(Value header, Value data, Value start, int64_t l
 
 // Asks for the weights `ahead` of the `count` dwords at `at`: hardware prefetchers stop at the end
 // of a page. Every line is asked for, those of headers too: a gap costs more than it saves.
-void LinearEmitter::prefetch(Value at, int64_t count) {
-  prefetchLines(b, wordView, add(at, ahead), count);
+void LinearEmitter::prefetch(Value place, int64_t count) {
+  prefetchLines(b, wordView, add(place, ahead), count);
 }
 
 Values LinearEmitter::emitBlocks(Value data, Value start, int64_t length, Values partial) {
   int64_t block = layout.blockInputs, step = plan.stepInputs, steps = length / step;
-  auto emitStep = [&](Value at, Value from, int64_t inputs, Values carried) {
+  auto emitStep = [&](Value first, Value from, int64_t inputs, Values carried) {
     return eachTile(carried, [&](Value distance, Values part) {
-      Value place = add(at, distance);
+      Value place = add(first, distance);
       for (int64_t done = 0; done < inputs; done += block) {
         int64_t size = std::min(block, inputs - done);
         prefetch(add(place, dwords(done)), dwords(size));
@@ -185,23 +188,91 @@ Values LinearEmitter::emitFlushingBlock(Value header, Value block, Value start, 
   return sums;
 }
 
-// Adds the products of the kept weights of four inputs at `first`: each lane picks its input by
-// index.
-void LinearEmitter::multiplyPattern(Value block, Value first, int64_t inputs, int64_t pattern,
-                                    int64_t begin, int64_t end, Values &partial) {
+// Adds the products of the kept weights of four inputs at each of `firsts`: each lane picks its
+// input by index.
+void LinearEmitter::multiplyPattern(Value block, ArrayRef<Value> firsts, int64_t inputs,
+                                    int64_t pattern, int64_t begin, int64_t end, Values &partial) {
   auto four = VectorType::get({4}, b.getF32Type());
   SmallVector<int64_t> order;
   for (int64_t lane = 0; lane < lanes; ++lane)
     order.push_back(lane % 4);
-  Value choices = load(four, rowInputs, first);
-  choices = vector::ShuffleOp::create(b, choices, choices, order);
+  Values choices;
+  for (Value first : firsts) {
+    Value ofRow = load(four, at.inputs, add(first, pattern));
+    choices.push_back(vector::ShuffleOp::create(b, ofRow, ofRow, order));
+  }
   int64_t symbol = layout.symbols(pattern);
   for (int64_t kept = 0; kept < layout.keepN; ++kept, ++symbol)
     for (int64_t v = begin; v < end; ++v) {
-      Value input = PickOp::create(b, choices, symbolIndexWord(block, symbol, v));
-      Value zero = rowZeros.empty() ? Value() : rowZeros[v];
-      partial[v] = fma(input, symbolValue(block, inputs, symbol, v, zero), partial[v]);
+      Value which = symbolIndexWord(block, symbol, v);
+      Values picked;
+      for (Value ofRow : choices)
+        picked.push_back(PickOp::create(b, ofRow, which));
+      Value weight =
+          symbolValue(block, inputs, symbol, v, rowZeros.empty() ? Value() : rowZeros[v]);
+      for (auto [r, ofRow] : llvm::enumerate(picked)) {
+        Value &sum = partial[r * at.vectors + v];
+        sum = fma(ofRow, weight, sum);
+      }
     }
+}
+
+// The same of `length` inputs of any pattern: inputs are blended by the bits of the index.
+void LinearEmitter::multiplyKept(Value block, ArrayRef<Value> firsts, int64_t inputs,
+                                 int64_t pattern, int64_t length, Values &partial) {
+  int64_t bits = 0;
+  for (unsigned width : layout.indexPlanes)
+    bits += width;
+  SmallVector<Values> choices(firsts.size());
+  for (auto [first, ofRow] : llvm::zip(firsts, choices))
+    for (int64_t i = 0; i < length; ++i)
+      ofRow.push_back(broadcast(loadScalar(at.inputs, add(first, pattern + i))));
+  int64_t symbol = layout.symbols(pattern);
+  for (int64_t kept = 0; kept < std::min(layout.keepN, length); ++kept, ++symbol)
+    for (int64_t v = 0; v < at.vectors; ++v) {
+      SmallVector<Values> levels = choices;
+      for (int64_t bit = 0; bit < bits && levels[0].size() > 1; ++bit) {
+        Value isOdd = symbolIndexBit(block, inputs, symbol, v, bit);
+        for (Values &level : levels) {
+          Values next;
+          for (size_t i = 0; i < level.size(); i += 2)
+            next.push_back(
+                i + 1 < level.size()
+                    ? arith::SelectOp::create(b, isOdd, level[i + 1], level[i]).getResult()
+                    : level[i]);
+          level = next;
+        }
+      }
+      Value weight =
+          symbolValue(block, inputs, symbol, v, rowZeros.empty() ? Value() : rowZeros[v]);
+      for (auto [r, level] : llvm::enumerate(levels)) {
+        Value &sum = partial[r * at.vectors + v];
+        sum = fma(level[0], weight, sum);
+      }
+    }
+}
+
+// The same of inputs [from, to) where every weight is stored.
+void LinearEmitter::multiplyDense(Value block, ArrayRef<Value> firsts, int64_t inputs, int64_t from,
+                                  int64_t to, Values &partial) {
+  // Codes that are decoded together are used together.
+  int64_t together = plan.levelQuads ? 4 : 1;
+  for (int64_t begin = from, end; begin < to; begin = end) {
+    end = std::min(to, (begin / together + 1) * together);
+    SmallVector<Values> values(firsts.size());
+    for (auto [first, ofRow] : llvm::zip(firsts, values))
+      for (int64_t i = begin; i < end; ++i)
+        ofRow.push_back(broadcast(loadScalar(at.inputs, add(first, i))));
+    for (int64_t v = 0; v < at.vectors; ++v)
+      for (int64_t i = begin; i < end; ++i) {
+        Value weight =
+            plan.placedInputs ? placedCode(block, i, v) : symbolValue(block, inputs, i, v, {});
+        for (auto [r, ofRow] : llvm::enumerate(values)) {
+          Value &sum = partial[r * at.vectors + v];
+          sum = fma(ofRow[i - begin], weight, sum);
+        }
+      }
+  }
 }
 
 // Adds the products of inputs [from, to) of a block of `inputs` inputs that starts at input
@@ -211,61 +282,24 @@ Values LinearEmitter::multiplySymbols(Value block, Value start, int64_t inputs, 
   if (plan.dots)
     return multiplyQuads(block, start, inputs, from, to, partial);
   startBlock();
-  Value first = add(rowInputStart, start);
-  auto inputAt = [&](int64_t i) { return broadcast(loadScalar(rowInputs, add(first, i))); };
-  if (!layout.sparse) {
-    // Codes that are decoded together are used together.
-    int64_t together = plan.levelQuads ? 4 : 1;
-    for (int64_t begin = from, end; begin < to; begin = end) {
-      end = std::min(to, (begin / together + 1) * together);
-      Values values;
-      for (int64_t i = begin; i < end; ++i)
-        values.push_back(inputAt(i));
-      for (int64_t v = 0; v < plan.vectors; ++v)
-        for (int64_t i = begin; i < end; ++i) {
-          Value code =
-              plan.placedInputs ? placedCode(block, i, v) : symbolValue(block, inputs, i, v, {});
-          partial[v] = fma(values[i - begin], code, partial[v]);
-        }
-    }
-    return partial;
-  }
+  Values firsts = llvm::map_to_vector(at.starts, [&](Value row) { return add(row, start); });
   int64_t bits = 0;
   for (unsigned width : layout.indexPlanes)
     bits += width;
-  if (layout.keepM == 4 && bits == 2 && (to - from) % 4 == 0) {
+  if (!layout.sparse) {
+    multiplyDense(block, firsts, inputs, from, to, partial);
+  } else if (layout.keepM == 4 && bits == 2 && (to - from) % 4 == 0) {
     // Two vectors of rows at a time: words and zero points of more would not stay in registers.
     constexpr int64_t kTogether = 2;
-    for (int64_t v = 0; v < plan.vectors; v += kTogether)
+    for (int64_t v = 0; v < at.vectors; v += kTogether)
       for (int64_t pattern = from; pattern < to; pattern += 4)
-        multiplyPattern(block, add(first, pattern), inputs, pattern, v,
-                        std::min(v + kTogether, plan.vectors), partial);
-    return partial;
-  }
-  // The header of a sparse chunk is one group; zero points are subtracted before the product, since
-  // every row sums other inputs.
-  for (int64_t pattern = from; pattern < to; pattern += layout.keepM) {
-    int64_t length = std::min(layout.keepM, to - pattern);
-    Values choices;
-    for (int64_t i = 0; i < length; ++i)
-      choices.push_back(inputAt(pattern + i));
-    int64_t symbol = layout.symbols(pattern);
-    for (int64_t kept = 0; kept < std::min(layout.keepN, length); ++kept, ++symbol)
-      for (int64_t v = 0; v < plan.vectors; ++v) {
-        Values level = choices;
-        for (int64_t bit = 0; bit < bits && level.size() > 1; ++bit) {
-          Value isOdd = symbolIndexBit(block, inputs, symbol, v, bit);
-          Values next;
-          for (size_t i = 0; i < level.size(); i += 2)
-            next.push_back(
-                i + 1 < level.size()
-                    ? arith::SelectOp::create(b, isOdd, level[i + 1], level[i]).getResult()
-                    : level[i]);
-          level = next;
-        }
-        Value zero = rowZeros.empty() ? Value() : rowZeros[v];
-        partial[v] = fma(level[0], symbolValue(block, inputs, symbol, v, zero), partial[v]);
-      }
+        multiplyPattern(block, firsts, inputs, pattern, v, std::min(v + kTogether, at.vectors),
+                        partial);
+  } else {
+    // The header of a sparse chunk is one group; zero points are subtracted before the product,
+    // since every output sums other inputs.
+    for (int64_t pattern = from; pattern < to; pattern += layout.keepM)
+      multiplyKept(block, firsts, inputs, pattern, std::min(layout.keepM, to - pattern), partial);
   }
   return partial;
 }
@@ -283,31 +317,41 @@ Values LinearEmitter::flush(Value header, int64_t group, Value chunkStart, Value
     });
   }
   Value chunk = arith::DivUIOp::create(b, chunkStart, index(plan.chunk));
-  Value sumOfInputs, activationScale, start;
   bool byZero = plan.correction == LinearPlan::Correction::Float ||
                 plan.correction == LinearPlan::Correction::Integer;
-  if (byZero)
-    sumOfInputs = inputSum(rowScratch, chunk);
-  if (plan.telescopes)
-    start = vector::BroadcastOp::create(b, ints, inputSum(rowScratch, chunk));
-  if (plan.perGroup && !plan.folded) {
-    Value block = arith::DivUIOp::create(b, chunkStart, index(plan.activationGroup));
-    activationScale = broadcast(loadScalar(scratch, add(add(rowScratch, plan.scaleStart), block)));
+  bool isPicked = plan.correction == LinearPlan::Correction::Picked;
+  Values sumsOfInputs(at.rows()), activationScales(at.rows()), starts(at.rows());
+  for (auto [r, row] : llvm::enumerate(at.places)) {
+    if (byZero)
+      sumsOfInputs[r] = inputSum(row, chunk);
+    if (plan.telescopes)
+      starts[r] = vector::BroadcastOp::create(b, ints, inputSum(row, chunk));
+    if (plan.perGroup && !plan.folded) {
+      Value block = arith::DivUIOp::create(b, chunkStart, index(plan.activationGroup));
+      activationScales[r] = broadcast(loadScalar(scratch, add(add(row, plan.scaleStart), block)));
+    }
   }
-  for (int64_t v = 0; v < plan.vectors; ++v) {
-    Value value = joinSums(partial, v, start);
-    if (plan.correction == LinearPlan::Correction::Picked)
-      value =
-          correctPicked(value, zeroVector(header, group, v), partial[sumSets * plan.vectors + v]);
-    else
-      value = correct(value, byZero ? zeroVector(header, group, v) : Value(), sumOfInputs);
-    Value scale = scaleVector(header, group, v);
-    if (scale && activationScale)
-      scale = arith::MulFOp::create(b, scale, activationScale);
-    else if (!scale)
-      scale = activationScale;
-    sums[v] =
-        scale ? fma(scale, value, sums[v]) : arith::AddFOp::create(b, sums[v], value).getResult();
+  size_t ofRow = partial.size() / at.rows();
+  for (int64_t v = 0; v < at.vectors; ++v) {
+    // Of a single row what is loaded comes right before its use.
+    Value zero, scale;
+    for (int64_t r = 0; r < at.rows(); ++r) {
+      ArrayRef<Value> own = ArrayRef<Value>(partial).slice(r * ofRow, ofRow);
+      Value value = joinSums(own, v, starts[r]);
+      if (r == 0 && (byZero || isPicked))
+        zero = zeroVector(header, group, v);
+      value = isPicked ? correctPicked(value, zero, own[sumSets * at.vectors + v])
+                       : correct(value, zero, sumsOfInputs[r]);
+      if (r == 0)
+        scale = scaleVector(header, group, v);
+      Value factor = scale;
+      if (scale && activationScales[r])
+        factor = arith::MulFOp::create(b, scale, activationScales[r]);
+      else if (!scale)
+        factor = activationScales[r];
+      Value &sum = sums[r * at.vectors + v];
+      sum = factor ? fma(factor, value, sum) : arith::AddFOp::create(b, sum, value).getResult();
+    }
   }
   return sums;
 }

@@ -48,7 +48,7 @@ Value LinearEmitter::tileBase(Value tile) {
 Value LinearEmitter::loadWord(Value base, int64_t dword, int64_t v) {
   Value &word = words[{dword, v}];
   if (!word)
-    word = load(ints, wordView, add(base, dword * layout.tileRows + v * lanes));
+    word = load(ints, wordView, inTile(add(base, dword * layout.tileRows), v));
   return word;
 }
 
@@ -86,8 +86,9 @@ Value LinearEmitter::symbolValue(Value block, int64_t inputs, int64_t symbol, in
                                  Value zero) {
   int64_t count = layout.symbols(inputs), start = indexBytes(count);
   if (layout.valueBytes) {
-    int64_t offset = start / layout.valueBytes + symbol * layout.tileRows + v * lanes;
-    Value value = load(elements, elementView, add(times(block, 4 / layout.valueBytes), offset));
+    int64_t offset = start / layout.valueBytes + symbol * layout.tileRows;
+    Value first = add(times(block, 4 / layout.valueBytes), offset);
+    Value value = load(elements, elementView, inTile(first, v));
     return widenFloat(b, value, shape);
   }
   int64_t startDword = start / (4 * layout.tileRows);
@@ -240,7 +241,7 @@ Value LinearEmitter::zeroVector(Value header, Value row) {
 
 LinearEmitter::Values LinearEmitter::zeroVectors(Value header, int64_t group) {
   Values result;
-  for (int64_t v = 0; v < plan.vectors; ++v)
+  for (int64_t v = 0; v < at.vectors; ++v)
     if (Value zero = zeroVector(header, group, v))
       result.push_back(zero);
   return result;

@@ -101,29 +101,37 @@ Value LinearEmitter::quadTrits(Value block, int64_t quad, int64_t v) {
 // Products of a quad of ternary codes without taking a digit out. With t the byte that starts with
 // digit d and u the byte behind it, 3 t = 256 d + u; so 256 times the sum of products with digits
 // is 3 times that with each t minus that with each u. The two sums are apart until the chunk ends.
-void LinearEmitter::multiplyTrits(Value block, Value first, int64_t quad, Values &partial) {
-  Value input = quadInput(add(first, 4 * quad));
-  for (int64_t v = 0; v < plan.vectors; ++v) {
+void LinearEmitter::multiplyTrits(Value block, ArrayRef<Value> firsts, int64_t quad,
+                                  Values &partial) {
+  size_t ofRow = partial.size() / firsts.size();
+  Values inputs;
+  for (Value first : firsts)
+    inputs.push_back(quadInput(add(first, 4 * quad)));
+  for (int64_t v = 0; v < at.vectors; ++v) {
     Value bytes = tritByte(block, quad, v);
     Value rest =
         quad % 5 == 4 ? TripleOp::create(b, bytes).getResult() : tritByte(block, quad + 1, v);
-    Value &sum = partial[v], &sumOfRests = partial[plan.vectors + v];
-    sum = DotI8Op::create(b, sum, bytes, input, /*bound=*/255, /*signed_codes=*/false);
-    sumOfRests = DotI8Op::create(b, sumOfRests, rest, input, /*bound=*/255, /*signed_codes=*/false);
+    for (auto [r, input] : llvm::enumerate(inputs)) {
+      Value &sum = partial[r * ofRow + v], &sumOfRests = partial[r * ofRow + at.vectors + v];
+      sum = DotI8Op::create(b, sum, bytes, input, /*bound=*/255, /*signed_codes=*/false);
+      sumOfRests =
+          DotI8Op::create(b, sumOfRests, rest, input, /*bound=*/255, /*signed_codes=*/false);
+    }
   }
 }
 
-// The sum of a chunk from those that took turns; `start` is what sums start at if none has it yet.
-Value LinearEmitter::joinSums(Values &partial, int64_t v, Value start) {
+// The sum of a chunk of a row from those that took turns; `start` is what sums start at if none has
+// it yet.
+Value LinearEmitter::joinSums(ArrayRef<Value> partial, int64_t v, Value start) {
   Value value = partial[v];
   if (plan.telescopes) {
     Value triple = arith::MulIOp::create(b, value, splatInt(3));
-    value = arith::SubIOp::create(b, triple, partial[plan.vectors + v]);
+    value = arith::SubIOp::create(b, triple, partial[at.vectors + v]);
     value = arith::ShRSIOp::create(b, value, splatInt(8));
     return arith::AddIOp::create(b, value, start);
   }
   for (int64_t set = 1; set < sumSets; ++set)
-    value = arith::AddIOp::create(b, value, partial[set * plan.vectors + v]);
+    value = arith::AddIOp::create(b, value, partial[set * at.vectors + v]);
   return value;
 }
 
@@ -174,24 +182,33 @@ Value LinearEmitter::quadIndex(Value block, int64_t quad, int64_t v) {
   return vector::BitCastOp::create(b, quads, word);
 }
 
-// As multiplyQuads. Behind the sums of products are those of the inputs that each row picks.
+// As multiplyQuads. Behind the sums of products are those of the inputs that each output picks.
 Values LinearEmitter::multiplyPicks(Value block, Value start, int64_t inputs, int64_t from,
                                     int64_t to, Values partial) {
   // Two vectors of rows at a time: sums of 16 bits of more would not stay in registers.
   constexpr int64_t kTogether = 2;
   startBlock();
-  Value first = add(times(rowScratch, 4), start);
-  for (int64_t begin = 0; begin < plan.vectors; begin += kTogether)
+  Values firsts = byteStarts(start);
+  size_t ofRow = partial.size() / firsts.size();
+  for (int64_t begin = 0; begin < at.vectors; begin += kTogether)
     for (int64_t quad = from / 8; 8 * quad < to; ++quad) {
-      Value eight = eightInputs(add(first, 8 * quad));
-      for (int64_t v = begin; v < std::min(begin + kTogether, plan.vectors); ++v) {
-        Value picked = PickI8Op::create(b, eight, quadIndex(block, quad, v));
-        partial[v] = dot(partial[v], quadCodes(block, inputs, quad, v), picked, plan.signedCodes);
-        if (plan.correction != LinearPlan::Correction::Picked)
-          continue;
-        Value &sum = partial[plan.vectors + v];
-        Value ones = vector::BitCastOp::create(b, quads, presentBytes(inputs, quad, 1));
-        sum = DotI8Op::create(b, sum, ones, picked, /*bound=*/1, /*signed_codes=*/false);
+      Values eights;
+      for (Value first : firsts)
+        eights.push_back(eightInputs(add(first, 8 * quad)));
+      for (int64_t v = begin; v < std::min(begin + kTogether, at.vectors); ++v) {
+        Value which = quadIndex(block, quad, v), codes;
+        for (auto [r, eight] : llvm::enumerate(eights)) {
+          Value picked = PickI8Op::create(b, eight, which), &sum = partial[r * ofRow + v];
+          if (!codes) // Behind the first pick, while few registers are in use.
+            codes = quadCodes(block, inputs, quad, v);
+          sum = dot(sum, codes, picked, plan.signedCodes);
+          if (plan.correction != LinearPlan::Correction::Picked)
+            continue;
+          Value &sumOfPicked = partial[r * ofRow + at.vectors + v];
+          Value ones = vector::BitCastOp::create(b, quads, presentBytes(inputs, quad, 1));
+          sumOfPicked =
+              DotI8Op::create(b, sumOfPicked, ones, picked, /*bound=*/1, /*signed_codes=*/false);
+        }
       }
     }
   return partial;
@@ -208,6 +225,11 @@ Value LinearEmitter::correctPicked(Value sum, Value zero, Value picked) {
 // Sums
 //===----------------------------------------------------------------------===//
 
+// Where the inputs from `start` on lie as bytes, for each row at hand.
+Values LinearEmitter::byteStarts(Value start) {
+  return llvm::map_to_vector(at.places, [&](Value row) { return add(times(row, 4), start); });
+}
+
 // Adds the products of inputs [from, to) of a block of `inputs` inputs that starts at input
 // `start`; `from` starts a quad, `to` ends one or the block.
 Values LinearEmitter::multiplyQuads(Value block, Value start, int64_t inputs, int64_t from,
@@ -215,21 +237,28 @@ Values LinearEmitter::multiplyQuads(Value block, Value start, int64_t inputs, in
   if (plan.picks)
     return multiplyPicks(block, start, inputs, from, to, std::move(partial));
   startBlock();
-  Value first = add(times(rowScratch, 4), start);
+  Values firsts = byteStarts(start);
   if (plan.telescopes) {
     for (int64_t quad = from / 4; 4 * quad < to; ++quad)
-      multiplyTrits(block, first, quad, partial);
+      multiplyTrits(block, firsts, quad, partial);
     return partial;
   }
+  size_t ofRow = partial.size() / firsts.size();
   // Bytes of ternary codes stay in registers from quad to quad, so there is room for two vectors.
-  int64_t together = layout.trits ? std::min<int64_t>(2, plan.vectors) : plan.vectors;
-  for (int64_t begin = 0; begin < plan.vectors; begin += together)
+  int64_t together = layout.trits ? std::min<int64_t>(2, at.vectors) : at.vectors;
+  for (int64_t begin = 0; begin < at.vectors; begin += together)
     for (int64_t quad = from / 4; 4 * quad < to; ++quad) {
-      Value input = quadInput(add(first, 4 * quad));
-      int64_t set = quad % sumSets * plan.vectors;
-      for (int64_t v = begin; v < std::min(begin + together, plan.vectors); ++v)
-        partial[set + v] =
-            dot(partial[set + v], quadCodes(block, inputs, quad, v), input, plan.signedCodes);
+      Values quadInputs;
+      for (Value first : firsts)
+        quadInputs.push_back(quadInput(add(first, 4 * quad)));
+      int64_t set = quad % sumSets * at.vectors;
+      for (int64_t v = begin; v < std::min(begin + together, at.vectors); ++v) {
+        Value codes = quadCodes(block, inputs, quad, v);
+        for (auto [r, input] : llvm::enumerate(quadInputs)) {
+          Value &sum = partial[r * ofRow + set + v];
+          sum = dot(sum, codes, input, plan.signedCodes);
+        }
+      }
     }
   return partial;
 }
@@ -263,17 +292,20 @@ Value LinearEmitter::correct(Value sum, Value zero, Value inputSum) {
   return toFloat();
 }
 
-// Where the sums of the chunk that starts at input `chunkStart` start, in each tile.
+// Where the sums of the chunk that starts at input `chunkStart` start, for each row and in each
+// tile.
 Values LinearEmitter::startSums(Value chunkStart) {
   bool pickedToo = plan.correction == LinearPlan::Correction::Picked;
-  Values one = zeros(plan.dots ? ints : floats, plan.vectors * (sumSets + pickedToo));
-  if (plan.correction == LinearPlan::Correction::Start && !plan.telescopes) {
-    Value chunk = arith::DivUIOp::create(b, chunkStart, index(plan.chunk));
-    Value start = vector::BroadcastOp::create(b, ints, inputSum(rowScratch, chunk));
-    std::fill_n(one.begin(), plan.vectors, start);
-  }
   Values all;
-  for (size_t tile = 0; tile < distances.size(); ++tile)
-    llvm::append_range(all, one);
+  for (Value row : at.places) {
+    Values one = zeros(plan.dots ? ints : floats, at.vectors * (sumSets + pickedToo));
+    if (plan.correction == LinearPlan::Correction::Start && !plan.telescopes) {
+      Value chunk = arith::DivUIOp::create(b, chunkStart, index(plan.chunk));
+      Value start = vector::BroadcastOp::create(b, ints, inputSum(row, chunk));
+      std::fill_n(one.begin(), at.vectors, start);
+    }
+    for (size_t tile = 0; tile < distances.size(); ++tile)
+      llvm::append_range(all, one);
+  }
   return all;
 }

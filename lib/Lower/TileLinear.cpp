@@ -96,47 +96,30 @@ void Epilogue::store(Value row, Value tile, Value scratchRow, SmallVector<Value>
 
 static void emitLinear(LinearEmitter &e, const KernelFrame &frame, const Epilogue &epilogue) {
   ImplicitLocOpBuilder &b = e.b;
-  Value rows = e.index(e.layout.tileRows);
+  Value rows = e.index(e.layout.tileRows), zero = e.index(0), most = e.index(e.plan.decodeRows);
   Value begin = arith::DivUIOp::create(b, frame.begin, rows);
   Value end = arith::CeilDivUIOp::create(b, frame.end, rows);
-  Value isFew =
-      arith::CmpIOp::create(b, arith::CmpIPredicate::ule, frame.rows, e.index(kDecodeRows));
+  Value isFew = arith::CmpIOp::create(b, arith::CmpIPredicate::ule, frame.rows, most);
+  auto finish = [&](Value row, Value tile, Value scratchRow, LinearEmitter::Values sums) {
+    epilogue.store(row, tile, scratchRow, std::move(sums));
+  };
+  // Each of several sequences gets the sums it gets alone, however many there are.
+  if (e.plan.scaledPanels) {
+    Value isSingle = arith::CmpIOp::create(b, arith::CmpIPredicate::eq, frame.sequence, e.index(1));
+    isFew = arith::OrIOp::create(b, isFew, isSingle);
+  }
   auto branch = scf::IfOp::create(b, isFew, /*withElseRegion=*/true);
   OpBuilder::InsertionGuard guard(b);
   b.setInsertionPointToStart(branch.thenBlock());
-  Value zero = e.index(0), first = begin;
-  bool inScratch = e.plan.quantized || e.plan.placedInputs;
-  forLoop(b, zero, frame.rows, 1, [&](Value row) {
-    e.emitActivations(rowIndex(b, row, e.x, zero), e.times(row, e.plan.rowFloats), /*sums=*/true);
-  });
-  auto emitTiles = [&](Value tile, int64_t count, Value stride, Value row) {
-    Value scratchRow = e.times(row, e.plan.rowFloats);
-    Value inputs = inScratch ? e.scratch : e.input;
-    Value inputStart = inScratch ? scratchRow : rowIndex(b, row, e.x, zero);
-    auto sums = e.emitTiles(tile, count, stride, inputs, inputStart, scratchRow);
-    ArrayRef<Value> rest = sums;
-    for (int64_t i = 0; i < count; ++i, rest = rest.drop_front(e.plan.vectors))
-      epilogue.store(row, e.add(tile, e.times(stride, i)), scratchRow,
-                     LinearEmitter::Values(rest.take_front(e.plan.vectors)));
-  };
-  // A single row goes through several parts of the tiles at once.
-  if (int64_t streams = e.plan.streams; streams > 1) {
-    Value isOne = arith::CmpIOp::create(b, arith::CmpIPredicate::eq, frame.rows, e.index(1));
-    Value part = arith::DivUIOp::create(b, arith::SubIOp::create(b, end, begin), e.index(streams));
-    part = arith::SelectOp::create(b, isOne, part, zero);
-    forLoop(b, begin, e.add(begin, part), 1,
-            [&](Value tile) { emitTiles(tile, streams, part, zero); });
-    first = e.add(begin, e.times(part, streams));
-  }
-  // Rows behind the first find the tile in the second-level cache.
-  forLoop(b, first, end, 1, [&](Value tile) {
-    forLoop(b, zero, frame.rows, 1, [&](Value row) { emitTiles(tile, 1, zero, row); });
-  });
+  if (e.plan.scaledPanels)
+    forLoop(b, zero, frame.rows, e.plan.decodeRows, [&](Value firstRow) {
+      Value left = arith::SubIOp::create(b, frame.rows, firstRow);
+      e.emitRows(begin, end, firstRow, e.least(most, left), finish);
+    });
+  else
+    e.emitRows(begin, end, zero, frame.rows, finish);
   b.setInsertionPointToStart(branch.elseBlock());
-  e.emitPanels(begin, end, frame.rows,
-               [&](Value row, Value tile, Value scratchRow, LinearEmitter::Values sums) {
-                 epilogue.store(row, tile, scratchRow, sums);
-               });
+  e.emitPanels(begin, end, frame.rows, finish);
 }
 
 Kernel llmc::getLinearKernel(KernelBuilder &builder, const CodeFormat &format, int64_t n, int64_t k,

@@ -14,13 +14,11 @@
 
 namespace llmc {
 
-/// Up to so many rows, decoding a tile again for each row costs less than writing it to a panel.
-/// With four, i8 activations are 7 % faster by panels and float ones 12 % slower (int4 groups of
-/// 32, Zen 3).
-constexpr int64_t kDecodeRows = 3;
-
 /// Vectors of products of weights of `format` that the processor does in a cycle.
 double linearRate(const CodeFormat &format, bool dots, const CpuModel &cpu);
+
+/// So many rows, or half as many, are multiplied with weights that the decode path decodes once.
+constexpr int64_t kRowBlock = 4;
 
 /// How a kernel computes with a layout. Lengths are in inputs (columns of the weight) unless said
 /// otherwise.
@@ -51,6 +49,9 @@ struct LinearPlan {
   int64_t streams;          ///< tiles that a single row decodes side by side.
   int64_t streamPrefetch;   ///< prefetchDistance in each of them.
   int64_t sumSets = 1;      ///< sums of one tile that take turns on the decode path of dots.
+  int64_t decodeRows;       ///< up to so many rows, an even number, go by the decode path.
+  bool scaledPanels; ///< weights of panels are multiplied with their scales, so sums are rounded in
+                     ///< other places than on the decode path.
 
   /// How sums of codes become sums of codes minus zero point. The scratch has, for each chunk:
   enum class Correction {
@@ -72,6 +73,9 @@ struct LinearPlan {
   int64_t vectorBlock; ///< vectors of the register block.
   int64_t stepQuads;   ///< of dots, unrolled.
 
+  /// Vectors of a tile that `rows` rows take at a time on the decode path, all of them or a part.
+  int64_t decodeVectors(int64_t rows, VectorShape shape) const;
+
   // The thread's scratch, in floats.
   int64_t rowFloats;  ///< codes (bytes with dots), scales and sums of one row of x.
   int64_t scaleStart; ///< inside a row.
@@ -92,11 +96,26 @@ private:
   void planDots(const LinearLayout &layout, VectorShape shape);
 };
 
+/// What the decode path computes at a time: one row with some tiles side by side, or several rows
+/// with some vectors of one tile.
+struct DecodeBlock {
+  Value tile;
+  int64_t tiles = 1;
+  Value stride; ///< from one tile to the next; of several.
+  int64_t vectors = 0;
+  Value column;              ///< of the first vector in the tile; null: the tile's first.
+  Value inputs;              ///< holds the rows or their codes,
+  SmallVector<Value> starts; ///< from here on.
+  SmallVector<Value> places; ///< of the rows in the scratch.
+  int64_t rows() const { return static_cast<int64_t>(places.size()); }
+};
+
 /// Emits the pieces of a linear kernel. A `base`, `unit`, `header` or `block` is an index in dwords
 /// into the weight.
 class LinearEmitter {
 public:
   using Values = SmallVector<Value>;
+  using Finish = function_ref<void(Value row, Value tile, Value scratchRow, Values sums)>;
 
   LinearEmitter(ImplicitLocOpBuilder &b, const LinearLayout &layout, const LinearPlan &plan,
                 VectorShape shape, const KernelFrame &frame, RowBuffer x);
@@ -148,12 +167,12 @@ public:
   /// the format has none.
   Value scaleVector(Value header, Value row);
   Value scaleVector(Value header, int64_t group, int64_t v) {
-    return scaleVector(header, index(group * layout.tileRows + v * lanes));
+    return scaleVector(header, inTile(index(group * layout.tileRows), v));
   }
   /// The same of zero points.
   Value zeroVector(Value header, Value row);
   Value zeroVector(Value header, int64_t group, int64_t v) {
-    return zeroVector(header, index(group * layout.tileRows + v * lanes));
+    return zeroVector(header, inTile(index(group * layout.tileRows), v));
   }
   Values zeroVectors(Value header, int64_t group);
 
@@ -161,16 +180,12 @@ public:
   /// (TileActivations.cpp).
   void emitActivations(Value rowStart, Value row, bool sums);
 
-  /// The sums of `count` tiles from `tile` on, `stride` apart, for one row, but for a per-token
-  /// scale. `inputs` from `inputStart` on holds the row (or its codes), `row` is its place in the
-  /// scratch (TileDecode.cpp).
-  Values emitTiles(Value tile, int64_t count, Value stride, Value inputs, Value inputStart,
-                   Value row);
+  /// The sums of `count` rows from `firstRow` on, at most plan.decodeRows, and all tiles in [begin,
+  /// end), each given to `finish` once; scales per token are left to it (TileRows.cpp).
+  void emitRows(Value begin, Value end, Value firstRow, Value count, Finish finish);
 
-  /// The sums of all tiles in [begin, end) and all rows, each given to `finish` once
-  /// (TilePanel.cpp).
-  void emitPanels(Value begin, Value end, Value rows,
-                  function_ref<void(Value row, Value tile, Value scratchRow, Values sums)> finish);
+  /// The same of all rows (TilePanel.cpp).
+  void emitPanels(Value begin, Value end, Value rows, Finish finish);
 
   ImplicitLocOpBuilder &b;
   const LinearLayout &layout;
@@ -186,6 +201,10 @@ public:
   Value input;      ///< memref<?xf32>: x.
 
 private:
+  /// Where vector `v` of those at hand starts, `start` being the place of the tile's first row.
+  Value inTile(Value start, int64_t v) {
+    return add(at.column ? add(start, at.column) : start, v * lanes);
+  }
   Value loadWord(Value base, int64_t dword, int64_t v);
   Value code(Value block, int64_t start, ArrayRef<unsigned> planes, int64_t count, int64_t symbol,
              int64_t v);
@@ -199,9 +218,10 @@ private:
   Value quadLevels(Value codes, int64_t present);
   Value tritByte(Value block, int64_t quad, int64_t v);
   Value quadTrits(Value block, int64_t quad, int64_t v);
-  void multiplyTrits(Value block, Value first, int64_t quad, Values &partial);
-  Value joinSums(Values &partial, int64_t v, Value start);
+  void multiplyTrits(Value block, ArrayRef<Value> firsts, int64_t quad, Values &partial);
+  Value joinSums(ArrayRef<Value> partial, int64_t v, Value start);
   Value quadInput(Value at);
+  Values byteStarts(Value start);
   Value dot(Value sum, Value codes, Value inputs, bool isSigned);
   Values multiplyQuads(Value block, Value start, int64_t inputs, int64_t from, int64_t to,
                        Values partial);
@@ -217,7 +237,15 @@ private:
   Value inputSum(Value row, Value chunk);
   Value correct(Value sum, Value zero, Value inputSum);
 
+  // Several rows.
+  DecodeBlock blockOf(Value tile, Value firstRow, Value row, int64_t count, Value last);
+  void emitRow(const DecodeBlock &block, Value firstRow, Finish finish);
+  void emitRowBlock(DecodeBlock block, Value firstRow, Value row, Value count, Finish finish);
+  void emitSingleRow(Value begin, Value end, Value firstRow, Finish finish);
+
   // Decode.
+  /// Sums of each row of the block, of each tile or each vector.
+  Values emitTiles(DecodeBlock block);
   Values emitUnit(Value unit, Value start, int64_t length, Values sums);
   Values eachTile(ValueRange carried, function_ref<Values(Value distance, Values part)> emit);
   Values startSums(Value chunkStart);
@@ -225,8 +253,12 @@ private:
   void prefetch(Value at, int64_t count);
   Values emitBlocks(Value data, Value start, int64_t length, Values partial);
   Values emitFlushingBlock(Value header, Value block, Value start, int64_t inputs, Values sums);
-  void multiplyPattern(Value block, Value first, int64_t inputs, int64_t pattern, int64_t begin,
-                       int64_t end, Values &partial);
+  void multiplyPattern(Value block, ArrayRef<Value> firsts, int64_t inputs, int64_t pattern,
+                       int64_t begin, int64_t end, Values &partial);
+  void multiplyDense(Value block, ArrayRef<Value> firsts, int64_t inputs, int64_t from, int64_t to,
+                     Values &partial);
+  void multiplyKept(Value block, ArrayRef<Value> firsts, int64_t inputs, int64_t pattern,
+                    int64_t length, Values &partial);
   Values multiplySymbols(Value block, Value start, int64_t inputs, int64_t from, int64_t to,
                          Values partial);
   Values flush(Value header, int64_t group, Value chunkStart, Values sums, Values partial);
@@ -239,6 +271,7 @@ private:
   Value sumOfCodes(Value begin, Value end, Value row);
 
   // Panels.
+  Values totalsOf(Value row);
   void clearTotals(Value rowCount);
   void decompressPanel(Value tile, Value start, Value length);
   void decompressStep(Value tile, Value start, Value panelRow, int64_t length);
@@ -291,9 +324,8 @@ private:
 
   DenseMap<std::pair<int64_t, int64_t>, Value> levels; ///< (symbol, vector) of the same.
 
-  // The row and, for sparse formats, the zero points at hand on the decode path.
-  Value rowInputs, rowInputStart, rowScratch;
-  Values rowZeros;
+  DecodeBlock at;      ///< what is at hand on the decode path,
+  Values rowZeros;     ///< and for sparse formats its zero points.
   Values distances;    ///< of the tiles at hand on the decode path, in dwords from the first.
   int64_t ahead = 0;   ///< dwords that weights are asked for ahead.
   int64_t sumSets = 1; ///< plan.sumSets, or one where tiles take turns within a chunk.

@@ -11,9 +11,7 @@ using namespace llmc;
 
 using Values = LinearEmitter::Values;
 
-void LinearEmitter::emitPanels(
-    Value begin, Value end, Value rows,
-    function_ref<void(Value row, Value tile, Value scratchRow, Values sums)> finish) {
+void LinearEmitter::emitPanels(Value begin, Value end, Value rows, Finish finish) {
   Value zero = index(0), k = index(layout.k);
   forLoop(b, zero, rows, plan.panelRows, [&](Value firstRow) {
     Value rowCount = least(index(plan.panelRows), arith::SubIOp::create(b, rows, firstRow));
@@ -40,13 +38,18 @@ void LinearEmitter::emitPanels(
           multiplyPanel(tile, start, length, firstRow, rowCount);
         });
       forLoop(b, zero, rowCount, 1, [&](Value row) {
-        Values sums;
-        for (int64_t v = 0; v < plan.vectors; ++v)
-          sums.push_back(load(floats, scratch, totalIndex(row, index(v * lanes))));
-        finish(add(firstRow, row), tile, times(row, plan.rowFloats), sums);
+        finish(add(firstRow, row), tile, times(row, plan.rowFloats), totalsOf(row));
       });
     });
   });
+}
+
+// The totals of a row of the scratch, of all of its tile.
+Values LinearEmitter::totalsOf(Value row) {
+  Values sums;
+  for (int64_t v = 0; v < plan.vectors; ++v)
+    sums.push_back(load(floats, scratch, totalIndex(row, index(v * lanes))));
+  return sums;
 }
 
 void LinearEmitter::clearTotals(Value rowCount) {

@@ -130,6 +130,7 @@ LinearPlan::LinearPlan(const LinearLayout &layout, VectorShape shape) {
   else if (needsSums)
     correction = wideChunks ? Correction::Integer : Correction::Float;
 
+  scaledPanels = format.kind != CodeFormat::Kind::Dense && !exact && !(perGroup && !folded);
   streams = chooseStreams(*this, layout, shape);
   streamPrefetch = cpuModel(shape).streamPrefetch;
   if (dots)
@@ -144,7 +145,8 @@ LinearPlan::LinearPlan(const LinearLayout &layout, VectorShape shape) {
   if (quantized)
     panelRows = std::max(rowBlock,
                          std::min(kPanelRows, kRowsBytes / (4 * rowFloats)) / rowBlock * rowBlock);
-  int64_t scratchRows = std::max(quantized ? panelRows : 1, kDecodeRows);
+  decodeRows = chooseDecodeRows(layout, *this, shape);
+  int64_t scratchRows = std::max(quantized ? panelRows : 1, decodeRows);
   panelStart = padTo16(scratchRows * rowFloats);
   int64_t panelVectors = dots ? ceilDiv(panelInputs, quadInputs) * (picks ? 2 : 1) : panelInputs;
   if (tileInputs)
@@ -154,10 +156,24 @@ LinearPlan::LinearPlan(const LinearLayout &layout, VectorShape shape) {
   int64_t pieces = dots ? ceilDiv(panelInputs, chunk) : 0;
   offsetStart = factorStart + (factors ? pieces * 2 * layout.tileRows : 0);
   totalStart = offsetStart + (offsetInputs ? pieces * layout.tileRows : 0);
-  integerStart = totalStart + panelRows * layout.tileRows;
+  integerStart = totalStart + std::max(panelRows, kRowBlock) * layout.tileRows;
   integerTotals = wideChunks || (dots && chunk > panelInputs);
   int64_t integerRows = integerTotals ? panelRows : tileInputs ? rowBlock : 0;
   scratchFloats = integerStart + integerRows * (integerRows ? blockStride(layout, shape) : 0);
+}
+
+int64_t LinearPlan::decodeVectors(int64_t rows, VectorShape shape) const {
+  if (rows == 1)
+    return vectors;
+  // Sums of 16 bits wait beside those of 32, or two are kept of each; otherwise vectors of weights,
+  // of what they pick, and an input want registers, too.
+  bool pairs = dots && shape.dot == DotKind::Maddubs;
+  int64_t sums = telescopes || correction == Correction::Picked ? 2 * rows : rows;
+  for (int64_t count = vectors;; count /= 2) {
+    int64_t wanted = pairs ? 2 * sums * count : sums * count + (picks ? 2 : 1) * (count + 1);
+    if (wanted <= shape.registers || count % 2 != 0)
+      return count;
+  }
 }
 
 void LinearPlan::planFloats(const LinearLayout &layout, VectorShape shape) {
@@ -283,11 +299,12 @@ std::string llmc::explainLinear(const CodeFormat &format, VectorShape shape, int
   if (format.decodedFrom)
     llvm::raw_string_ostream(text)
         << "no kernel for " << format.decodedFrom << ": decoded to f32 when packed; ";
-  text += llvm::formatv(
-      "{0}: {1}x{2}, tile {3} rows x {4} inputs, {5} bytes per token ({6:F2} bits "
-      "per weight); 1-3 rows: {7}; more: {8}; expected of one thread ({9}):",
-      formatName(format), n, k, layout.tileRows, layout.blockInputs, layout.totalBytes(),
-      8.0 * layout.totalBytes() / (static_cast<double>(n) * k), few, many, cpuModel(shape).name);
+  text +=
+      llvm::formatv("{0}: {1}x{2}, tile {3} rows x {4} inputs, {5} bytes per token ({6:F2} bits "
+                    "per weight); 1-{7} rows: {8}; more: {9}; expected of one thread ({10}):",
+                    formatName(format), n, k, layout.tileRows, layout.blockInputs,
+                    layout.totalBytes(), 8.0 * layout.totalBytes() / (static_cast<double>(n) * k),
+                    plan.decodeRows, few, many, cpuModel(shape).name);
   for (int64_t rows : {1, 512}) {
     LinearCost cost = estimateLinear(layout, plan, shape, rows);
     text += llvm::formatv("{0} {1} {2} in {3:F1} us, bound by {4}", rows == 1 ? "" : ",", rows,

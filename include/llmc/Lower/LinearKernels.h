@@ -1,10 +1,11 @@
 //===- LinearKernels.h - kernels of linear and embedding --------------------------------===//
 //
 // One generator for every code format. All kernels are in upstream dialects, target-neutral but for
-// the vector shape. Up to two rows are multiplied with codes decoded in registers (decode); more
-// rows with panels of the weight decompressed to f32 in the thread's scratch (prefill). Tiles of
-// output rows are split statically among threads, and the order of every sum depends on neither the
-// partition nor the other rows.
+// the vector shape. A few rows are multiplied with codes decoded in registers (decode); more rows
+// with panels of the weight decompressed to f32 in the thread's scratch (prefill). Tiles of output
+// rows are split statically among threads, and the order of every sum depends on neither the
+// partition nor the other rows. Panels round scaled weights, which the decode path does not have,
+// so of float inputs and codes any number of rows that are sequences by themselves goes by decode.
 //
 // With quantized activations each thread quantizes the input into its scratch: scale = absmax /
 // 127, code = x / scale rounded half to even, scale 0 for a block of zeros. Products of codes are

@@ -74,8 +74,8 @@ TEST(LinearCode, FourBitLoopOnAVX2) {
                         {"x86_64-linux-gnu", "znver3", ""});
   std::vector<std::string> decode;
   for (const auto &loop : innerLoops(lines))
-    if (count(loop, "vcvtdq2ps") && count(loop, "vfmadd"))
-      decode = loop;
+    if (count(loop, "vcvtdq2ps") && count(loop, "vcvtdq2ps") == count(loop, "vfmadd"))
+      decode = loop; // Of one row: more of them multiply what is converted once.
   ASSERT_FALSE(decode.empty());
   // A dword of 32 rows: 256 weights, each vector of them masked where it lies (the last one
   // shifted), converted, multiplied and added. Seven masks do not all stay in registers; they are
@@ -103,7 +103,8 @@ TEST(LinearCode, FourBitDotsOnAVX2) {
     auto lines = assembly(formatOf("#llmc.int<4, group = 32, scale = f16>", dynamicQuant(0)),
                           {"x86_64-linux-gnu", cpu, ""});
     auto loops = loopsWith(lines, "vpmaddubsw", 8);
-    ASSERT_EQ(loops.size(), 3u) << cpu;
+    // Several tiles, one, a panel; four rows and two.
+    ASSERT_EQ(loops.size(), 5u) << cpu;
     // A group of four tiles of 32 rows side by side; only their totals wait on the stack.
     const auto &many = loops[0];
     EXPECT_EQ(count(many, "vpmaddubsw"), 128);
@@ -112,7 +113,7 @@ TEST(LinearCode, FourBitDotsOnAVX2) {
     EXPECT_LE(count(many, "%rsp"), 80);
     EXPECT_LE(many.size(), 4 * 190u);
     // A group of 32 rows: 8 quads by 4 vectors; eight products of a vector are added in 16 bits.
-    const auto &decode = loops[2];
+    const auto &decode = loops[1];
     EXPECT_EQ(count(decode, "vpmaddubsw"), 32);
     EXPECT_EQ(count(decode, "vpaddw"), 28);
     EXPECT_EQ(count(decode, "vpmaddwd"), 4);
@@ -122,33 +123,42 @@ TEST(LinearCode, FourBitDotsOnAVX2) {
     EXPECT_EQ(count(decode, "%rsp"), 0) << "a register was spilled";
     EXPECT_LE(decode.size(), 176u);
     // A group of 4 rows of x by 2 vectors.
-    const auto &panel = loops[1];
+    const auto &panel = loops[2];
     EXPECT_EQ(count(panel, "vpmaddubsw"), 64);
     EXPECT_EQ(count(panel, "vpaddw"), 56);
     EXPECT_EQ(count(panel, "vpmaddwd"), 8);
     EXPECT_EQ(count(panel, "vpand"), 0);
     EXPECT_EQ(count(panel, "%rsp"), 0) << "a register was spilled";
     EXPECT_LE(panel.size(), 240u);
+    // The same from words, which are taken apart once for all rows.
+    for (auto [loop, masks] : llvm::zip(ArrayRef(loops).drop_front(3), {16, 32})) {
+      EXPECT_EQ(count(loop, "vpmaddubsw"), 64);
+      EXPECT_EQ(count(loop, "vpand"), masks);
+    }
   }
 }
 
 TEST(LinearCode, FourBitDotsWithVNNI) {
   struct Expected {
     const char *cpu;
-    int64_t decode, panel, onStack;
+    int64_t decode, panel, rows, onStack;
   };
   // A group of 32 rows or 64: 8 quads by 4 vectors; 4 quads by 6x2 vectors, or 2 by 6x4.
-  for (Expected want : {Expected{"alderlake", 32, 48, 40}, Expected{"znver4", 32, 48, 0}}) {
+  for (Expected want :
+       {Expected{"alderlake", 32, 48, 64, 40}, Expected{"znver4", 32, 48, 128, 0}}) {
     auto lines = assembly(formatOf("#llmc.int<4, group = 32, scale = f16>", dynamicQuant(0)),
                           {"x86_64-linux-gnu", want.cpu, ""});
     auto loops = loopsWith(lines, "vpdpbusd", 8);
-    ASSERT_EQ(loops.size(), 3u) << want.cpu;
+    ASSERT_EQ(loops.size(), 5u) << want.cpu;
     // Totals of four tiles side by side stay in 32 registers, and wait on the stack with 16.
     EXPECT_EQ(count(loops[0], "vpdpbusd"), 4 * want.decode) << want.cpu;
     EXPECT_LE(count(loops[0], "%rsp"), want.onStack) << want.cpu;
-    EXPECT_EQ(count(loops[1], "vpdpbusd"), want.panel) << want.cpu;
-    EXPECT_EQ(count(loops[2], "vpdpbusd"), want.decode) << want.cpu;
-    for (const auto &loop : ArrayRef(loops).drop_front())
+    EXPECT_EQ(count(loops[1], "vpdpbusd"), want.decode) << want.cpu;
+    EXPECT_EQ(count(loops[2], "vpdpbusd"), want.panel) << want.cpu;
+    // Four rows by as many vectors as sums have room, and two.
+    EXPECT_EQ(count(loops[3], "vpdpbusd"), want.rows) << want.cpu;
+    EXPECT_EQ(count(loops[4], "vpdpbusd"), 2 * want.decode) << want.cpu;
+    for (const auto &loop : ArrayRef(loops).slice(1, 2))
       EXPECT_EQ(count(loop, "%rsp"), 0) << want.cpu << ": a register was spilled";
   }
 }
@@ -205,26 +215,35 @@ static std::string withoutExpectation(const std::string &text) {
   return text.substr(0, text.find("; expected of one thread ("));
 }
 
+// The same of how many rows are few.
+static std::string withoutBound(std::string text) {
+  size_t at = text.find("; 1-");
+  return text.replace(at, text.find(" rows", at) - at, "; few");
+}
+
 TEST(LinearReport, SaysFormatBytesAndPath) {
   auto explain = [&](const std::string &scheme, DynamicQuantAttr activations = nullptr) {
-    return withoutExpectation(explainLinear(formatOf(scheme, activations), {8, 16}, 512, 1024));
+    return withoutBound(
+        withoutExpectation(explainLinear(formatOf(scheme, activations), {8, 16}, 512, 1024)));
   };
   EXPECT_EQ(explain("#llmc.int<4, group = 32, scale = f16>"),
             "int4-g32: 512x1024, tile 32 rows x 8 inputs, 311296 bytes per token (4.75 bits per "
-            "weight); 1-3 rows: codes from registers; more: decompressed to f32 panels");
+            "weight); few rows: codes from registers; more: decompressed to f32 panels");
+  EXPECT_NE(explainLinear(formatOf("#llmc.dense<f16>"), {8, 16}, 512, 1024).find("; 1-16 rows: "),
+            std::string::npos);
   DynamicQuantAttr perToken = dynamicQuant(0);
   auto path = [&](const std::string &scheme, DotKind dot) {
-    std::string text = withoutExpectation(
-        explainLinear(formatOf(scheme, perToken), {8, 16, true, dot}, 512, 1024));
-    return text.substr(text.find("1-3 rows"));
+    std::string text = withoutBound(withoutExpectation(
+        explainLinear(formatOf(scheme, perToken), {8, 16, true, dot}, 512, 1024)));
+    return text.substr(text.find("few rows"));
   };
   EXPECT_EQ(
       path("#llmc.int<4, group = 32, scale = f16>", DotKind::Maddubs),
-      "1-3 rows: codes from registers, dot products of bytes (maddubs), 32 inputs at a time, one "
+      "few rows: codes from registers, dot products of bytes (maddubs), 32 inputs at a time, one "
       "row 4 tiles side by side; "
       "more: panels of 512 inputs as bytes, dot products of 4 rows by 16 outputs");
   EXPECT_EQ(path("#llmc.int<4, group = 5, scale = f16>", DotKind::Maddubs),
-            "1-3 rows: codes from registers, products in f32: scales of 5 inputs, not a multiple "
+            "few rows: codes from registers, products in f32: scales of 5 inputs, not a multiple "
             "of 4; more: decompressed to f32 panels");
   EXPECT_NE(path("#llmc.int<4, group = 32, scale = f16>", DotKind::None)
                 .find("the target has no dot product of bytes"),
@@ -232,7 +251,7 @@ TEST(LinearReport, SaysFormatBytesAndPath) {
   EXPECT_NE(path("#llmc.nm<1:4, #llmc.ternary>", DotKind::Vnni).find("each row selects"),
             std::string::npos);
   EXPECT_EQ(path("#llmc.nm<2:4, #llmc.int<4, group = 32, scale = f16>>", DotKind::Maddubs),
-            "1-3 rows: kept codes from registers, inputs selected by index, dot products of bytes "
+            "few rows: kept codes from registers, inputs selected by index, dot products of bytes "
             "(maddubs), 32 inputs at a time; more: panels of 512 inputs as bytes, dot products of "
             "4 rows by 16 outputs");
   EXPECT_NE(path("#llmc.nm<2:4, #llmc.int<8, group = 32, scale = f16>>", DotKind::Maddubs)
@@ -250,13 +269,13 @@ TEST(LinearReport, SaysFormatBytesAndPath) {
   // 51 dwords of 20 inputs and one of 4: 1.6 bits and what the last is short of.
   EXPECT_EQ(explain("#llmc.ternary<base3>"),
             "ternary-b3: 512x1024, tile 32 rows x 20 inputs, 106560 bytes per token (1.63 bits per "
-            "weight); 1-3 rows: codes from registers, five to a byte; more: decompressed to f32 "
+            "weight); few rows: codes from registers, five to a byte; more: decompressed to f32 "
             "panels");
   EXPECT_EQ(explain("#llmc.table<nf4, group = 64, scale = f16>"),
             "nf4-g64: 512x1024, tile 32 rows x 8 inputs, 278528 bytes per token (4.25 bits per "
-            "weight); 1-3 rows: codes looked up in registers; more: decompressed to f32 panels");
+            "weight); few rows: codes looked up in registers; more: decompressed to f32 panels");
   EXPECT_EQ(path("#llmc.table<nf4_i8, group = 64, scale = f16>", DotKind::Maddubs),
-            "1-3 rows: codes looked up in registers, dot products of bytes (maddubs), 32 inputs at "
+            "few rows: codes looked up in registers, dot products of bytes (maddubs), 32 inputs at "
             "a time, one row 2 tiles side by side; more: panels of 512 inputs as bytes, dot "
             "products of 4 rows by 16 outputs");
   EXPECT_NE(path("#llmc.table<nf4, group = 64, scale = f16>", DotKind::Vnni)

@@ -43,7 +43,10 @@ void checkFormat(const std::string &scheme, int64_t n, int64_t k, ArrayRef<int64
   LinearRunner runner({weight, nullptr, shape, extras, extras});
   CodeFormat format = getCodeFormat(weight.op.getType(), nullptr);
   double magnify = format.kind == CodeFormat::Kind::Int ? 0.04 * (1 << format.bits) : 0;
-  for (int64_t rows : rowCounts) {
+  // Panels, too.
+  SmallVector<int64_t> counts(rowCounts);
+  counts.push_back(kManyRows);
+  for (int64_t rows : counts) {
     std::string what = type + " with " + std::to_string(rows) + " rows";
     std::vector<float> x = randomFloats(rows * k, 7), bias, residual;
     if (extras) {
@@ -55,6 +58,7 @@ void checkFormat(const std::string &scheme, int64_t n, int64_t k, ArrayRef<int64
     std::vector<float> three = runner.run(x, bias, residual, 3);
     ASSERT_EQ(std::memcmp(one.data(), three.data(), one.size() * 4), 0)
         << what << ": 1 and 3 threads differ";
+    runner.expectRowsOfOne(x, bias, residual, what);
   }
 }
 

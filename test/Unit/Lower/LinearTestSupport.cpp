@@ -234,7 +234,7 @@ void CompiledKernel::compile(VectorShape shape, function_ref<Kernel(KernelBuilde
 }
 
 void CompiledKernel::run(char *arena, const char *weights, int64_t rows, int64_t threads,
-                         int64_t scratch, ArrayRef<int64_t> offsets) const {
+                         int64_t scratch, ArrayRef<int64_t> offsets, bool sequences) const {
   // Three memrefs of five words, eight indices, then the kernel's own offsets; words it does not
   // take are ignored.
   using Word = uint64_t;
@@ -252,8 +252,9 @@ void CompiledKernel::run(char *arena, const char *weights, int64_t rows, int64_t
     return std::min(units * owner / threads * width, columns);
   };
   for (int64_t thread = 0; thread < threads; ++thread)
-    call(a, a, 0, large, 1, w, w, 0, large, 1, a, a, 0, large, 1, rows, rows, 0, thread, threads,
-         scratch, column(thread), column(thread + 1), own[0], own[1], own[2], own[3], own[4]);
+    call(a, a, 0, large, 1, w, w, 0, large, 1, a, a, 0, large, 1, rows, sequences ? 1 : rows, 0,
+         thread, threads, scratch, column(thread), column(thread + 1), own[0], own[1], own[2],
+         own[3], own[4]);
 }
 
 LinearRunner::LinearRunner(const LinearCase &test)
@@ -276,7 +277,8 @@ LinearRunner::LinearRunner(const LinearCase &test)
 }
 
 std::vector<float> LinearRunner::run(ArrayRef<float> input, ArrayRef<float> bias,
-                                     ArrayRef<float> residual, int64_t threads) const {
+                                     ArrayRef<float> residual, int64_t threads,
+                                     bool sequences) const {
   int64_t n = test.weight.rows(), k = test.weight.columns(), rows = input.size() / k;
   constexpr float kNaN = std::numeric_limits<float>::quiet_NaN();
   auto pad = [](int64_t bytes) { return (bytes + 63) / 64 * 64; };
@@ -301,9 +303,21 @@ std::vector<float> LinearRunner::run(ArrayRef<float> input, ArrayRef<float> bias
   if (test.residual)
     offsets.push_back(residualAt);
   offsets.push_back(yAt);
-  kernel->run(memory, weights.data(), rows, threads, scratchAt, offsets);
+  kernel->run(memory, weights.data(), rows, threads, scratchAt, offsets, sequences);
   std::vector<float> result(rows * n);
   for (int64_t row = 0; row < rows; ++row)
     std::memcpy(&result[row * n], memory + yAt + row * y.stride * 4, n * 4);
   return result;
+}
+
+void LinearRunner::expectRowsOfOne(ArrayRef<float> x, ArrayRef<float> bias,
+                                   ArrayRef<float> residual, const std::string &what) const {
+  int64_t n = test.weight.rows(), k = test.weight.columns(), rows = x.size() / k;
+  std::vector<float> together = run(x, bias, residual, 1, /*sequences=*/true);
+  for (int64_t row = 0; row < rows; ++row) {
+    ArrayRef<float> own = residual.empty() ? residual : residual.slice(row * n, n);
+    std::vector<float> alone = run(x.slice(row * k, k), bias, own, 1);
+    ASSERT_EQ(std::memcmp(alone.data(), &together[row * n], n * 4), 0)
+        << what << ": row " << row << " of " << rows << " differs from the same row alone";
+  }
 }

@@ -35,9 +35,10 @@ public:
   CompiledKernel(VectorShape shape, function_ref<Kernel(KernelBuilder &)> make,
                  bool tileCode = false);
   ~CompiledKernel();
-  /// Runs the kernel as `threads` threads one after the other.
+  /// Runs the kernel as `threads` threads one after the other, for one sequence of all rows or for
+  /// as many as rows.
   void run(char *arena, const char *weights, int64_t rows, int64_t threads, int64_t scratch,
-           ArrayRef<int64_t> offsets) const;
+           ArrayRef<int64_t> offsets, bool sequences = false) const;
   int64_t scratchBytes = 0, columns = 0, unit = 0;
 
 private:
@@ -63,7 +64,10 @@ public:
   /// `x`, `bias` and `residual` are dense; the result is rows x n. The row buffer of x has NaN
   /// behind its columns.
   std::vector<float> run(ArrayRef<float> x, ArrayRef<float> bias, ArrayRef<float> residual,
-                         int64_t threads) const;
+                         int64_t threads, bool sequences = false) const;
+  /// Expects of the rows as so many sequences the bits that each has alone.
+  void expectRowsOfOne(ArrayRef<float> x, ArrayRef<float> bias, ArrayRef<float> residual,
+                       const std::string &what) const;
 
 private:
   LinearCase test;
@@ -72,6 +76,9 @@ private:
   std::vector<char> packed;
   std::unique_ptr<CompiledKernel> kernel;
 };
+
+/// More rows than go without panels, and no multiple of a block of rows.
+constexpr int64_t kManyRows = 19;
 
 Type parseWeightType(const std::string &text);
 std::vector<float> randomFloats(size_t count, unsigned seed, float low = -1, float high = 1);
