@@ -154,7 +154,8 @@ def test_code_does_not_grow_with_depth(way, cpu):
         path = way.folder / f"depth{layers}.o"
         run_tool("llmc-compile", *options, module(way, layers, alike), "-o", path)
         sizes[layers] = sections(path)
-    assert abs(sizes[40][0] - sizes[8][0]) <= 64
+    # The number of turns and where loops are aligned may differ; the calls of one layer alone are a kilobyte.
+    assert abs(sizes[40][0] - sizes[8][0]) <= 256
     assert sizes[40][1] - sizes[8][1] <= 32 * 64
 
 
