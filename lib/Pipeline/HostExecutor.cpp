@@ -203,9 +203,8 @@ std::vector<Observation> findObservations(exec::ProgramOp program) {
   std::vector<Observation> observations;
   program.walk([&](exec::ObserveOp op) {
     exec::BufferType type = exec::getBufferType(op.getInput());
-    observations.push_back(
-        {op.getObserver().str(), exec::getPlace(op.getInput()), type.getWidth(), type.getStride(),
-         type.getPerSequence()});
+    observations.push_back({op.getObserver().str(), exec::getPlace(op.getInput()), type.getWidth(),
+                            type.getStride(), type.getPerSequence()});
   });
   return observations;
 }

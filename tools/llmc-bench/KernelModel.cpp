@@ -188,7 +188,7 @@ std::string llmc::bench::formatPipeline(const std::string &format) {
 
 CompiledKernel llmc::bench::compileKernel(const KernelOptions &options) {
   static const bool registered = [] {
-    registerCompressPasses();
+    registerCompressPasses(/*executor=*/nullptr);
     return true;
   }();
   static_cast<void>(registered);
