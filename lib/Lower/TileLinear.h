@@ -50,7 +50,7 @@ struct LinearPlan {
   int64_t streamPrefetch;   ///< prefetchDistance in each of them.
   int64_t sumSets = 1;      ///< sums of one tile that take turns on the decode path of dots.
   int64_t decodeRows;       ///< up to so many rows, an even number, go by the decode path.
-  bool scaledPanels; ///< weights of panels are multiplied with their scales, so sums are rounded in
+  bool scaledPanels; ///< panels scale weights, or parts of a chunk, so their sums are rounded in
                      ///< other places than on the decode path.
 
   /// How sums of codes become sums of codes minus zero point. The scratch has, for each chunk:

@@ -130,13 +130,15 @@ LinearPlan::LinearPlan(const LinearLayout &layout, VectorShape shape) {
   else if (needsSums)
     correction = wideChunks ? Correction::Integer : Correction::Float;
 
-  scaledPanels = format.kind != CodeFormat::Kind::Dense && !exact && !(perGroup && !folded);
   streams = chooseStreams(*this, layout, shape);
   streamPrefetch = cpuModel(shape).streamPrefetch;
   if (dots)
     planDots(layout, shape);
   else
     planFloats(layout, shape);
+  bool scalesChunks = perGroup && !folded;
+  scaledPanels =
+      !exact && (scalesChunks ? chunk > panelInputs : format.kind != CodeFormat::Kind::Dense);
   int64_t codes = placedInputs ? k : !quantized ? 0 : dots ? ceilDiv(k, 4) : k;
   scaleStart = padTo16(codes);
   sumStart = scaleStart + (quantized ? padTo16(ceilDiv(k, activationGroup)) : 0);
