@@ -168,7 +168,8 @@ LogicalResult BlockCalibrator::readTokens() {
   bool hessian = options.hessian;
   key = hashBytes(&hessian, sizeof hessian, hashSequences(sequences));
   runner = std::make_unique<BlockRunner>(*executor, entry, sequences, workers());
-  progress = std::make_unique<Progress>(options.flag, "ids", total * plan().size());
+  size_t blocks = plan().size();
+  progress = std::make_unique<Progress>(options.flag, "blocks", blocks, double(total) * blocks);
   idsRun += total;
   return success();
 }
@@ -304,7 +305,7 @@ LogicalResult BlockCalibrator::collect(const ModelBlock &block) {
     restoreStates(*kept, *runner);
     for (Input &input : inputs)
       attach(input, takeStatistics(*kept));
-    progress->add(total);
+    progress->add(1, total);
     return success();
   }
   auto observer = [&](StringRef name, const float *values, int64_t rows, int64_t width,
@@ -312,7 +313,7 @@ LogicalResult BlockCalibrator::collect(const ModelBlock &block) {
   auto behind = [&](ArrayRef<int64_t> ids) -> LogicalResult {
     if (!collector.error.empty())
       return fail() << collector.error;
-    progress->add(ids.size());
+    progress->add(0, ids.size());
     return success();
   };
   ++blocksRun;
@@ -323,6 +324,7 @@ LogicalResult BlockCalibrator::collect(const ModelBlock &block) {
   for (Input &input : inputs)
     finish(input, collector, record);
   keepCheckpoint(key, secondsSince(start), record);
+  progress->add(1);
   return success();
 }
 

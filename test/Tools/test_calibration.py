@@ -19,7 +19,7 @@ def ids():
 def reference(tools, model, ids, tmp_path):
     np.save(tmp_path / "plain.npy", ids)
     tools.ok("llmc-opt", f"--calibrate=tokens={tmp_path}/plain.npy", model, "-o", tmp_path / "reference.mlirbc")
-    return (tmp_path / "reference.mlirbc").read_bytes()
+    return (tmp_path / "reference.stats").read_bytes()
 
 
 def test_paths_by_command_line(tools, model, ids, reference, tmp_path):
@@ -28,11 +28,11 @@ def test_paths_by_command_line(tools, model, ids, reference, tmp_path):
             np.save(file, ids)
         for argument in (f"--calibrate=tokens={name}", f"--calibrate=threads=1 tokens={name} hessian=true", f"-calibrate=tokens={name}"):
             tools.ok("llmc-opt", argument, model, "-o", "out.mlirbc", cwd=tmp_path)
-            assert (tmp_path / "out.mlirbc").read_bytes() == reference, argument
+            assert (tmp_path / "out.stats").read_bytes() == reference, argument
     # Quotes that are there already stay.
     for argument in ("--calibrate=tokens='my ids.npy'", '--calibrate=tokens="my ids.npy" threads=1'):
         tools.ok("llmc-opt", argument, model, "-o", "out.mlirbc", cwd=tmp_path)
-        assert (tmp_path / "out.mlirbc").read_bytes() == reference, argument
+        assert (tmp_path / "out.stats").read_bytes() == reference, argument
 
 
 def test_paths_that_are_not_there_are_named_whole(tools, model, tmp_path):
@@ -50,7 +50,7 @@ def test_paths_from_python(tools, model, ids, reference, tmp_path, monkeypatch):
             np.save(file, ids)
         for path in (name, tmp_path / name):
             llmc.compress(model, [], calibration=path, out="out.mlirbc")
-            assert (tmp_path / "out.mlirbc").read_bytes() == reference, path
+            assert (tmp_path / "out.stats").read_bytes() == reference, path
 
 
 def test_options_from_python(tools, model, tmp_path):

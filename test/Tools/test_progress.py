@@ -43,8 +43,8 @@ def ids(tmp_path):
 def test_calibration_and_methods(terminal, tools, model, ids, tmp_path):
     said = terminal("llmc-opt", f"--calibrate=tokens={ids}", "--keep-statistics", model, "-o", tmp_path / "c.mlirbc")
     shown = lines(said)
-    assert shown[0] == "calibrate: 0 of 8192 ids, 0 %"
-    assert shown[-1].startswith("calibrate: 8192 of 8192 ids, 100 %")
+    blocks = int(re.match(r"calibrate: 0 of (\d+) blocks, 0 %$", shown[0]).group(1))
+    assert blocks >= 3 and shown[-1].startswith(f"calibrate: {blocks} of {blocks} blocks, 100 %")
     assert said.endswith("\r\x1b[K"), "the line is gone at the end"
     counts = [int(found) for found in re.findall(r"calibrate: (\d+) of", said)]
     assert counts == sorted(counts)

@@ -18,6 +18,7 @@
 #include "llmc/Pipeline/Version.h"
 
 #include "mlir/Pass/PassManager.h"
+#include "mlir/Pass/PassRegistry.h"
 #include "mlir/Tools/mlir-opt/MlirOptMain.h"
 #include "llvm/Support/InitLLVM.h"
 #include "llvm/Support/Path.h"
@@ -83,6 +84,25 @@ static bool wantsStatistics(PassManager &passes) {
   return false;
 }
 
+/// Attaches statistics in front of a pipeline that was given as text, which has replaced what stood
+/// there; passes cannot be put in front of others.
+static LogicalResult attachInFront(PassManager &passes, const AttachStatisticsOptions &options) {
+  std::string text;
+  llvm::raw_string_ostream stream(text);
+  passes.printAsTextualPipeline(stream);
+  size_t open = text.find('(');
+  if (open == std::string::npos)
+    return success();
+  text.insert(open + 1, "attach-statistics{folder={" + options.folder +
+                            "} required=" + (options.required ? "true" : "false") + "}" +
+                            (text[open + 1] == ')' ? "" : ","));
+  FailureOr<OpPassManager> all = parsePassPipeline(text);
+  if (failed(all))
+    return failure();
+  static_cast<OpPassManager &>(passes) = std::move(*all);
+  return success();
+}
+
 /// What lies beside the model and its output.
 struct Beside {
   std::string input, output;                ///< paths, or "-"
@@ -103,16 +123,21 @@ static void extend(MlirOptMainConfig &config, DialectRegistry &registry, Beside 
   config.setPassPipelineSetupFn([given, verifies, &beside](PassManager &passes) {
     if (!verifies)
       installDiagnostics(passes.getContext(), "llmc-opt", /*leaveFilePositions=*/true);
+    AttachStatisticsOptions options;
+    options.folder = llvm::sys::path::parent_path(beside.input).str();
+    if (options.folder.empty())
+      options.folder = ".";
     if (beside.input != "-") {
       PassManager asked(passes.getContext());
       if (failed(given.setupPassPipeline(asked)))
         return failure();
-      AttachStatisticsOptions options;
-      options.folder = llvm::sys::path::parent_path(beside.input).str();
       options.required = wantsStatistics(asked);
       passes.addPass(createAttachStatistics(options));
     }
     if (failed(given.setupPassPipeline(passes)))
+      return failure();
+    bool attaches = !passes.empty() && passes.begin()->getArgument() == "attach-statistics";
+    if (beside.input != "-" && !attaches && failed(attachInFront(passes, options)))
       return failure();
     if (!keepStatistics && usesUpStatistics(passes))
       passes.addPass(createStripStatistics());
