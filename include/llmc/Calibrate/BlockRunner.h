@@ -16,7 +16,8 @@ namespace llmc {
 /// Hidden states of all sequences: rows of `width` floats, sequence after sequence.
 struct HiddenStates {
   int64_t width = 0;
-  AsmResourceBlob data;
+  // A blob made by default has a member without a value, which moving it reads.
+  AsmResourceBlob data{{}, 1, {}, true};
 
   MutableArrayRef<float> rows(int64_t first, int64_t count) {
     return {reinterpret_cast<float *>(data.getMutableData().data()) + first * width,
