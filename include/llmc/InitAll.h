@@ -9,6 +9,7 @@
 #include "llmc/Compress/Passes.h"
 #include "llmc/Exec/ExecDialect.h"
 #include "llmc/IR/LLMCDialect.h"
+#include "llmc/IR/Passes.h"
 #include "llmc/Lower/Passes.h"
 #include "llmc/Pipeline/Passes.h"
 #include "llmc/Target/Passes.h"
@@ -34,6 +35,7 @@ inline void registerAllDialects(DialectRegistry &registry) {
 /// Passes by flag: MLIR's own of general use (canonicalize, cse, ...) and those that lower.
 inline void registerLoweringPasses() {
   registerTransformsPasses();
+  registerLLMCGraphPasses();
   registerLLMCLowerPasses();
   registerLLMCTargetPasses();
   registerLLMCPipelinePasses();

@@ -4,6 +4,7 @@
 //
 #include "llmc/Calibrate/BlockCalibrator.h"
 #include "llmc/Calibrate/Passes.h"
+#include "llmc/IR/Layers.h"
 
 #include "mlir/Pass/PassRegistry.h"
 
@@ -29,6 +30,7 @@ struct Calibrate : public llmc::impl::CalibrateBase<Calibrate> {
 
 private:
   LogicalResult run(ModuleOp module) {
+    FlatLayers flat(module);
     CalibrationOptions options;
     options.flag = getArgument().str();
     options.tokens = tokens;

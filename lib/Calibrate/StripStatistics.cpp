@@ -4,6 +4,7 @@
 //
 #include "llmc/Calibrate/Passes.h"
 #include "llmc/Calibrate/StatisticsAttr.h"
+#include "llmc/IR/Layers.h"
 
 #include "llvm/ADT/Statistic.h"
 
@@ -25,6 +26,7 @@ struct StripStatistics : public llmc::impl::StripStatisticsBase<StripStatistics>
   using StripStatisticsBase::StripStatisticsBase;
 
   void runOnOperation() override {
+    FlatLayers flat(getOperation());
     getOperation().walk([](Operation *op) {
       if (op->removeDiscardableAttr(kStatisticsAttr))
         ++operationsStripped;

@@ -8,6 +8,7 @@
 #include "llmc/Compress/FoldScales.h"
 #include "llmc/Compress/Passes.h"
 #include "llmc/Compress/QuantizeLayer.h"
+#include "llmc/IR/Layers.h"
 #include "llmc/Numerics/Checkpoint.h"
 #include "llmc/Numerics/Hash.h"
 
@@ -125,6 +126,7 @@ struct AWQQuantize : public llmc::impl::AWQQuantizeBase<AWQQuantize> {
   }
 
   LogicalResult run(ModuleOp module) {
+    FlatLayers flat(module);
     auto settings =
         readQuantizeOptions(module, getArgument(), bits, group, symmetric, scale, activations);
     if (failed(settings))

@@ -4,6 +4,7 @@
 // way in and widen on the way out.
 //
 #include "llmc/Compress/Passes.h"
+#include "llmc/IR/Layers.h"
 
 #include "llvm/ADT/StringSwitch.h"
 
@@ -22,6 +23,7 @@ struct CacheQuantize : public llmc::impl::CacheQuantizeBase<CacheQuantize> {
 
   void runOnOperation() override {
     ModuleOp module = getOperation();
+    FlatLayers flat(module);
     Builder b(&getContext());
     Type element = llvm::StringSwitch<Type>(type.getValue())
                        .Case("f32", b.getF32Type())

@@ -8,6 +8,7 @@
 #include "llmc/Compress/Passes.h"
 #include "llmc/Compress/Provenance.h"
 #include "llmc/Compress/Selection.h"
+#include "llmc/IR/Layers.h"
 #include "llmc/Numerics/Hash.h"
 
 #include "mlir/Pass/PassManager.h"
@@ -132,6 +133,7 @@ LogicalResult CompressBlocks::compress(ArrayRef<Attribute> names, OpPassManager 
 }
 
 LogicalResult CompressBlocks::run(ModuleOp module) {
+  FlatLayers flat(module);
   if (propagate != "dense" && propagate != "compressed")
     return mlir::emitError(module.getLoc())
            << getArgument() << ": propagate=" << propagate << ", expected dense or compressed";

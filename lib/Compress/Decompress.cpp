@@ -6,6 +6,7 @@
 #include "llmc/Compress/Passes.h"
 #include "llmc/Compress/QuantizeLayer.h"
 
+#include "llmc/IR/Layers.h"
 #include "llmc/IR/WeightData.h"
 
 namespace llmc {
@@ -33,6 +34,7 @@ struct Decompress : public llmc::impl::DecompressBase<Decompress> {
 
   void runOnOperation() override {
     ModuleOp module = getOperation();
+    FlatLayers flat(module);
     std::string wanted = include.empty() ? std::string(".*") : include.getValue();
     auto selection = selectWeights(module, getArgument(), wanted, exclude);
     if (failed(selection))

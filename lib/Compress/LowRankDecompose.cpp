@@ -5,6 +5,7 @@
 #include "llmc/Calibrate/StatisticsAttr.h"
 #include "llmc/Compress/Passes.h"
 #include "llmc/Compress/QuantizeLayer.h"
+#include "llmc/IR/Layers.h"
 #include "llmc/IR/WeightData.h"
 #include "llmc/Numerics/LowRank.h"
 #include "llvm/Support/Format.h"
@@ -171,6 +172,7 @@ struct LowRankDecompose : public llmc::impl::LowRankDecomposeBase<LowRankDecompo
   }
 
   LogicalResult run(ModuleOp module) {
+    FlatLayers flat(module);
     auto fail = [&](const llvm::Twine &what) {
       return mlir::emitError(module.getLoc()) << getArgument() << ": " << what;
     };

@@ -5,6 +5,7 @@
 #include "llmc/Compress/Passes.h"
 #include "llmc/Compress/PruneLayer.h"
 #include "llmc/Compress/QuantizeLayer.h"
+#include "llmc/IR/Layers.h"
 #include "llmc/Numerics/Prune.h"
 #include "llvm/Support/Format.h"
 #include "llvm/Support/raw_ostream.h"
@@ -24,6 +25,7 @@ struct MagnitudePrune : public llmc::impl::MagnitudePruneBase<MagnitudePrune> {
 
   void runOnOperation() override {
     ModuleOp module = getOperation();
+    FlatLayers flat(module);
     auto fail = [&](const llvm::Twine &what) {
       mlir::emitError(module.getLoc()) << getArgument() << ": " << what;
       signalPassFailure();

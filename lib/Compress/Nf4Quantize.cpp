@@ -4,6 +4,7 @@
 //
 #include "llmc/Compress/Passes.h"
 #include "llmc/Compress/QuantizeLayer.h"
+#include "llmc/IR/Layers.h"
 
 #include "llvm/Support/raw_ostream.h"
 
@@ -38,6 +39,7 @@ struct Nf4Quantize : public llmc::impl::Nf4QuantizeBase<Nf4Quantize> {
 
   void runOnOperation() override {
     ModuleOp module = getOperation();
+    FlatLayers flat(module);
     auto scaleType = readGroupOptions(module, getArgument(), group, scale);
     if (failed(scaleType))
       return signalPassFailure();

@@ -4,6 +4,7 @@
 //
 #include "llmc/Compress/Passes.h"
 #include "llmc/Compress/QuantizeLayer.h"
+#include "llmc/IR/Layers.h"
 
 namespace llmc {
 #define GEN_PASS_DEF_RTNQUANTIZE
@@ -20,6 +21,7 @@ struct RTNQuantize : public llmc::impl::RTNQuantizeBase<RTNQuantize> {
 
   void runOnOperation() override {
     ModuleOp module = getOperation();
+    FlatLayers flat(module);
     auto settings =
         readQuantizeOptions(module, getArgument(), bits, group, symmetric, scale, activations);
     if (failed(settings))

@@ -4,6 +4,7 @@
 //
 #include "llmc/Compress/Passes.h"
 #include "llmc/Compress/QuantizeLayer.h"
+#include "llmc/IR/Layers.h"
 
 #include "mlir/AsmParser/AsmParser.h"
 
@@ -35,6 +36,7 @@ struct SchemeQuantize : public llmc::impl::SchemeQuantizeBase<SchemeQuantize> {
 
   void runOnOperation() override {
     ModuleOp module = getOperation();
+    FlatLayers flat(module);
     auto named = readScheme();
     if (failed(named))
       return signalPassFailure();

@@ -5,6 +5,7 @@
 #include "llmc/Compress/Passes.h"
 #include "llmc/Compress/PruneLayer.h"
 #include "llmc/Compress/QuantizeLayer.h"
+#include "llmc/IR/Layers.h"
 #include "llmc/Numerics/Prune.h"
 
 namespace llmc {
@@ -22,6 +23,7 @@ struct Sparsify24 : public llmc::impl::Sparsify24Base<Sparsify24> {
 
   void runOnOperation() override {
     ModuleOp module = getOperation();
+    FlatLayers flat(module);
     auto selection = selectWeights(module, getArgument(), include, exclude);
     if (failed(selection))
       return signalPassFailure();

@@ -4,6 +4,7 @@
 //
 #include "llmc/Compress/Passes.h"
 #include "llmc/Compress/QuantizeLayer.h"
+#include "llmc/IR/Layers.h"
 
 namespace llmc {
 #define GEN_PASS_DEF_TERNARIZE
@@ -20,6 +21,7 @@ struct Ternarize : public llmc::impl::TernarizeBase<Ternarize> {
 
   void runOnOperation() override {
     ModuleOp module = getOperation();
+    FlatLayers flat(module);
     if (packing != "2bit" && packing != "base3") {
       mlir::emitError(module.getLoc())
           << getArgument() << ": expected packing=2bit or base3, found '" << packing << "'";

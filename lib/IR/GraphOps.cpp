@@ -2,7 +2,7 @@
 //
 // The labels C1, C2, ... are those of the operations' descriptions.
 //
-#include "llmc/IR/LLMCDialect.h"
+#include "llmc/IR/Layers.h"
 #include "llmc/IR/WeightData.h"
 
 #include "mlir/IR/Builders.h"
@@ -45,17 +45,7 @@ static Attr readAttribute(DictionaryAttr attributes, StringRef name, Attr proper
 //===----------------------------------------------------------------------===//
 
 void WeightOp::getAsmResultNames(function_ref<void(Value, StringRef)> setName) {
-  // The last two parts of the module path: q_proj.weight becomes %q_proj_weight.
-  SmallVector<StringRef> parts;
-  getWeightName().split(parts, '.');
-  std::string name;
-  for (StringRef part : ArrayRef(parts).take_back(2)) {
-    if (!name.empty())
-      name += "_";
-    for (char c : part)
-      name += llvm::isAlnum(c) || c == '_' ? c : '_';
-  }
-  setName(getResult(), name);
+  setName(getResult(), valueNameOf(getWeightName()));
 }
 
 LogicalResult WeightOp::verify() {

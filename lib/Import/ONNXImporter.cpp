@@ -10,6 +10,7 @@
 #include "ImportCheck.h"
 #include "Raiser.h"
 #include "StopIds.h"
+#include "llmc/IR/Layers.h"
 #include "llmc/Import/ImportError.h"
 #include "mlir/IR/Diagnostics.h"
 #include "mlir/IR/Verifier.h"
@@ -114,5 +115,7 @@ ImportResult llmc::importOnnx(MLIRContext *context, const std::string &path,
     if (options.verify)
       checkImport(*result.module, graph, values, *model, options.floatActivations,
                   options.progress);
+    if (options.outlineLayers)
+      outlineLayers(*result.module);
   });
 }

@@ -7,6 +7,7 @@
 #include "StagePlan.h"
 
 #include "llmc/Lower/PackedLinear.h"
+#include "llmc/IR/Layers.h"
 #include "llmc/Lower/Passes.h"
 
 #include "mlir/Dialect/Linalg/IR/Linalg.h"
@@ -234,6 +235,7 @@ StagePlan planStages(func::FuncOp entry, int64_t tileRows) {
 }
 
 void FuseStagesPass::runOnOperation() {
+  inlineLayers(getOperation()); // --roll-layers finds them again, with their places in memory.
   FailureOr<func::FuncOp> entry = getEntry(getOperation());
   FailureOr<CompileConfig> config = CompileConfig::get(getOperation());
   if (failed(entry) || failed(config) || failed(verifyRows(*entry)))

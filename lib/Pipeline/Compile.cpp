@@ -6,6 +6,7 @@
 
 #include "DescribeInterface.h"
 
+#include "llmc/IR/Passes.h"
 #include "llmc/Lower/CodeFormat.h"
 #include "llmc/Lower/LinearKernels.h"
 #include "llmc/Lower/PackedLinear.h"
@@ -64,6 +65,7 @@ FailureOr<std::unique_ptr<Compilation>> Compilation::create(ModuleOp module,
   configuration.maxTokens = options.maxTokens;
   configuration.embedWeights = options.embedWeights;
   auto configure = [&](PassManager &passes) {
+    passes.addPass(createInlineLayers());
     passes.addPass(createConfigureLowering(configuration));
   };
   if (failed(result->run("configure", configure)))

@@ -4,6 +4,7 @@
 // hash. The data is read in place where the file is mapped.
 //
 #include "llmc/Calibrate/StatisticsAttr.h"
+#include "llmc/IR/Layers.h"
 #include "llmc/IR/WeightData.h"
 #include "llmc/Numerics/Hash.h"
 #include "llmc/Numerics/MappedPages.h"
@@ -34,6 +35,12 @@ static constexpr llvm::StringLiteral kFileAttr = "llmc.statistics_file";
 
 /// Replaces attributes in all statistics of a module, each distinct dictionary once.
 static void mapEntries(ModuleOp module, llvm::function_ref<Attribute(Attribute)> map) {
+  auto hasSome = [](Operation *op) {
+    return op->hasAttr(kStatisticsAttr) ? WalkResult::interrupt() : WalkResult::advance();
+  };
+  if (!module.walk(hasSome).wasInterrupted())
+    return; // A model as it lies in a file.
+  FlatLayers flat(module);
   DenseMap<DictionaryAttr, DictionaryAttr> done;
   module.walk([&](Operation *op) {
     auto statistics = op->getAttrOfType<DictionaryAttr>(kStatisticsAttr);

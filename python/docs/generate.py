@@ -161,6 +161,7 @@ def main():
         pages = {
             "Dialect.md": dialect_page(args.tblgen, "llmc", "IR", "LLMCOps.td"),
             "ExecDialect.md": dialect_page(args.tblgen, "exec", "Exec", "ExecOps.td"),
+            "GraphPasses.md": pass_page(args.tblgen, "Passes on the graph", ["IR"]),
             "CompressPasses.md": pass_page(args.tblgen, "Calibration and compression passes", ["Calibrate", "Compress"]),
             "LowerPasses.md": pass_page(args.tblgen, "Lowering passes", ["Pipeline", "Lower", "Target"]),
         }

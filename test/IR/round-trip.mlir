@@ -252,3 +252,25 @@ func.func @triple(%bytes: vector<32xi8>) {
   %rest = llmc.triple %bytes : vector<32xi8>
   return
 }
+
+// CHECK: llmc.layer private @layer.0(%[[X:.*]]: tensor<?x?x8xf32>, %up_proj_weight: tensor<8x8xf32> {llmc.name = "up_proj.weight"}) -> tensor<?x?x8xf32> {
+// CHECK-NEXT: llmc.cache @kv.0 : tensor<1x8xf32>
+// CHECK-NEXT: %[[H:.*]] = llmc.linear %[[X]], %up_proj_weight {llmc.statistics = #llmc.per_layer<0>} : tensor<?x?x8xf32>, tensor<8x8xf32>
+// CHECK-NEXT: %[[A:.*]] = llmc.attention %[[H]], %[[H]], %[[H]] cache @kv.0 {causal, heads = 1 : i64, kv_heads = 1 : i64, scale = 1.000000e+00 : f64}
+// CHECK-NEXT: llmc.return %[[A]] : tensor<?x?x8xf32>
+llmc.layer private @layer.0(%x: tensor<?x?x8xf32>, %w: tensor<8x8xf32> {llmc.name = "up_proj.weight"}) -> tensor<?x?x8xf32> {
+  llmc.cache @kv.0 : tensor<1x8xf32>
+  %h = llmc.linear %x, %w {llmc.statistics = #llmc.per_layer<0>} : tensor<?x?x8xf32>, tensor<8x8xf32>
+  %a = llmc.attention %h, %h, %h cache @kv.0 {heads = 1 : i64, kv_heads = 1 : i64, scale = 1.0 : f64, causal}
+      : tensor<?x?x8xf32>, tensor<?x?x8xf32>, tensor<?x?x8xf32>
+  llmc.return %a : tensor<?x?x8xf32>
+}
+
+// CHECK-LABEL: @calls
+llmc.cache @kv.7 : tensor<1x8xf32>
+func.func @calls(%x: tensor<?x?x8xf32>) -> tensor<?x?x8xf32> {
+  %w = llmc.weight "w" {values = dense<0.5> : tensor<8x8xf32>} : tensor<8x8xf32>
+  // CHECK: llmc.call @layer.0(%{{.*}}, %{{.*}}) caches [@kv.7] {per_layer = [none]} : (tensor<?x?x8xf32>, tensor<8x8xf32>) -> tensor<?x?x8xf32>
+  %y = llmc.call @layer.0(%x, %w) caches [@kv.7] {per_layer = [none]} : (tensor<?x?x8xf32>, tensor<8x8xf32>) -> tensor<?x?x8xf32>
+  return %y : tensor<?x?x8xf32>
+}

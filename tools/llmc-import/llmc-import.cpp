@@ -79,6 +79,9 @@ int main(int argc, char **argv) {
   cl::opt<bool> floatActivations(
       "float-activations",
       cl::desc("ignore accuracy_level of MatMulNBits: activations stay float"));
+  cl::opt<bool> outlineLayers(
+      "outline-layers",
+      cl::desc("one function for layers that are alike, called with the weights of each"));
   cl::extrahelp examples(kExamples), codes(kExitCodeHelp);
   if (!cl::ParseCommandLineOptions(argc, argv, kOverview, &llvm::errs()))
     return kExitUsage;
@@ -98,6 +101,7 @@ int main(int argc, char **argv) {
   options.floatActivations = floatActivations;
   options.progress = makeProgress();
   options.verify = !noVerify;
+  options.outlineLayers = outlineLayers;
   DialectRegistry registry;
   registerAllDialects(registry);
   MLIRContext context(registry, MLIRContext::Threading::DISABLED);

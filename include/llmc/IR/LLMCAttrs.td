@@ -69,4 +69,19 @@ def DynamicQuantAttr : LLMC_Attr<"DynamicQuant", "dynamic"> {
   let genVerifyDecl = 1;
 }
 
+def PerLayerAttr : LLMC_Attr<"PerLayer", "per_layer"> {
+  let summary = "an attribute that each layer has of its own";
+  let description = [{
+    Within `llmc.layer`, as a discardable attribute of an operation: entry `number` of the list `per_layer` of each call.
+
+    Example:
+    ```mlir
+    #llmc.per_layer<0>
+    ```
+  }];
+  let parameters = (ins "int64_t":$number);
+  let assemblyFormat = "`<` $number `>`";
+  let genVerifyDecl = 1;
+}
+
 #endif // LLMC_IR_ATTRS_TD

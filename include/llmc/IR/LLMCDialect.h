@@ -20,6 +20,9 @@
 #include "mlir/IR/Dialect.h"
 #include "mlir/IR/OpImplementation.h"
 #include "mlir/IR/SymbolTable.h"
+#include "mlir/Interfaces/CallInterfaces.h"
+#include "mlir/Interfaces/ControlFlowInterfaces.h"
+#include "mlir/Interfaces/FunctionInterfaces.h"
 #include "mlir/Interfaces/InferTypeOpInterface.h"
 #include "mlir/Interfaces/SideEffectInterfaces.h"
 
@@ -31,8 +34,9 @@ namespace llmc {
 using namespace mlir;
 
 /// Version of the dialect written into bytecode; a file with a newer one is refused. Since 2,
-/// llmc.cache has byte_products; since 3, llmc.rope has long_frequencies.
-constexpr uint64_t kDialectVersion = 3;
+/// llmc.cache has byte_products; since 3, llmc.rope has long_frequencies;
+/// since 4, layers are functions (llmc.layer, llmc.call).
+constexpr uint64_t kDialectVersion = 4;
 
 /// The version that a file was written with.
 struct LLMCDialectVersion : public DialectVersion {

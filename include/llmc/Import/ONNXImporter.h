@@ -24,6 +24,8 @@ struct ImportOptions {
   /// Whether original and import are run at the lengths that matter and compared. Large models take
   /// longer, but not in proportion: all of their structure is run, with parts of their linears.
   bool verify = true;
+  /// Whether layers that are alike become one function (--outline-layers).
+  bool outlineLayers = false;
   /// Called with what is being done.
   std::function<void(const std::string &)> progress;
 };

@@ -4,6 +4,7 @@
 // pass --outside-fixed, which stores weights with it.
 //
 #include "llmc/Compress/CompressLayers.h"
+#include "llmc/IR/Layers.h"
 #include "llmc/IR/WeightData.h"
 
 #include "mlir/IR/DialectImplementation.h"
@@ -71,6 +72,7 @@ struct StoreFixed : public PassWrapper<StoreFixed, OperationPass<ModuleOp>> {
 
   void runOnOperation() override {
     ModuleOp module = getOperation();
+    FlatLayers flat(module); // Layers of an imported model are functions.
     auto selection = selectWeights(module, getArgument(), /*include=*/"", /*exclude=*/"");
     if (failed(selection))
       return signalPassFailure();
