@@ -4,7 +4,6 @@
 //
 #include "llmc/Compress/Selection.h"
 #include "llmc/IR/Layers.h"
-#include "llmc/IR/Layers.h"
 
 #include "mlir/IR/Diagnostics.h"
 #include "llvm/ADT/MapVector.h"
@@ -42,9 +41,9 @@ static bool feedsOnlyReturn(Value value) {
 
 FailureOr<std::vector<WeightUse>> llmc::collectWeights(ModuleOp module) {
   if (!module.getOps<LayerOp>().empty()) // Who reads a weight is not to be seen.
-    return mlir::emitError(module.getLoc())
-           << "weights are looked for in a flat graph: expected --inline-layers (or FlatLayers, in a "
-              "pass) before, found layers that are functions";
+    return mlir::emitError(module.getLoc()) << "weights are looked for in a flat graph: expected "
+                                               "--inline-layers (or FlatLayers, in a "
+                                               "pass) before, found layers that are functions";
   llvm::MapVector<StringRef, WeightUse> byName;
   LogicalResult distinct = success();
   module.walk([&](WeightOp op) {

@@ -51,8 +51,8 @@ SmallVector<int64_t> llmc::defaultPlaces(ArrayRef<WeightOp> weights, Operation *
 
 namespace {
 
-/// The locations that a layer and its calls list, in the same order; none where somebody has dropped
-/// them.
+/// The locations that a layer and its calls list, in the same order; none where somebody has
+/// dropped them.
 ArrayRef<Attribute> listedLocations(Location loc) {
   auto fused = dyn_cast<FusedLoc>(loc);
   auto list = dyn_cast_or_null<ArrayAttr>(fused ? fused.getMetadata() : Attribute());
@@ -64,8 +64,7 @@ ArrayRef<Attribute> listedLocations(Location loc) {
 class Inliner {
 public:
   Inliner(LayerCallOp call, LayerOp layer) : call(call), layer(layer) {
-    ArrayRef<Attribute> from = listedLocations(layer.getLoc()),
-                        to = listedLocations(call.getLoc());
+    ArrayRef<Attribute> from = listedLocations(layer.getLoc()), to = listedLocations(call.getLoc());
     if (from.size() == to.size())
       for (auto [inside, outside] : llvm::zip_equal(from, to))
         locations[inside] = cast<LocationAttr>(outside);

@@ -110,20 +110,19 @@ LogicalResult LayerCallOp::verifySymbolUses(SymbolTableCollection &symbols) {
   if (ArrayAttr caches = getCachesAttr())
     given = caches.getValue();
   if (given.size() != wanted.size()) // C3
-    return emitOpError("expects ") << wanted.size() << " caches for " << getCalleeAttr()
-                                   << ", got " << given.size();
+    return emitOpError("expects ")
+           << wanted.size() << " caches for " << getCalleeAttr() << ", got " << given.size();
   for (auto [name, inside] : llvm::zip_equal(given, wanted)) {
-    auto cache =
-        symbols.lookupNearestSymbolFrom<CacheOp>(*this, cast<FlatSymbolRefAttr>(name));
+    auto cache = symbols.lookupNearestSymbolFrom<CacheOp>(*this, cast<FlatSymbolRefAttr>(name));
     if (!cache) // C3
       return emitOpError("expects llmc.cache ") << name << " in the module";
     if (cache.getType() != inside.getType() ||
         cache.getByteProducts() != inside.getByteProducts()) // C3
       return emitOpError("expects ")
-             << name << " to be a cache like @" << inside.getSymName() << " of "
-             << getCalleeAttr() << ", " << inside.getType()
-             << (inside.getByteProducts() ? " with byte_products" : "") << ", got "
-             << cache.getType() << (cache.getByteProducts() ? " with byte_products" : "");
+             << name << " to be a cache like @" << inside.getSymName() << " of " << getCalleeAttr()
+             << ", " << inside.getType() << (inside.getByteProducts() ? " with byte_products" : "")
+             << ", got " << cache.getType()
+             << (cache.getByteProducts() ? " with byte_products" : "");
   }
   const int64_t named = countPerLayer(layer);
   const auto has = static_cast<int64_t>(getPerLayer() ? getPerLayer()->size() : 0);

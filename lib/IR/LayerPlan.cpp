@@ -1,7 +1,7 @@
 //===- LayerPlan.cpp - where a graph is cut into layers, and which are alike --------------===//
 //
-// Points where fewest values go over cut a function into segments, and a layer is what begins with a
-// segment that has an attention. Numbers of a graph are compared, data of weights never.
+// Points where fewest values go over cut a function into segments, and a layer is what begins with
+// a segment that has an attention. Numbers of a graph are compared, data of weights never.
 //
 #include "LayerPlan.h"
 
@@ -64,8 +64,8 @@ private:
   std::map<std::vector<const void *>, int64_t> known;
 };
 
-/// Segments between the points where fewest values go over: fewest of those between two attentions, so
-/// that what all layers read, like a mask, makes no difference.
+/// Segments between the points where fewest values go over: fewest of those between two attentions,
+/// so that what all layers read, like a mask, makes no difference.
 std::vector<Range> FunctionPlan::cut() {
   std::vector<int64_t> change(ops.size() + 2, 0);
   auto add = [&](Value value, size_t from) { // `from`: the first cut behind it.
@@ -101,8 +101,8 @@ std::vector<Range> FunctionPlan::cut() {
   return segments;
 }
 
-/// Where layers begin: with segments that have an attention, or where there are not several of these,
-/// with those of the kind that is met most often.
+/// Where layers begin: with segments that have an attention, or where there are not several of
+/// these, with those of the kind that is met most often.
 std::vector<size_t> FunctionPlan::findStarts(ArrayRef<Range> segments) {
   std::vector<size_t> starts;
   for (Range segment : segments)
@@ -123,7 +123,8 @@ std::vector<size_t> FunctionPlan::findStarts(ArrayRef<Range> segments) {
   return starts;
 }
 
-/// Embeddings and masks stand in front of the first layer: it begins where that makes it like another.
+/// Embeddings and masks stand in front of the first layer: it begins where that makes it like
+/// another.
 size_t FunctionPlan::beginOfFirst(ArrayRef<size_t> begins) {
   const size_t end = begins[1];
   for (size_t i = 1; i + 1 < begins.size(); ++i) {
@@ -139,8 +140,8 @@ size_t FunctionPlan::beginOfFirst(ArrayRef<size_t> begins) {
   return begins[0];
 }
 
-/// Norm and head stand behind the last layer: it ends where that makes it like another, or else it is
-/// as long as the one in front of it.
+/// Norm and head stand behind the last layer: it ends where that makes it like another, or else it
+/// is as long as the one in front of it.
 size_t FunctionPlan::endOfLast(ArrayRef<size_t> begins) {
   const size_t begin = begins.back();
   for (size_t i = begins.size() - 1; i-- > 0;) {
@@ -242,8 +243,8 @@ PlannedLayer FunctionPlan::describe(Range range) {
     possible = describer.read(ops[i], i - range.first);
   for (size_t i = range.first; i < range.second && possible; ++i)
     for (Value result : ops[i]->getResults()) {
-      const bool leaves = llvm::any_of(
-          result.getUsers(), [&](Operation *user) { return !isInside(user, range); });
+      const bool leaves =
+          llvm::any_of(result.getUsers(), [&](Operation *user) { return !isInside(user, range); });
       describer.addNumber(leaves);
       if (leaves)
         layer.outputs.push_back(result);

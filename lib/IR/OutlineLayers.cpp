@@ -112,13 +112,12 @@ DictionaryAttr Outliner::describeArgument(size_t number) {
   for (const PlannedLayer &layer : kind)
     names.push_back(layer.operands()[number].getDefiningOp<WeightOp>().getWeightName());
   StringRef common = commonName(names);
-  return common.empty()
-             ? b.getDictionaryAttr({})
-             : b.getDictionaryAttr(b.getNamedAttr("llmc.name", b.getStringAttr(common)));
+  return common.empty() ? b.getDictionaryAttr({})
+                        : b.getDictionaryAttr(b.getNamedAttr("llmc.name", b.getStringAttr(common)));
 }
 
-/// Leaves on an operation of the body the discardable attributes that all layers have, and the number
-/// of an entry in the place of others.
+/// Leaves on an operation of the body the discardable attributes that all layers have, and the
+/// number of an entry in the place of others.
 void Outliner::takeAttributes(Operation *made, size_t number) {
   llvm::SetVector<StringAttr> names;
   for (const PlannedLayer &layer : kind)
@@ -146,8 +145,8 @@ void Outliner::makeLayer() {
   SmallVector<Attribute> described;
   for (size_t i = 0; i < operands.size(); ++i)
     described.push_back(describeArgument(i));
-  auto type = b.getFunctionType(TypeRange(ValueRange(operands)),
-                                TypeRange(ValueRange(first.outputs)));
+  auto type =
+      b.getFunctionType(TypeRange(ValueRange(operands)), TypeRange(ValueRange(first.outputs)));
   auto layer = LayerOp::create(b, locationOf(first), b.getStringAttr(name), TypeAttr::get(type),
                                b.getStringAttr("private"), b.getArrayAttr(described), ArrayAttr());
   OpBuilder::InsertionGuard guard(b);
@@ -157,8 +156,8 @@ void Outliner::makeLayer() {
     mapping.map(operand, body->addArgument(operand.getType(), b.getUnknownLoc()));
   DenseMap<Attribute, FlatSymbolRefAttr> caches;
   for (FlatSymbolRefAttr outside : first.caches) {
-    auto cache = cast<CacheOp>(
-        b.clone(*SymbolTable::lookupNearestSymbolFrom(first.ops[0], outside)));
+    auto cache =
+        cast<CacheOp>(b.clone(*SymbolTable::lookupNearestSymbolFrom(first.ops[0], outside)));
     cache.setSymName("kv." + std::to_string(caches.size()));
     cache->setDiscardableAttrs(DictionaryAttr::get(b.getContext()));
     cache->setLoc(b.getUnknownLoc());
@@ -189,11 +188,11 @@ void Outliner::makeCall(const PlannedLayer &layer, size_t turn) {
   SmallVector<Attribute> caches(layer.caches.begin(), layer.caches.end()), values;
   for (const SmallVector<Attribute> &column : own)
     values.push_back(column[turn]);
-  auto call = LayerCallOp::create(
-      at, locationOf(layer), TypeRange(ValueRange(layer.outputs)), FlatSymbolRefAttr::get(at.getContext(), name),
-      layer.operands(), caches.empty() ? ArrayAttr() : at.getArrayAttr(caches),
-      values.empty() ? ArrayAttr() : at.getArrayAttr(values), DenseI64ArrayAttr(), ArrayAttr(),
-      ArrayAttr());
+  auto call = LayerCallOp::create(at, locationOf(layer), TypeRange(ValueRange(layer.outputs)),
+                                  FlatSymbolRefAttr::get(at.getContext(), name), layer.operands(),
+                                  caches.empty() ? ArrayAttr() : at.getArrayAttr(caches),
+                                  values.empty() ? ArrayAttr() : at.getArrayAttr(values),
+                                  DenseI64ArrayAttr(), ArrayAttr(), ArrayAttr());
   if (places != defaultPlaces(weights, call, layer.firstReads()))
     call.setPlaces(places);
   for (auto [result, output] : llvm::zip_equal(call.getResults(), layer.outputs))

@@ -6,8 +6,8 @@
 #include "ColumnShares.h"
 #include "StagePlan.h"
 
-#include "llmc/Lower/PackedLinear.h"
 #include "llmc/IR/Layers.h"
+#include "llmc/Lower/PackedLinear.h"
 #include "llmc/Lower/Passes.h"
 
 #include "mlir/Dialect/Linalg/IR/Linalg.h"

@@ -27,11 +27,14 @@ static constexpr char kOverview[] =
     "become\n"
     "  state (one is added where a causal model has none), rotary tables and masks become "
     "attributes,\n"
-    "  weights get the names of their modules, packed integer weights stay as they are. Opsets 11 "
-    "to 25\n"
-    "  and com.microsoft 1, in the styles of torch.onnx, optimum and ONNX Runtime GenAI. Model "
-    "files may\n"
-    "  be untrusted: everything is checked before it is used.\n\n"
+    "  weights get the names of their modules, packed integer weights stay as they are. Layers "
+    "that "
+    "are\n"
+    "  alike become one function, called with the weights of each. Opsets 11 to 25 and "
+    "com.microsoft "
+    "1,\n"
+    "  in the styles of torch.onnx, optimum and ONNX Runtime GenAI. Model files may be untrusted:\n"
+    "  everything is checked before it is used.\n\n"
     "  The result is compared with the original, node by node, at the lengths that matter: "
     "prefill, "
     "cached\n"
@@ -80,8 +83,9 @@ int main(int argc, char **argv) {
       "float-activations",
       cl::desc("ignore accuracy_level of MatMulNBits: activations stay float"));
   cl::opt<bool> outlineLayers(
-      "outline-layers",
-      cl::desc("one function for layers that are alike, called with the weights of each"));
+      "outline-layers", cl::init(true),
+      cl::desc("one function for layers that are alike, called with the weights of each (the "
+               "default; =false: a flat graph)"));
   cl::extrahelp examples(kExamples), codes(kExitCodeHelp);
   if (!cl::ParseCommandLineOptions(argc, argv, kOverview, &llvm::errs()))
     return kExitUsage;

@@ -11,16 +11,16 @@
 
 namespace llmc {
 
-/// Makes a function of each kind of layer in a flat module, and calls of the layers: where that makes
-/// the module shorter, or `always` where there are layers. False if the module stays flat.
+/// Makes a function of each kind of layer in a flat module, and calls of the layers: where that
+/// makes the module shorter, or `always` where there are layers. False if the module stays flat.
 bool outlineLayers(ModuleOp module, bool always = false);
 
 /// Puts the body of each layer in the place of its calls, and drops the layers. The module verifies
 /// or is a failed pass's. True if there were any.
 bool inlineLayers(ModuleOp module);
 
-/// The module is flat as long as this lives, and has layers again afterwards if it had before: those
-/// that have become different have a body each, those that have become alike share one.
+/// The module is flat as long as this lives, and has layers again afterwards if it had before:
+/// those that have become different have a body each, those that have become alike share one.
 class FlatLayers {
 public:
   explicit FlatLayers(ModuleOp module) : module(module), hadLayers(inlineLayers(module)) {}
@@ -45,9 +45,9 @@ int64_t countPerLayer(LayerOp layer);
 /// What stands for an attribute that an operation does not have in one of its layers: `none`.
 Attribute absentInLayer(MLIRContext *context);
 
-/// Before which operation of the layer each of `weights`, in front of a call with `operands`, stands
-/// where nothing else is said: the first that reads it, or else the first of all. `reads` are the
-/// numbers of the operations that read each operand first.
+/// Before which operation of the layer each of `weights`, in front of a call with `operands`,
+/// stands where nothing else is said: the first that reads it, or else the first of all. `reads`
+/// are the numbers of the operations that read each operand first.
 SmallVector<int64_t> defaultPlaces(ArrayRef<WeightOp> weights, Operation *call,
                                    ArrayRef<int64_t> reads);
 
