@@ -5,6 +5,8 @@
 //
 #include "LayerPlan.h"
 
+#include "mlir/IR/Builders.h"
+
 #include <map>
 
 using namespace mlir;
@@ -161,7 +163,7 @@ int64_t FunctionPlan::numberOf(Range range) {
 /// Reads an operation's share of what makes two layers alike.
 class Describer {
 public:
-  explicit Describer(PlannedLayer &layer) : layer(layer) {}
+  Describer(PlannedLayer &layer, MLIRContext *context) : layer(layer), b(context) {}
 
   /// False if the operation cannot stand in a layer.
   bool read(Operation *op, size_t number) {
@@ -196,9 +198,7 @@ public:
     return true;
   }
 
-  void addNumber(int64_t number) { // Not a null.
-    add(reinterpret_cast<const void *>(static_cast<uintptr_t>(number) * 2 + 1));
-  }
+  void addNumber(int64_t number) { add(b.getI64IntegerAttr(number).getAsOpaquePointer()); }
 
 private:
   void add(const void *part) { layer.key.push_back(part); }
@@ -229,6 +229,7 @@ private:
   }
 
   PlannedLayer &layer;
+  Builder b;
   DenseMap<Value, int64_t> values; ///< numbered as they are met
   DenseMap<Location, int64_t> locations;
 };
@@ -237,7 +238,7 @@ private:
 /// operations.
 PlannedLayer FunctionPlan::describe(Range range) {
   PlannedLayer layer;
-  Describer describer(layer);
+  Describer describer(layer, function.getContext());
   bool possible = true;
   for (size_t i = range.first; i < range.second && possible; ++i)
     possible = describer.read(ops[i], i - range.first);

@@ -56,7 +56,7 @@ def test_kinds_and_the_flat_graph_again(way, layers, layer, expected):
 def test_locations_stay_per_layer(way):
     """Names of nodes, as they come from an import."""
     flat = way.imported(FIXTURES / "qwen2-optimum" / "model.onnx", "--outline-layers=false")
-    layers = way.imported(FIXTURES / "qwen2-optimum" / "model.onnx", "--outline-layers")
+    layers = way.imported(FIXTURES / "qwen2-optimum" / "model.onnx")
     assert calls(flat) == [] and calls(layers) == [2]
     text = printed(flat)
     assert "/model/layers.1/mlp/up_proj/MatMul" in text
