@@ -80,6 +80,30 @@ def test_the_pass_stores_with_the_scheme(opt):
     assert values[:8] == [0.5, -0.25, 1.0, 0.0, 1 / 64, 17 / 64, -1.5, 0.125]
 
 
+LAYERED = """
+llmc.layer private @layer.0(%x: tensor<?x?x4xf32>, %w: tensor<4x4xf32>) -> tensor<?x?x4xf32> {
+  %y = llmc.linear %x, %w : tensor<?x?x4xf32>, tensor<4x4xf32>
+  %z = arith.addf %x, %y : tensor<?x?x4xf32>
+  llmc.return %z : tensor<?x?x4xf32>
+}
+func.func @main(%x: tensor<?x?x4xf32>) -> tensor<?x?x4xf32> attributes {llmc.role = "run"} {
+  %w = llmc.weight "up.weight" {values = dense<0.5> : tensor<4x4xf32>} : tensor<4x4xf32>
+  %y = llmc.call @layer.0(%x, %w) : (tensor<?x?x4xf32>, tensor<4x4xf32>) -> tensor<?x?x4xf32>
+  return %y : tensor<?x?x4xf32>
+}
+"""
+
+
+def test_a_pass_looks_into_layers_or_is_told_that_it_cannot(opt):
+    code, stored, said = opt(LAYERED, STORE)
+    assert code == 0 and "!llmc.compressed<4x4xf32, #outside.fixed>" in stored, said
+    count = "--pass-pipeline=builtin.module(outside-count)"
+    code, _, said = opt(MODEL, count)
+    assert code == 0 and "outside-count: 3" in said, said
+    code, _, said = opt(LAYERED, count)
+    assert code == 2 and "weights are looked for in a flat graph: expected --inline-layers" in said, said
+
+
 def test_the_verifier_asks_the_scheme(opt):
     code, stored, said = opt(MODEL, STORE)
     assert code == 0, said

@@ -1,7 +1,7 @@
 //===- outside.cpp - a scheme and a pass from outside the tree ------------------------------===//
 //
 // Dialect `outside` with the scheme `#outside.fixed` (a byte for each weight, in 64ths) and the
-// pass --outside-fixed, which stores weights with it.
+// passes --outside-fixed, which stores weights with it, and --outside-count.
 //
 #include "llmc/Compress/CompressLayers.h"
 #include "llmc/IR/Layers.h"
@@ -98,6 +98,20 @@ struct StoreFixed : public PassWrapper<StoreFixed, OperationPass<ModuleOp>> {
   }
 };
 
+/// Looks for weights and forgets that layers may be functions.
+struct CountWeights : public PassWrapper<CountWeights, OperationPass<ModuleOp>> {
+  MLIR_DEFINE_EXPLICIT_INTERNAL_INLINE_TYPE_ID(CountWeights)
+  StringRef getArgument() const override { return "outside-count"; }
+  StringRef getDescription() const override { return "Say how many matrices there are"; }
+
+  void runOnOperation() override {
+    auto weights = collectWeights(getOperation());
+    if (failed(weights))
+      return signalPassFailure();
+    getOperation().emitRemark("outside-count: ") << weights->size();
+  }
+};
+
 } // namespace outside
 
 extern "C" LLVM_ATTRIBUTE_WEAK DialectPluginLibraryInfo mlirGetDialectPluginInfo() {
@@ -106,5 +120,8 @@ extern "C" LLVM_ATTRIBUTE_WEAK DialectPluginLibraryInfo mlirGetDialectPluginInfo
 }
 
 extern "C" LLVM_ATTRIBUTE_WEAK PassPluginLibraryInfo mlirGetPassPluginInfo() {
-  return {MLIR_PLUGIN_API_VERSION, "outside", "1", [] { PassRegistration<outside::StoreFixed>(); }};
+  return {MLIR_PLUGIN_API_VERSION, "outside", "1", [] {
+            PassRegistration<outside::StoreFixed>();
+            PassRegistration<outside::CountWeights>();
+          }};
 }
