@@ -43,7 +43,7 @@ def calibrated(model, tokens, output, more=""):
 
 
 def layers(model):
-    text = checked("llmc-opt", "--mlir-elide-resource-strings-if-larger=16", model).stdout
+    text = checked("llmc-opt", "--inline-layers", "--mlir-elide-resource-strings-if-larger=16", model).stdout
     return len(re.findall(r"llmc\.attention ", text))
 
 
