@@ -177,12 +177,15 @@ static std::string explainQuantize(exec::QuantizeOp op, const exec::Turn &turn) 
                   .getWeight()
                   .getDefiningOp<WeightOp>()
                   .getWeightName();
-  std::string scale = op.getScale()   ? "the given scale"
-                      : op.getGroup() ? llvm::formatv("a scale for {0} columns", op.getGroup())
-                                      : "a scale for each row";
+  std::string scale = "a scale for each row";
+  if (op.getScale())
+    scale = "the given scale";
+  else if (op.getGroup())
+    scale = llvm::formatv("a scale for {0} columns", op.getGroup());
   return llvm::formatv("{0}  input of {1}  i8, {2}, once by each thread for {3} linear{4}\n", first,
                        exec::getBufferType(op.getInput()).getWidth(), scale, readers,
-                       readers == 1 ? "" : "s");
+                       readers == 1 ? "" : "s")
+      .str();
 }
 
 std::string Compilation::explain() {

@@ -20,9 +20,9 @@
 
 // Both factors quantize what they read.
 // CODES: %[[C:.*]] = llmc.quantize %arg0 : tensor<?x?x6xf32> -> <?x?x6xf32, #llmc.dynamic<i8, per_token>>
-// CODES: %[[I:.*]] = llmc.linear %[[C]], %up_proj_lowrank_b_weight
+// CODES: %[[I:.*]] = llmc.linear %[[C]], %lowrank_b_weight
 // CODES: %[[D:.*]] = llmc.quantize %[[I]] : tensor<?x?x1xf32> -> <?x?x1xf32, #llmc.dynamic<i8, per_token>>
-// CODES: llmc.linear %[[D]], %up_proj_lowrank_a_weight bias
+// CODES: llmc.linear %[[D]], %lowrank_a_weight bias
 
 func.func @main(%x: tensor<?x?x6xf32>) -> tensor<?x?x4xf32> {
   %w = llmc.weight "up_proj.weight" {values = dense<[[1.0, 2.0, 3.0, 4.0, 5.0, 6.0], [2.0, 4.0, 6.0, 8.0, 10.0, 12.0], [0.5, 1.0, 1.5, 2.0, 2.5, 3.0], [-1.0, -2.0, -3.0, -4.0, -5.0, -6.5]]> : tensor<4x6xf32>} : tensor<4x6xf32>

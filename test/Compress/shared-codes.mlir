@@ -6,6 +6,10 @@
 // RUN: llmc-opt %s --rtn-quantize="activations=i8-static" --mlir-print-debuginfo=false | FileCheck %s --check-prefix=STATIC
 // RUN: llmc-opt %s --rtn-quantize="include=v activations=i8-static" --rtn-quantize="include=[qk] activations=i8-static" --mlir-print-debuginfo=false | FileCheck %s --check-prefix=STATIC
 // RUN: llmc-opt %s --rtn-quantize="activations=i8-static" --rtn-quantize --mlir-print-debuginfo=false | FileCheck %s --check-prefix=FLOAT
+// RUN: %exits 2 llmc-opt %s --rtn-quantize="include=.* activations=i8-static" -o %t.mlir | FileCheck %s --check-prefix=UNSEEN
+// RUN: not ls %t.mlir
+
+// UNSEEN: error: rtn-quantize: weight "head.weight" has no calibration statistics, which activations=i8-static takes its scale from; run --calibrate first
 
 // TOKEN-LABEL: @main
 // TOKEN: %[[N:.*]] = llmc.rms_norm
@@ -33,9 +37,9 @@
 // STATIC-NEXT: llmc.linear %[[C]], %q_weight
 // STATIC-NEXT: llmc.linear %[[C]], %k_weight
 // STATIC-NEXT: llmc.linear %[[C]], %v_weight
-// STATIC-NOT: llmc.quantize
+// STATIC-NOT: = llmc.quantize
 
-// FLOAT-NOT: llmc.quantize
+// FLOAT-NOT: = llmc.quantize
 // FLOAT-NOT: input_scale
 func.func @main(%x: tensor<?x?x4xf32>) -> tensor<?x?x2xf32> attributes {llmc.role = "run"} {
   %g = llmc.weight "norm.weight" {values = dense<1.0> : tensor<4xf32>} : tensor<4xf32>

@@ -40,7 +40,7 @@ void checkFormat(const std::string &scheme, int64_t n, int64_t k, ArrayRef<int64
   type += std::to_string(n) + "x" + std::to_string(k);
   type += scheme.empty() ? "xf32>" : "xf32, " + scheme + ">";
   RandomWeight weight(type, 1 + n * 31 + k);
-  LinearRunner runner({weight, nullptr, shape, extras, extras});
+  LinearRunner runner({weight, std::nullopt, shape, extras, extras});
   CodeFormat format = getCodeFormat(weight.op.getType());
   double magnify = format.kind == CodeFormat::Kind::Int ? 0.04 * (1 << format.bits) : 0;
   // Panels, too.
