@@ -230,12 +230,16 @@ std::vector<BlockCalibrator::Input> BlockCalibrator::findInputs(const ModelBlock
   llvm::MapVector<Value, Input> inputs;
   for (Operation *op : block.ops)
     if (auto linear = dyn_cast<LinearOp>(op))
-      inputs[linear.getInput()].value = linear.getInput();
+      inputs[linear.getRows()].value = linear.getRows();
   std::vector<Input> result;
   for (auto &[value, input] : inputs) {
-    for (Operation *user : value.getUsers())
+    for (Operation *user : value.getUsers()) {
       if (auto linear = dyn_cast<LinearOp>(user))
         input.linears.push_back(linear);
+      if (isa<QuantizeOp>(user)) // Codes are read by linears only.
+        for (Operation *reader : user->getUsers())
+          input.linears.push_back(cast<LinearOp>(reader));
+    }
     llvm::sort(input.linears, [](LinearOp a, LinearOp b) { return a->isBeforeInBlock(b); });
     if (!ops.contains(input.linears[0]))
       continue;

@@ -135,7 +135,10 @@ struct AWQQuantize : public llmc::impl::AWQQuantizeBase<AWQQuantize> {
     if (failed(selection))
       return failure();
     PassRun run{getArgument(), settings->text + selectionText(include, exclude)};
-    if (failed(requireStatistics(run, *selection)))
+    // Static scales are not those of the inputs that scaling makes, so they are taken anew behind
+    // it.
+    if (failed(requireStatistics(run, *selection)) ||
+        failed(setActivations(module, getArgument(), *selection, /*activations=*/{})))
       return failure();
     auto weights = collectWeights(module);
     if (failed(weights))
@@ -185,8 +188,7 @@ struct AWQQuantize : public llmc::impl::AWQQuantizeBase<AWQQuantize> {
     for (auto [site, s] : llvm::zip(sites, scales))
       if (failed(foldScales(module, site, s, suffix)))
         return failure();
-    setActivations(*selection, settings->activations);
-    return success();
+    return setActivations(module, getArgument(), *selection, settings->activations);
   }
 
   /// Finds the sites and searches them in parallel; keeps those where scaling helps.

@@ -145,7 +145,7 @@ std::vector<FoldSite> llmc::findFoldSites(ModuleOp module, ArrayRef<WeightUse> w
                                           std::vector<FoldRefusal> &refusals) {
   WeightIndex index(weights);
   llvm::MapVector<Value, SmallVector<LinearOp>> readers;
-  module.walk([&](LinearOp linear) { readers[linear.getInput()].push_back(linear); });
+  module.walk([&](LinearOp linear) { readers[linear.getRows()].push_back(linear); });
 
   std::vector<FoldSite> sites;
   auto refuse = [&](const FoldSite &site, const std::string &reason) {
@@ -168,9 +168,16 @@ std::vector<FoldSite> llmc::findFoldSites(ModuleOp module, ArrayRef<WeightUse> w
     }
     if (!wanted)
       continue;
-    if (!known || llvm::any_of(input.getUsers(),
-                               [](Operation *user) { return !isa<LinearOp, ObserveOp>(user); })) {
+    if (!known || llvm::any_of(input.getUsers(), [](Operation *user) {
+          return !isa<LinearOp, QuantizeOp, ObserveOp>(user);
+        })) {
       refuse(site, "its input is read by more than linears");
+      continue;
+    }
+    if (llvm::any_of(linears, [](LinearOp linear) {
+          return isa_and_nonnull<StaticQuantAttr>(linear.getQuantization());
+        })) {
+      refuse(site, "its input is quantized with a static scale");
       continue;
     }
     if (auto reason = findProducer(input, index, selected, site)) {

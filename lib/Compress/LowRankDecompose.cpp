@@ -154,6 +154,9 @@ static void replaceLinears(WeightUse &use, const Factors &factors, StringRef suf
         inner->setAttr(kStatisticsAttr, statistics);
       auto outer = LinearOp::create(builder, linear.getLoc(), inner.getResult(), a.getResult(),
                                     linear.getBias(), linear.getActivationsAttr());
+      if (auto quantized = dyn_cast<QuantizedType>(linear.getInput().getType()))
+        outer.getInputMutable().assign(
+            quantizeOnce(inner.getResult(), quantized.getQuantization(), /*scale=*/{}, outer));
       linear.getResult().replaceAllUsesWith(outer.getResult());
       linear.erase();
     }
@@ -199,6 +202,13 @@ struct LowRankDecompose : public llmc::impl::LowRankDecomposeBase<LowRankDecompo
             << run.flag << ": left as it is, because an embedding reads it: \"" << use.name << "\"";
       return !use.embeddings.empty();
     });
+    for (const WeightUse &use : *selection)
+      for (LinearOp linear : use.linears)
+        if (isa_and_nonnull<StaticQuantAttr>(linear.getQuantization()))
+          return mlir::emitError(linear.getLoc())
+                 << run.flag << ": weight \"" << use.name << "\" reads an input of a static scale, "
+                 << "and nothing is known of what its second factor would read; decompose first, "
+                 << "then calibrate and quantize";
     std::vector<Factors> factors(selection->size());
     std::vector<SmallVector<std::string, 1>> notes(selection->size());
     auto compute = [&](size_t i) -> std::optional<std::string> {

@@ -50,7 +50,7 @@ struct Nf4Quantize : public llmc::impl::Nf4QuantizeBase<Nf4Quantize> {
     if (failed(chosen))
       return signalPassFailure();
     auto selection = selectWeights(module, getArgument(), include, exclude);
-    if (failed(selection))
+    if (failed(selection) || failed(setActivations(module, getArgument(), *selection, *quantized)))
       return signalPassFailure();
 
     // The baseline is an even grid of as many bits and groups.
@@ -76,7 +76,6 @@ struct Nf4Quantize : public llmc::impl::Nf4QuantizeBase<Nf4Quantize> {
         << " activations=" << activations << selectionText(include, exclude);
     if (failed(compressLayers(module, {getArgument(), text}, *selection, quantize)))
       return signalPassFailure();
-    setActivations(*selection, *quantized);
   }
 };
 

@@ -27,7 +27,8 @@ struct RTNQuantize : public llmc::impl::RTNQuantizeBase<RTNQuantize> {
     if (failed(settings))
       return signalPassFailure();
     auto selection = selectWeights(module, getArgument(), include, exclude);
-    if (failed(selection))
+    if (failed(selection) ||
+        failed(setActivations(module, getArgument(), *selection, settings->activations)))
       return signalPassFailure();
 
     auto quantize = [&](Layer &layer) -> Result<LayerResult> {
@@ -45,7 +46,6 @@ struct RTNQuantize : public llmc::impl::RTNQuantizeBase<RTNQuantize> {
     PassRun run{getArgument(), settings->text + selectionText(include, exclude)};
     if (failed(compressLayers(module, run, *selection, quantize)))
       return signalPassFailure();
-    setActivations(*selection, settings->activations);
   }
 };
 

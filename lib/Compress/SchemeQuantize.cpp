@@ -45,7 +45,7 @@ struct SchemeQuantize : public llmc::impl::SchemeQuantizeBase<SchemeQuantize> {
     if (failed(quantized))
       return signalPassFailure();
     auto selection = selectWeights(module, getArgument(), include, exclude);
-    if (failed(selection))
+    if (failed(selection) || failed(setActivations(module, getArgument(), *selection, *quantized)))
       return signalPassFailure();
 
     // The baseline is an even grid of as many bits and groups.
@@ -69,7 +69,6 @@ struct SchemeQuantize : public llmc::impl::SchemeQuantizeBase<SchemeQuantize> {
     if (failed(compressLayers(module, {getArgument(), text + selectionText(include, exclude)},
                               *selection, quantize)))
       return signalPassFailure();
-    setActivations(*selection, *quantized);
   }
 };
 

@@ -31,7 +31,7 @@ struct Ternarize : public llmc::impl::TernarizeBase<Ternarize> {
     if (failed(quantized))
       return signalPassFailure();
     auto selection = selectWeights(module, getArgument(), include, exclude);
-    if (failed(selection))
+    if (failed(selection) || failed(setActivations(module, getArgument(), *selection, *quantized)))
       return signalPassFailure();
 
     SchemeAttrInterface scheme = getTernaryScheme(&getContext(), packing == "base3");
@@ -55,7 +55,6 @@ struct Ternarize : public llmc::impl::TernarizeBase<Ternarize> {
                                    selectionText(include, exclude)};
     if (failed(compressLayers(module, run, *selection, ternarize)))
       return signalPassFailure();
-    setActivations(*selection, *quantized);
   }
 };
 

@@ -117,6 +117,36 @@ LogicalResult exec::LayerNormOp::verify() {
   return verifyVector(*this, getBias(), width(getOutput())); // C1
 }
 
+/// That `scales` has one for each `group` of `columns` columns, or one for all where that is 0.
+static LogicalResult verifyScales(Operation *op, Value scales, int64_t columns, int64_t group) {
+  if (group < 0)
+    return op->emitOpError("expects a group of 0 (the row) or more columns, got ") << group;
+  int64_t count = group ? (columns + group - 1) / group : 1;
+  if (width(scales) != count)
+    return op->emitOpError("expects rows of ")
+           << count << " scales of " << columns << " codes, got " << scales.getType();
+  return success();
+}
+
+Value exec::QuantizeOp::getDestination() { return getCodes(); }
+SmallVector<Value> exec::QuantizeOp::getWrites() { return {getCodes(), getScales()}; }
+SmallVector<Value> exec::QuantizeOp::getReads() { return {getInput()}; }
+int64_t exec::QuantizeOp::getColumns() { return width(getCodes()); }
+
+LogicalResult exec::QuantizeOp::verify() {
+  if (failed(verifyEqualWidths(*this, {getInput(), getCodes()})) ||
+      failed(verifyScales(*this, getScales(), width(getCodes()), getGroup()))) // C1
+    return failure();
+  Space space = getBufferType(getCodes()).getSpace();
+  if (space != getBufferType(getScales()).getSpace() || space == Space::Caller) // C2
+    return emitOpError("expects codes and scales in the arena or private to a worker, got ")
+           << getCodes().getType() << " and " << getScales().getType();
+  if (getScale() && getGroup() != 0) // C3
+    return emitOpError("expects a given scale to be that of whole rows, got one for each ")
+           << getGroup() << " columns";
+  return verifyVector(*this, getScale(), 1);
+}
+
 SmallVector<Value> exec::LinearOp::getColumnReads() {
   return getResidual() ? SmallVector<Value>{getResidual()} : SmallVector<Value>{};
 }
@@ -130,6 +160,14 @@ LogicalResult exec::LinearOp::verify() {
     return emitOpError("expects a result of ")
            << shape[0] << " columns, got " << getOutput().getType();
   if (getResidual() && failed(verifyEqualWidths(*this, {getOutput(), getResidual()})))
+    return failure();
+  if (getBufferType(getInput()).getElementType().isInteger(8) !=
+      static_cast<bool>(getScales())) // C2
+    return emitOpError("expects scales with codes and with nothing else, got an input of ")
+           << getInput().getType() << (getScales() ? " with" : " without") << " scales";
+  if (!getScales() && getGroup() != 0)
+    return emitOpError("expects no group without scales, got ") << getGroup();
+  if (getScales() && failed(verifyScales(*this, getScales(), shape[1], getGroup())))
     return failure();
   return verifyVector(*this, getBias(), shape[0]);
 }

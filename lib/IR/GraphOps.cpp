@@ -119,7 +119,9 @@ LogicalResult LinearOp::inferReturnTypes(MLIRContext *, std::optional<Location> 
   Type weight = operands[1].getType();
   if (failed(checkMatrix(loc, weight, "weight")))
     return failure();
-  auto input = cast<RankedTensorType>(operands[0].getType());
+  auto quantized = dyn_cast<QuantizedType>(operands[0].getType());
+  RankedTensorType input =
+      quantized ? quantized.getDenseType() : cast<RankedTensorType>(operands[0].getType());
   results.push_back(withLastDim(input, getWeightShape(weight)[0], input.getElementType()));
   return success();
 }
@@ -130,7 +132,10 @@ WeightSlot LinearOp::getWeightSlot(unsigned operand) {
 
 LogicalResult LinearOp::verify() {
   ArrayRef<int64_t> shape = getWeightShape(getWeight().getType());
-  if (lastDim(getInput()) != shape[1]) // C1
+  auto quantized = dyn_cast<QuantizedType>(getInput().getType());
+  if (quantized && getActivationsAttr()) // C3
+    return emitOpError("cannot quantize what is quantized already: ") << quantized;
+  if ((quantized ? quantized.getWidth() : lastDim(getInput())) != shape[1]) // C1
     return emitOpError("expects an input of ")
            << shape[1] << " channels for a weight of " << shape[0] << "x" << shape[1] << ", got "
            << getInput().getType();

@@ -64,3 +64,10 @@ LogicalResult DynamicQuantAttr::verify(function_ref<InFlightDiagnostic()> emitEr
     return emitError() << "expects a block of channels of 0 (per token) or more, got " << group;
   return success();
 }
+
+LogicalResult StaticQuantAttr::verify(function_ref<InFlightDiagnostic()> emitError,
+                                      Type elementType) {
+  if (!elementType.isInteger(8))
+    return emitError() << "expects activations quantized to i8, got " << elementType;
+  return success();
+}

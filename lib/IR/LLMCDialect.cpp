@@ -35,6 +35,12 @@ struct LLMCBytecodeInterface : public BytecodeDialectInterface {
     }
     return result;
   }
+
+  LogicalResult upgradeFromVersion(Operation *top, const DialectVersion &version) const override {
+    if (static_cast<const LLMCDialectVersion &>(version).version < 4)
+      separateActivations(top);
+    return success();
+  }
 };
 
 } // namespace

@@ -1,6 +1,7 @@
 //===- LLMCTypes.cpp - the type of compressed weights -----------------------------------===//
 //
-// Syntax and verifier of !llmc.compressed, and what is asked of any weight type.
+// Syntax and verifier of !llmc.compressed, and what is asked of any weight type; the generated code
+// of all types lives here.
 //
 #include "llmc/IR/LLMCDialect.h"
 

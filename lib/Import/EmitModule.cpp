@@ -211,11 +211,14 @@ void Emitter::emitNode(int number) {
     break;
   }
   case RaisedKind::Linear: {
-    DynamicQuantAttr activations;
-    if (node.integer)
-      activations = DynamicQuantAttr::get(builder.getContext(), builder.getI8Type(), node.integer);
     Value matrix = weight(node.weight), bias = node.bias >= 0 ? weight(node.bias) : Value();
-    result = LinearOp::create(builder, loc, type, in(0), matrix, bias, activations);
+    auto linear =
+        LinearOp::create(builder, loc, type, in(0), matrix, bias, /*activations=*/nullptr);
+    if (node.integer)
+      linear.getInputMutable().assign(quantizeOnce(
+          in(0), DynamicQuantAttr::get(builder.getContext(), builder.getI8Type(), node.integer),
+          /*scale=*/{}, linear));
+    result = linear;
     break;
   }
   case RaisedKind::RMSNorm:

@@ -148,31 +148,28 @@ static double applyActivation(ActivationKind kind, double x) {
   return x;
 }
 
-/// The input of a linear as it is multiplied: rounded to int8 where the linear says so.
-Tensor ReferenceModel::quantizedInput(LinearOp op) {
-  Tensor input = at(op.getInput());
-  int64_t columns = input.width;
-  DynamicQuantAttr quantized = op.getActivationsAttr();
-  if (!quantized)
-    return input;
-  int64_t block = quantized.getGroup() ? quantized.getGroup() : columns;
-  for (size_t row = 0; row < input.data.size(); row += columns)
+/// What the codes mean: rows rounded to bytes.
+Tensor ReferenceModel::quantized(QuantizeOp op) {
+  Tensor rows = at(op.getInput());
+  const int64_t columns = rows.width, group = op.getType().getGroup();
+  const int64_t block = group ? group : columns;
+  for (size_t row = 0; row < rows.data.size(); row += columns)
     for (int64_t begin = 0; begin < columns; begin += block) {
-      double *values = &input.data[row + begin], largest = 0;
+      double *values = &rows.data[row + begin], largest = 0;
       int64_t count = std::min(block, columns - begin);
       for (int64_t i = 0; i < count; ++i)
         largest = std::max(largest, std::fabs(values[i]));
-      double scale = largest / 127;
+      double scale = op.getScale() ? vectorOf(op.getScale()).front() : largest / 127;
       for (int64_t i = 0; i < count && scale > 0; ++i)
-        values[i] = std::nearbyint(values[i] / scale) * scale;
+        values[i] = std::clamp(std::nearbyint(values[i] / scale), -127.0, 127.0) * scale;
     }
-  return input;
+  return rows;
 }
 
 std::vector<double> ReferenceModel::computePart(LinearOp op, ArrayRef<int64_t> rows,
                                                 const Ranges &columns) {
   compute(op.getInput());
-  Tensor input = quantizedInput(op);
+  const Tensor &input = at(op.getInput());
   StoredWeight &weight = stored(op.getWeight());
   const std::vector<float> *bias = op.getBias() ? &vectorOf(op.getBias()) : nullptr;
   int64_t count = static_cast<int64_t>(rows.size()), width = 0, done = 0;
@@ -302,6 +299,7 @@ Tensor ReferenceModel::evaluate(Operation &op) {
         out.data = computePart(linear, rows, {{0, out.width}});
         return out;
       })
+      .Case([&](QuantizeOp quantize) { return quantized(quantize); })
       .Case([&](AttentionOp attentionOp) { return attention(attentionOp); })
       .Case([&](EmbeddingOp embeddingOp) { return embedding(embeddingOp); })
       .Case([&](PositionsOp positions) {

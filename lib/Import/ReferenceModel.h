@@ -63,7 +63,7 @@ private:
   Tensor attention(AttentionOp op);
   void split(SplitOp op);
   Tensor embedding(EmbeddingOp op);
-  Tensor quantizedInput(LinearOp op);
+  Tensor quantized(QuantizeOp op);
   const std::vector<float> &vectorOf(Value value);
   const Tensor &at(Value value);
   void consume(Value value);

@@ -33,9 +33,35 @@ LogicalResult ProgramBuilder::emitLinear(LinearOp op, Value residual, Value resu
   Value bias = op.getBias() ? packed(op.getBias(), Form::Bias) : Value();
   if (op.getBias() && !bias)
     return op.emitError("expects a bias made by llmc.weight");
-  exec::LinearOp::create(kernels, op.getLoc(), buffer(op.getInput()), weight, bias,
-                         residual ? buffer(residual) : Value(), result, op.getActivationsAttr(),
-                         share);
+  auto quantized = dyn_cast<QuantizedType>(op.getInput().getType());
+  exec::LinearOp::create(kernels, op.getLoc(), buffer(op.getInput()), scales.lookup(op.getInput()),
+                         weight, bias, residual ? buffer(residual) : Value(), result,
+                         kernels.getI64IntegerAttr(quantized ? quantized.getGroup() : 0), share);
+  return success();
+}
+
+/// Each worker makes codes for itself, as waiting for others would take longer.
+LogicalResult ProgramBuilder::emitQuantize(QuantizeOp op) {
+  Value given = op.getScale() ? packed(op.getScale(), Form::Vector) : Value();
+  if (op.getScale() && !given)
+    return op.emitError("expects a scale made by llmc.weight");
+  MLIRContext *context = op.getContext();
+  QuantizedType type = op.getType();
+  constexpr int64_t kLine = 64;
+  const int64_t width = type.getWidth(), group = type.getGroup();
+  const int64_t count = group ? (width + group - 1) / group : 1;
+  const bool perSequence = isPerSequence(op.getInput());
+  auto make = [&](int64_t columns, Type element, int64_t stride) -> Value {
+    auto rows = BufferType::get(context, ShapedType::kDynamic, columns, element, stride,
+                                Space::Private, perSequence);
+    return exec::BufferOp::create(declare, op.getLoc(), rows, IntegerAttr());
+  };
+  Value codes = make(width, kernels.getI8Type(), (width + kLine - 1) / kLine * kLine);
+  Value scale = make(count, kernels.getF32Type(), count);
+  buffers[op.getResult()] = codes;
+  scales[op.getResult()] = scale;
+  exec::QuantizeOp::create(kernels, op.getLoc(), buffer(op.getInput()), given, codes, scale,
+                           kernels.getI64IntegerAttr(group));
   return success();
 }
 
@@ -119,6 +145,7 @@ LogicalResult ProgramBuilder::emitKernel(Operation *op, Value result) {
   }
   return TypeSwitch<Operation *, LogicalResult>(op)
       .Case<LinearOp>([&](LinearOp linear) { return emitLinear(linear, {}, result, share); })
+      .Case<QuantizeOp>([&](QuantizeOp quantize) { return emitQuantize(quantize); })
       .Case<arith::AddFOp>([&](arith::AddFOp add) {
         LinearOp linear = plan.fusedLinear(add);
         Value residual = add.getLhs() == linear.getResult() ? add.getRhs() : add.getLhs();

@@ -46,7 +46,7 @@ static bool followPlan(CodeFormat &format, const DecodePlan &plan) {
   return false;
 }
 
-CodeFormat llmc::getCodeFormat(Type weightType, DynamicQuantAttr activations) {
+CodeFormat llmc::getCodeFormat(Type weightType, std::optional<int64_t> activationGroup) {
   CodeFormat format;
   std::optional<DecodePlan> plan = getDecodePlan(weightType);
   if (!plan || !followPlan(format, *plan)) {
@@ -56,10 +56,10 @@ CodeFormat llmc::getCodeFormat(Type weightType, DynamicQuantAttr activations) {
   }
   if (format.kind == CodeFormat::Kind::Dense && format.element.isF64())
     format.element = Float32Type::get(weightType.getContext());
-  if (activations) {
-    format.activationGroup = activations.getGroup();
-    format.activations = activations.getGroup() ? CodeFormat::Activations::PerGroup
-                                                : CodeFormat::Activations::PerToken;
+  if (activationGroup) {
+    format.activationGroup = *activationGroup;
+    format.activations =
+        *activationGroup ? CodeFormat::Activations::PerGroup : CodeFormat::Activations::PerToken;
   }
   return format;
 }

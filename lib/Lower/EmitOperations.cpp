@@ -18,7 +18,7 @@ using namespace llmc;
 Place StepEmitter::placeOf(Value value) {
   exec::BufferType type = exec::getBufferType(value);
   Place place;
-  if (type.getElementType().isF32())
+  if (type.getElementType().isF32() || type.getElementType().isInteger(8))
     place.buffer = {type.getWidth(), type.getStride()};
   place.own = type.isPrivate();
   auto [owner, column] = exec::getViewed(value);
@@ -159,6 +159,29 @@ void StepEmitter::barrier() {
 
 static Type contentOf(Value packed) { return exec::getPackedType(packed).getContent(); }
 
+/// Kernels load and store whole lines of codes.
+static LogicalResult verifyCodes(Operation *op, Value codes) {
+  exec::BufferType type = exec::getBufferType(codes);
+  if (exec::getViewed(codes).column == 0 && type.getStride() % kCodeLine == 0)
+    return success();
+  return op->emitError("expects codes in rows of whole lines of ")
+         << kCodeLine << " bytes on this target, got " << type;
+}
+
+LogicalResult StepEmitter::emitQuantize(exec::QuantizeOp op) {
+  if (failed(verifyCodes(op, op.getCodes())))
+    return failure();
+  Kernel kernel =
+      getQuantizeKernel(kernels, placeOf(op.getInput()).buffer, placeOf(op.getCodes()).buffer,
+                        placeOf(op.getScales()).buffer, op.getGroup(), op.getScale() != nullptr);
+  SmallVector<Value> offsets = {offsetOf(op.getInput())};
+  if (op.getScale())
+    offsets.push_back(weightOffset(op.getScale()));
+  offsets.append({offsetOf(op.getCodes()), offsetOf(op.getScales())});
+  call(kernel, offsets);
+  return success();
+}
+
 LogicalResult StepEmitter::emitLinear(exec::LinearOp op) {
   // Whole tiles are stored, whose padding another thread's columns must not be.
   int64_t tile = linearTileRows(config.vectors);
@@ -169,20 +192,28 @@ LogicalResult StepEmitter::emitLinear(exec::LinearOp op) {
     return op.emitError("expects rows and shares of whole tiles of ")
            << tile << " columns on this target, got " << result
            << (share ? " and a share in units of " + std::to_string(share.getUnit()) : "");
-  CodeFormat format = getCodeFormat(contentOf(op.getWeight()), op.getActivationsAttr());
+  if (op.getScales() && failed(verifyCodes(op, op.getInput())))
+    return failure();
+  std::optional<int64_t> group;
+  if (op.getScales())
+    group = op.getGroup();
+  CodeFormat format = getCodeFormat(contentOf(op.getWeight()), group);
   ArrayRef<int64_t> shape = getWeightShape(contentOf(op.getWeight()));
   std::optional<RowBuffer> residual;
   if (op.getResidual())
     residual = placeOf(op.getResidual()).buffer;
   Kernel kernel =
       getLinearKernel(kernels, format, shape[0], shape[1], placeOf(op.getInput()).buffer,
-                      placeOf(op.getOutput()).buffer, op.getBias() != nullptr, residual);
+                      placeOf(op.getOutput()).buffer, op.getBias() != nullptr, residual,
+                      op.getScales() ? placeOf(op.getScales()).buffer : RowBuffer());
   SmallVector<Value> offsets = {offsetOf(op.getInput()), weightOffset(op.getWeight())};
   if (op.getBias())
     offsets.push_back(weightOffset(op.getBias()));
   if (op.getResidual())
     offsets.push_back(offsetOf(op.getResidual()));
   offsets.push_back(offsetOf(op.getOutput()));
+  if (op.getScales())
+    offsets.push_back(offsetOf(op.getScales()));
   call(kernel, offsets);
   return success();
 }
@@ -240,7 +271,7 @@ void StepEmitter::emitCacheStore(exec::CacheStoreOp op) {
 
 void StepEmitter::emitEmbedding(exec::EmbeddingOp op) {
   exec::PackedType table = exec::getPackedType(op.getTable());
-  CodeFormat format = getCodeFormat(table.getContent(), nullptr);
+  CodeFormat format = getCodeFormat(table.getContent());
   ArrayRef<int64_t> shape = getWeightShape(table.getContent());
   RowBuffer buffer = placeOf(op.getOutput()).buffer;
   Kernel kernel = table.getForm() == exec::Form::Linear
@@ -279,6 +310,7 @@ LogicalResult StepEmitter::emitOp(Operation &op) {
   auto buffer = [&](Value value) { return placeOf(value).buffer; };
   return TypeSwitch<Operation *, LogicalResult>(&op)
       .Case<exec::LinearOp>([&](auto linear) { return emitLinear(linear); })
+      .Case<exec::QuantizeOp>([&](auto quantize) { return emitQuantize(quantize); })
       .Case<exec::AttentionOp>([&](auto attention) { return emitAttention(attention), success(); })
       .Case<exec::CachedAttentionOp>([&](auto attention) {
         forSequences([&] { emitCachedAttention(attention); });

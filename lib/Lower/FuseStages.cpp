@@ -80,14 +80,17 @@ void splitCacheStores(func::FuncOp entry) {
   }
 }
 
-/// A norm that only linears read is computed by every thread for itself: cheaper than waiting.
+/// A norm that only linears read, and codes of any rows, are computed by every thread for itself:
+/// cheaper than waiting.
 void findPrivate(func::FuncOp entry, StagePlan &plan) {
   entry.walk([&](Operation *op) {
+    if (isa<QuantizeOp>(op))
+      plan.privates.insert(op);
     auto rms = dyn_cast<RMSNormOp>(op);
     if (!isa<LayerNormOp>(op) && !(rms && rms.getGroups() == 1))
       return;
     bool linears = llvm::all_of(op->getUses(), [](OpOperand &use) {
-      return isa<LinearOp>(use.getOwner()) && use.getOperandNumber() == 0;
+      return isa<LinearOp, QuantizeOp>(use.getOwner()) && use.getOperandNumber() == 0;
     });
     if (linears && !op->use_empty())
       plan.privates.insert(op);
@@ -240,6 +243,7 @@ void FuseStagesPass::runOnOperation() {
   FailureOr<CompileConfig> config = CompileConfig::get(getOperation());
   if (failed(entry) || failed(config) || failed(verifyRows(*entry)))
     return signalPassFailure();
+  separateActivations(*entry);
   RewritePatternSet patterns(&getContext());
   patterns.add<JoinGate>(&getContext());
   ScaleOp::getCanonicalizationPatterns(patterns, &getContext());

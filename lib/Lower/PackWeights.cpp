@@ -34,7 +34,7 @@ constexpr int64_t kAlignment = 64;
 static int64_t alignUp(int64_t bytes) { return (bytes + kAlignment - 1) / kAlignment * kAlignment; }
 
 static int64_t formBytes(Type content, Form form, VectorShape shape) {
-  CodeFormat format = getCodeFormat(content, nullptr);
+  CodeFormat format = getCodeFormat(content);
   if (form == Form::Linear)
     return packedLinearBytes(content, format, shape);
   if (form == Form::Embedding)
@@ -57,7 +57,7 @@ LogicalResult llmc::writePackedEntry(const PackedEntry &entry, const CompileConf
     return success();
   }
   auto weight = cast<exec::WeightOp>(entry.op).getWeight().getDefiningOp<WeightOp>();
-  CodeFormat format = getCodeFormat(weight.getType(), nullptr);
+  CodeFormat format = getCodeFormat(weight.getType());
   if (entry.form == Form::Linear)
     return packLinear(weight, format, config.vectors, out);
   if (entry.form == Form::Embedding)

@@ -39,6 +39,7 @@ private:
   LogicalResult emit(const PlacedOp &placed);
   LogicalResult emitKernel(Operation *op, Value result);
   LogicalResult emitLinear(LinearOp op, Value residual, Value result, exec::ShareAttr share);
+  LogicalResult emitQuantize(QuantizeOp op);
   LogicalResult emitAttention(AttentionOp op, Value result);
   LogicalResult emitExpect(Operation *op, FloatAttr atol, FloatAttr rtol, bool exact);
   void emitSplit(SplitOp op);
@@ -56,7 +57,8 @@ private:
   Block *region = nullptr; ///< Of the program, or of its tail.
   int64_t stage = -1;      ///< Number of the stage at work.
   bool step;
-  DenseMap<Value, Value> buffers;
+  DenseMap<Value, Value> buffers; ///< Of quantized rows their codes,
+  DenseMap<Value, Value> scales;  ///< and these.
   DenseMap<std::pair<Value, exec::Form>, Value> forms;
   std::map<std::vector<double>, Value> ropeTables; ///< by frequencies and factor.
 };

@@ -14,11 +14,11 @@ namespace llmc {
 inline constexpr const char kNoKernel[] =
     "has no lowering in a step (is it an operation on whole rows?)";
 
-/// Rows of a static width, ids, or what a weight may be.
+/// Rows of a static width, quantized or not, ids, or what a weight may be.
 inline bool isRowsOrWeight(Type type) {
   auto tensor = dyn_cast<RankedTensorType>(type);
   if (!tensor)
-    return isa<CompressedType>(type);
+    return isa<CompressedType, QuantizedType>(type);
   return tensor.getRank() > 0 &&
          (isa<IntegerType>(tensor.getElementType()) ||
           (isa<FloatType>(tensor.getElementType()) &&

@@ -56,6 +56,7 @@ private:
   LogicalResult emitRepeat(exec::RepeatOp op);
   LogicalResult emitOp(Operation &op);
   LogicalResult emitLinear(exec::LinearOp op);
+  LogicalResult emitQuantize(exec::QuantizeOp op);
   void emitAttention(exec::AttentionOp op);
   void emitCachedAttention(exec::CachedAttentionOp op);
   void emitCacheStore(exec::CacheStoreOp op);

@@ -1,4 +1,4 @@
-//===- TileActivations.cpp - the input of a linear, quantized and summed ----------------===//
+//===- TileActivations.cpp - the input of a linear, as its products want it -------------===//
 //
 // Each thread prepares a row by itself, which is cheaper than a barrier: codes of quantized
 // activations as bytes or as integer-valued f32, their scales, and the sums that zero points are
@@ -6,45 +6,31 @@
 //
 #include "TileLinear.h"
 
-#include "mlir/Dialect/Math/IR/Math.h"
-
 #include <cmath>
 
 using namespace mlir;
 using namespace llmc;
 
-static constexpr double kRoundingShift = 0x1.8p23;
-
-// Sum, or maximum of absolute values, of memory[at + begin .. at + end): lanes first, then across,
-// then the rest.
-Value LinearEmitter::reduceRange(Value begin, Value end, Value memory, Value at,
-                                 bool absoluteMaximum) {
-  auto step = [&](Value value, Value sum) -> Value {
-    if (!absoluteMaximum)
-      return arith::AddFOp::create(b, sum, value);
-    Value magnitude = math::AbsFOp::create(b, value);
-    Value larger = arith::CmpFOp::create(b, arith::CmpFPredicate::OGT, magnitude, sum);
-    return arith::SelectOp::create(b, larger, magnitude, sum);
-  };
+// Sum of memory[at + begin .. at + end): lanes first, then across, then the rest.
+Value LinearEmitter::sumRange(Value begin, Value end, Value memory, Value at) {
   Value length = arith::SubIOp::create(b, end, begin);
   Value whole = times(arith::DivUIOp::create(b, length, index(lanes)), lanes);
   Value middle = add(begin, whole);
   Values lanewise =
       forLoop(b, begin, middle, lanes, zeros(floats, 1), [&](Value i, ValueRange sum) {
-        return Values{step(load(floats, memory, add(at, i)), sum[0])};
+        Value value = load(floats, memory, add(at, i));
+        return Values{arith::AddFOp::create(b, sum[0], value)};
       });
-  auto kind = absoluteMaximum ? vector::CombiningKind::MAXNUMF : vector::CombiningKind::ADD;
-  Value across = vector::ReductionOp::create(b, kind, lanewise[0]);
+  Value across = vector::ReductionOp::create(b, vector::CombiningKind::ADD, lanewise[0]);
   return forLoop(b, middle, end, 1, across, [&](Value i, ValueRange sum) {
-    return Values{step(loadScalar(memory, add(at, i)), sum[0])};
+    return Values{arith::AddFOp::create(b, sum[0], loadScalar(memory, add(at, i)))};
   })[0];
 }
 
 // What LinearPlan::Correction says of inputs [begin, end) of the row at `row`.
 Value LinearEmitter::negativeSum(Value begin, Value end, Value row) {
   Value sum = plan.dots ? sumOfCodes(begin, end, row)
-                        : reduceRange(begin, end, plan.quantized ? scratch : input, row,
-                                      /*absoluteMaximum=*/false);
+                        : sumRange(begin, end, plan.quantized ? scratch : input, row);
   if (plan.correction == LinearPlan::Correction::Float) {
     if (plan.dots)
       sum = arith::SIToFPOp::create(b, b.getF32Type(), sum);
@@ -73,43 +59,59 @@ Value LinearEmitter::sumOfCodes(Value begin, Value end, Value row) {
   })[0];
 }
 
-void LinearEmitter::quantizeRange(Value begin, Value end, Value rowStart, Value row, Value scale) {
-  // A block so small that its scale is zero has codes zero: dividing by one rounds it there.
-  Value zero = floatConstant(b, 0), one = floatConstant(b, 1);
-  Value usable = arith::CmpFOp::create(b, arith::CmpFPredicate::OGT, scale, zero);
-  Value divisor = arith::SelectOp::create(b, usable, scale, one);
-  auto quantize = [&](Value value, Value by, Value factor) -> Value {
-    // Adding and subtracting 1.5 * 2^23 rounds half to even below 2^22, on targets without such an
-    // instruction too.
-    Value code = arith::DivFOp::create(b, value, by);
-    bool isVector = code.getType() == floats;
-    Value shift = isVector ? splatFloat(kRoundingShift) : floatConstant(b, kRoundingShift);
-    code = arith::AddFOp::create(b, code, shift);
-    code = arith::SubFOp::create(b, code, shift);
-    return plan.folded ? arith::MulFOp::create(b, code, factor).getResult() : code;
-  };
-  Value length = arith::SubIOp::create(b, end, begin);
-  Value middle = add(begin, times(arith::DivUIOp::create(b, length, index(lanes)), lanes));
-  Value divisors = broadcast(divisor), scales = broadcast(scale);
-  Value byteRow = times(row, 4);
-  forLoop(b, begin, middle, lanes, [&](Value i) {
-    Value code = quantize(load(floats, input, add(rowStart, i)), divisors, scales);
-    if (!plan.dots) {
-      store(code, scratch, add(row, i));
-      return;
-    }
-    code = arith::TruncIOp::create(b, bytes, arith::FPToSIOp::create(b, ints, code));
-    store(code, quadBytes, add(byteRow, i));
+void LinearEmitter::forRanges(int64_t size, function_ref<void(Value, Value, Value)> body) {
+  Value k = index(layout.k);
+  forLoop(b, index(0), index((layout.k + size - 1) / size), 1, [&](Value i) {
+    Value begin = times(i, size);
+    body(i, begin, least(add(begin, size), k));
   });
-  forLoop(b, middle, end, 1, [&](Value i) {
-    Value code = quantize(loadScalar(input, add(rowStart, i)), divisor, scale);
-    if (!plan.dots) {
+}
+
+void LinearEmitter::loadScales(Value source, Value row) {
+  Value from = rowIndex(b, source, scales, index(0)), to = add(row, plan.scaleStart);
+  // Levels were multiplied as 127 times what they are.
+  const bool isTable = plan.exact && layout.format.kind == CodeFormat::Kind::Table;
+  int64_t count = (layout.k + plan.activationGroup - 1) / plan.activationGroup;
+  forLoop(b, index(0), index(count), 1, [&](Value i) {
+    Value scale = loadScalar(inputScales, add(from, i));
+    if (isTable)
+      scale = arith::DivFOp::create(b, scale, floatConstant(b, 127));
+    memref::StoreOp::create(b, scale, scratch, ValueRange{add(to, i)});
+  });
+}
+
+// Whole lines: what lies behind the codes of a row is loaded too, and never used.
+void LinearEmitter::loadCodes(Value source, Value row) {
+  if (plan.dots) {
+    Value from = rowIndex(b, source, {x.width / 4, x.stride / 4}, index(0));
+    forLoop(b, index(0), index(plan.scaleStart), lanes,
+            [&](Value i) { store(load(ints, inputWords, add(from, i)), integers, add(row, i)); });
+    return;
+  }
+  Value from = rowIndex(b, source, x, index(0));
+  auto widen = [&](Value code, Type integer, Type real) -> Value {
+    return arith::SIToFPOp::create(b, real, arith::ExtSIOp::create(b, integer, code));
+  };
+  if (!plan.folded) {
+    forLoop(b, index(0), index(layout.k), lanes, [&](Value i) {
+      store(widen(load(bytes, inputBytes, add(from, i)), ints, floats), scratch, add(row, i));
+    });
+    return;
+  }
+  Value ofRow = rowIndex(b, source, scales, index(0));
+  forRanges(plan.activationGroup, [&](Value group, Value begin, Value end) {
+    Value scale = loadScalar(inputScales, add(ofRow, group)), splat = broadcast(scale);
+    Value length = arith::SubIOp::create(b, end, begin);
+    Value middle = add(begin, times(arith::DivUIOp::create(b, length, index(lanes)), lanes));
+    forLoop(b, begin, middle, lanes, [&](Value i) {
+      Value code = widen(load(bytes, inputBytes, add(from, i)), ints, floats);
+      store(arith::MulFOp::create(b, code, splat), scratch, add(row, i));
+    });
+    forLoop(b, middle, end, 1, [&](Value i) {
+      Value code = widen(loadScalar(inputBytes, add(from, i)), b.getI32Type(), b.getF32Type());
+      code = arith::MulFOp::create(b, code, scale);
       memref::StoreOp::create(b, code, scratch, ValueRange{add(row, i)});
-      return;
-    }
-    code =
-        arith::TruncIOp::create(b, b.getI8Type(), arith::FPToSIOp::create(b, b.getI32Type(), code));
-    memref::StoreOp::create(b, code, quadBytes, ValueRange{add(byteRow, i)});
+    });
   });
 }
 
@@ -141,32 +143,22 @@ void LinearEmitter::placeInputs(Value rowStart, Value row) {
   }
 }
 
-void LinearEmitter::emitActivations(Value rowStart, Value row, bool sums) {
+void LinearEmitter::emitActivations(Value source, Value row, bool sums) {
+  if (plan.quantized) {
+    loadCodes(source, row);
+    loadScales(source, row);
+  }
+  const bool needsSums = sums && plan.correction != LinearPlan::Correction::None &&
+                         plan.correction != LinearPlan::Correction::Picked;
+  if (!plan.placedInputs && !needsSums)
+    return;
+  Value summed = plan.quantized ? row : rowIndex(b, source, x, index(0));
   if (plan.placedInputs)
-    placeInputs(rowStart, row);
-  Value zero = index(0), k = index(layout.k);
-  auto forRanges = [&](int64_t size, function_ref<void(Value, Value, Value)> body) {
-    forLoop(b, zero, index((layout.k + size - 1) / size), 1, [&](Value i) {
-      Value begin = times(i, size);
-      body(i, begin, least(add(begin, size), k));
-    });
-  };
-  if (plan.quantized)
-    forRanges(plan.activationGroup, [&](Value i, Value begin, Value end) {
-      Value largest = reduceRange(begin, end, input, rowStart, /*absoluteMaximum=*/true);
-      Value scale = arith::DivFOp::create(b, largest, floatConstant(b, 127));
-      // Levels were multiplied as 127 times what they are.
-      Value stored = scale;
-      if (plan.exact && layout.format.kind == CodeFormat::Kind::Table)
-        stored = arith::DivFOp::create(b, scale, floatConstant(b, 127));
-      memref::StoreOp::create(b, stored, scratch, ValueRange{add(add(row, plan.scaleStart), i)});
-      quantizeRange(begin, end, rowStart, row, scale);
-    });
-  if (!sums || plan.correction == LinearPlan::Correction::None ||
-      plan.correction == LinearPlan::Correction::Picked)
+    placeInputs(summed, row);
+  if (!needsSums)
     return;
   forRanges(plan.chunk, [&](Value i, Value begin, Value end) {
-    Value sum = negativeSum(begin, end, plan.quantized ? row : rowStart);
+    Value sum = negativeSum(begin, end, summed);
     bool isFloat = plan.correction == LinearPlan::Correction::Float;
     memref::StoreOp::create(b, sum, isFloat ? scratch : integers,
                             ValueRange{add(add(row, plan.sumStart), i)});

@@ -10,15 +10,21 @@ using namespace llmc;
 
 LinearEmitter::LinearEmitter(ImplicitLocOpBuilder &b, const LinearLayout &layout,
                              const LinearPlan &plan, VectorShape shape, const KernelFrame &frame,
-                             RowBuffer x)
-    : b(b), layout(layout), plan(plan), shape(shape), lanes(shape.lanes), x(x) {
+                             RowBuffer x, RowBuffer scales)
+    : b(b), layout(layout), plan(plan), shape(shape), lanes(shape.lanes), x(x), scales(scales) {
   Type element = layout.format.element;
   floats = VectorType::get({lanes}, b.getF32Type());
   ints = VectorType::get({lanes}, b.getI32Type());
   elements = VectorType::get({lanes}, element);
   bytes = VectorType::get({lanes}, b.getI8Type());
   quads = VectorType::get({4 * lanes}, b.getI8Type());
-  input = viewRows(b, frame.arena, frame.offsets[0]);
+  if (plan.quantized) {
+    inputBytes = viewAs(b, frame.arena, frame.offsets[0], b.getI8Type());
+    inputWords = viewAs(b, frame.arena, frame.offsets[0], b.getI32Type());
+    inputScales = viewRows(b, frame.arena, frame.offsets.back());
+  } else {
+    input = viewRows(b, frame.arena, frame.offsets[0]);
+  }
   scratch = viewRows(b, frame.arena, frame.scratch);
   integers = viewAs(b, frame.arena, frame.scratch, b.getI32Type());
   quadBytes = viewAs(b, frame.arena, frame.scratch, b.getI8Type());

@@ -124,7 +124,7 @@ static void emitLinear(LinearEmitter &e, const KernelFrame &frame, const Epilogu
 
 Kernel llmc::getLinearKernel(KernelBuilder &builder, const CodeFormat &format, int64_t n, int64_t k,
                              RowBuffer x, RowBuffer y, bool hasBias,
-                             std::optional<RowBuffer> residual) {
+                             std::optional<RowBuffer> residual, RowBuffer scales) {
   LinearLayout layout(format, n, k, builder.shape());
   LinearPlan plan(layout, builder.shape());
   std::string name =
@@ -133,10 +133,12 @@ Kernel llmc::getLinearKernel(KernelBuilder &builder, const CodeFormat &format, i
     name += "_bias";
   if (residual)
     name += llvm::formatv("_residual{0}", residual->stride);
-  unsigned offsets = 3 + hasBias + residual.has_value();
+  if (plan.quantized)
+    name += llvm::formatv("_scales{0}", scales.stride);
+  unsigned offsets = 3 + hasBias + residual.has_value() + plan.quantized;
   Kernel kernel = builder.getOrCreate(
       name, offsets, plan.scratchFloats * 4, [&](ImplicitLocOpBuilder &b, KernelFrame &frame) {
-        LinearEmitter emitter(b, layout, plan, builder.shape(), frame, x);
+        LinearEmitter emitter(b, layout, plan, builder.shape(), frame, x, scales);
         Epilogue epilogue{emitter, {}, {}, {}, {}, y};
         unsigned next = 2;
         if (hasBias)

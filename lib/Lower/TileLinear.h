@@ -118,7 +118,7 @@ public:
   using Finish = function_ref<void(Value row, Value tile, Value scratchRow, Values sums)>;
 
   LinearEmitter(ImplicitLocOpBuilder &b, const LinearLayout &layout, const LinearPlan &plan,
-                VectorShape shape, const KernelFrame &frame, RowBuffer x);
+                VectorShape shape, const KernelFrame &frame, RowBuffer x, RowBuffer scales);
 
   // Small pieces.
   Value index(int64_t value) { return indexConstant(b, value); }
@@ -176,9 +176,9 @@ public:
   }
   Values zeroVectors(Value header, int64_t group);
 
-  /// Quantizes the row of x that starts at `rowStart` into the scratch row `row`, and sums chunks
+  /// Brings row `source` of x into the scratch row `row` as products want it, and sums chunks
   /// (TileActivations.cpp).
-  void emitActivations(Value rowStart, Value row, bool sums);
+  void emitActivations(Value source, Value row, bool sums);
 
   /// The sums of `count` rows from `firstRow` on, at most plan.decodeRows, and all tiles in [begin,
   /// end), each given to `finish` once; scales per token are left to it (TileRows.cpp).
@@ -192,13 +192,14 @@ public:
   const LinearPlan &plan;
   VectorShape shape;
   int64_t lanes;
-  RowBuffer x;
+  RowBuffer x, scales;
   VectorType floats, ints;
   VectorType quads; ///< as many bytes as `ints`.
   Value scratch;    ///< memref<?xf32> of this thread.
   Value integers;   ///< the same memory as i32.
   Value quadBytes;  ///< and as i8.
-  Value input;      ///< memref<?xf32>: x.
+  Value input;      ///< memref<?xf32>: x; of codes null, and these are there instead:
+  Value inputBytes, inputWords, inputScales; ///< x as i8 and as i32, and its scales.
 
 private:
   /// Where vector `v` of those at hand starts, `start` being the place of the tile's first row.
@@ -264,8 +265,10 @@ private:
   Values flush(Value header, int64_t group, Value chunkStart, Values sums, Values partial);
 
   // Activations.
-  Value reduceRange(Value begin, Value end, Value memory, Value at, bool absoluteMaximum);
-  void quantizeRange(Value begin, Value end, Value rowStart, Value row, Value scale);
+  Value sumRange(Value begin, Value end, Value memory, Value at);
+  void forRanges(int64_t size, function_ref<void(Value i, Value begin, Value end)> body);
+  void loadScales(Value source, Value row);
+  void loadCodes(Value source, Value row);
   void placeInputs(Value rowStart, Value row);
   Value negativeSum(Value begin, Value end, Value row);
   Value sumOfCodes(Value begin, Value end, Value row);

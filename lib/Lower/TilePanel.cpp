@@ -17,8 +17,7 @@ void LinearEmitter::emitPanels(Value begin, Value end, Value rows, Finish finish
     Value rowCount = least(index(plan.panelRows), arith::SubIOp::create(b, rows, firstRow));
     if (plan.quantized)
       forLoop(b, zero, rowCount, 1, [&](Value row) {
-        emitActivations(rowIndex(b, add(firstRow, row), x, zero), times(row, plan.rowFloats),
-                        /*sums=*/plan.dots);
+        emitActivations(add(firstRow, row), times(row, plan.rowFloats), /*sums=*/plan.dots);
         if (!plan.offsetInputs)
           return;
         forLoop(b, zero, index(plan.scaleStart), lanes, [&](Value i) {

@@ -94,8 +94,7 @@ void LinearEmitter::emitRows(Value begin, Value end, Value firstRow, Value count
   Value even = arith::AndIOp::create(b, add(count, 1), index(-2));
   Value prepared = arith::SelectOp::create(b, isOne, one, even);
   forLoop(b, zero, prepared, 1, [&](Value row) {
-    Value from = rowIndex(b, add(firstRow, least(row, last)), x, zero);
-    emitActivations(from, times(row, plan.rowFloats), /*sums=*/true);
+    emitActivations(add(firstRow, least(row, last)), times(row, plan.rowFloats), /*sums=*/true);
   });
   auto branch = scf::IfOp::create(b, isOne, /*withElseRegion=*/true);
   OpBuilder::InsertionGuard guard(b);

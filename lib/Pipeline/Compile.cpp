@@ -168,6 +168,28 @@ int64_t Compilation::arenaBytes(int threads) const {
 
 int64_t Compilation::kvBytesPerPosition() const { return artifact().getKvBlockBytes() / 16; }
 
+/// Who reads the codes that a kernel makes, by the weight of the first.
+static std::string explainQuantize(exec::QuantizeOp op, const exec::Turn &turn) {
+  std::string first;
+  int64_t readers = 0;
+  for (auto linear : op->getBlock()->getOps<exec::LinearOp>())
+    if (linear.getInput() == op.getCodes() && op->isBeforeInBlock(linear) && !readers++)
+      first = turn.of(linear.getWeight())
+                  .getDefiningOp<exec::WeightOp>()
+                  .getWeight()
+                  .getDefiningOp<WeightOp>()
+                  .getWeightName();
+  std::string scale = "a scale for each row";
+  if (op.getScale())
+    scale = "the given scale";
+  else if (op.getGroup())
+    scale = llvm::formatv("a scale for {0} columns", op.getGroup());
+  return llvm::formatv("{0}  input of {1}  i8, {2}, once by each thread for {3} linear{4}\n", first,
+                       exec::getBufferType(op.getInput()).getWidth(), scale, readers,
+                       readers == 1 ? "" : "s")
+      .str();
+}
+
 std::string Compilation::explain() {
   std::string text =
       llvm::formatv("target {0}, cpu {1}, strategy {2}, {3} f32 per vector, {4} "
@@ -176,7 +198,10 @@ std::string Compilation::explain() {
           .str();
   auto add = [&](exec::LinearOp op, const exec::Turn &turn) {
     auto weight = turn.of(op.getWeight()).getDefiningOp<exec::WeightOp>().getWeight();
-    CodeFormat format = getCodeFormat(weight.getType(), op.getActivationsAttr());
+    std::optional<int64_t> group;
+    if (op.getScales())
+      group = op.getGroup();
+    CodeFormat format = getCodeFormat(weight.getType(), group);
     ArrayRef<int64_t> shape = getWeightShape(weight.getType());
     text += llvm::formatv("{0}  {1}x{2}  {3}\n", weight.getDefiningOp<WeightOp>().getWeightName(),
                           shape[0], shape[1],
@@ -185,8 +210,11 @@ std::string Compilation::explain() {
   };
   for (auto program : module.getOps<exec::ProgramOp>())
     exec::forEachStage(program, [&](exec::StageOp stage, const exec::Turn &turn) {
-      for (auto linear : stage.getBody().front().getOps<exec::LinearOp>())
-        add(linear, turn);
+      for (Operation &op : stage.getBody().front())
+        if (auto linear = dyn_cast<exec::LinearOp>(op))
+          add(linear, turn);
+        else if (auto quantize = dyn_cast<exec::QuantizeOp>(op))
+          text += explainQuantize(quantize, turn);
     });
   module.walk([&](exec::GenericOp op) {
     text += llvm::formatv("{0}  each {1}  linalg, not tuned\n", op.getSource(),

@@ -202,9 +202,9 @@ static json::Object describeProducts(ArrayRef<LinearOp> linears) {
   int64_t floats = 0, wide = 0, narrow = 0;
   for (LinearOp op : linears) {
     ArrayRef<int64_t> shape = getWeightShape(op.getWeight().getType());
-    CodeFormat format = getCodeFormat(op.getWeight().getType(), op.getActivationsAttr());
+    CodeFormat format = getCodeFormat(op.getWeight().getType());
     bool small = format.kind != CodeFormat::Kind::Dense && format.bits <= 4;
-    (!format.quantizedActivations() ? floats : small ? narrow : wide) += shape[0] * shape[1];
+    (!op.getQuantization() ? floats : small ? narrow : wide) += shape[0] * shape[1];
   }
   return json::Object{{"float", floats}, {"i8", wide}, {"i8_narrow", narrow}};
 }

@@ -31,3 +31,14 @@ func.func @not_finite(%x: tensor<?x?x8xf32>) -> tensor<?x?x8xf32> {
   %y = llmc.linear %x, %w : tensor<?x?x8xf32>, tensor<8x8xf32>
   return %y : tensor<?x?x8xf32>
 }
+
+// -----
+
+func.func @static(%x: tensor<?x?x8xf32>) -> tensor<?x?x8xf32> {
+  %s = llmc.weight "input_scale" {values = dense<0.5> : tensor<1xf32>} : tensor<1xf32>
+  %w = llmc.weight "s.weight" {values = dense<1.0> : tensor<8x8xf32>} : tensor<8x8xf32>
+  %q = llmc.quantize %x scale %s : tensor<?x?x8xf32>, tensor<1xf32> -> !llmc.quantized<?x?x8xf32, #llmc.static<i8>>
+  // expected-error @+1 {{low-rank-decompose: weight "s.weight" reads an input of a static scale, and nothing is known of what its second factor would read; decompose first, then calibrate and quantize}}
+  %y = llmc.linear %q, %w : !llmc.quantized<?x?x8xf32, #llmc.static<i8>>, tensor<8x8xf32>
+  return %y : tensor<?x?x8xf32>
+}

@@ -12,7 +12,7 @@
 // GROUP: error: nf4-quantize: expected a group of 1 or more inputs, or 0 (per channel), found -1
 // SCALE: error: nf4-quantize: expected scale=f16 or f32, found 'bf16'
 // TABLE: error: nf4-quantize: expected table=nf4 or nf4_i8, found 'fp4'
-// ACTIVATIONS: error: nf4-quantize: expected activations=float, i8-token or i8-group, found 'i4'
+// ACTIVATIONS: error: nf4-quantize: expected activations=float, i8-token, i8-group or i8-static, found 'i4'
 // BLOCK: error: nf4-quantize: activations=i8-group needs groups of weights, and there are none here; use i8-token
 
 func.func @not_finite(%x: tensor<?x?x4xf32>) -> tensor<?x?x2xf32> {

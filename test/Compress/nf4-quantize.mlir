@@ -28,8 +28,8 @@ func.func @main(%ids: tensor<?x?xi64>) -> tensor<?x?x4xf32> attributes {llmc.rol
   %w = llmc.weight "proj.weight" {values = dense<[[2.0, -2.0, 0.0, 0.3, -0.5, 1.0]]> : tensor<1x6xf32>} : tensor<1x6xf32>
   %up = llmc.weight "up.weight" {values = dense<1.0> : tensor<6x1xf32>} : tensor<6x1xf32>
   %x = llmc.embedding %e, %ids : tensor<4x6xf32>, tensor<?x?xi64>
-  // TOKEN: activations = #llmc.dynamic<i8, per_token>
-  // ALL: activations = #llmc.dynamic<i8, per_group<64>>
+  // TOKEN: llmc.linear {{.*}}!llmc.quantized<{{.*}}#llmc.dynamic<i8, per_token>>
+  // ALL: llmc.linear {{.*}}!llmc.quantized<{{.*}}#llmc.dynamic<i8, per_group<64>>>
   %y = llmc.linear %x, %w : tensor<?x?x6xf32>, tensor<1x6xf32>
   %z = llmc.linear %y, %up : tensor<?x?x1xf32>, tensor<6x1xf32>
   %l = llmc.linear %z, %e : tensor<?x?x6xf32>, tensor<4x6xf32>

@@ -14,7 +14,7 @@
 // BITS: error: rtn-quantize: expected bits from 2 to 8, found 9
 // GROUP: error: rtn-quantize: expected a group of 1 or more inputs, or 0 (per channel), found -1
 // SCALE: error: rtn-quantize: expected scale=f16 or f32, found 'f8'
-// ACTIVATIONS: error: rtn-quantize: expected activations=float, i8-token or i8-group, found 'i4'
+// ACTIVATIONS: error: rtn-quantize: expected activations=float, i8-token, i8-group or i8-static, found 'i4'
 // BLOCK: error: rtn-quantize: activations=i8-group needs groups of weights, and there are none here; use i8-token
 // REGEX: error: include=( is no regular expression
 // EXCLUDE: error: exclude=[ is no regular expression

@@ -27,8 +27,8 @@ func.func @main(%ids: tensor<?x?xi64>) -> tensor<?x?x4xf32> attributes {llmc.rol
   %b = llmc.weight "b_proj.weight" {values = dense<0.25> : tensor<8x4xf32>} : tensor<8x4xf32>
   %x = llmc.embedding %e, %ids : tensor<4x8xf32>, tensor<?x?xi64>
   // CHECK: llmc.linear %{{.*}}, %a_proj_weight : tensor<?x?x8xf32>, !llmc.compressed
-  // CHANNEL: llmc.linear %{{.*}}, %a_proj_weight {activations = #llmc.dynamic<i8, per_token>}
-  // ALL: llmc.linear %{{.*}}, %a_proj_weight {activations = #llmc.dynamic<i8, per_group<4>>}
+  // CHANNEL: llmc.linear %{{.*}}, %a_proj_weight : !llmc.quantized<?x?x8xf32, #llmc.dynamic<i8, per_token>>
+  // ALL: llmc.linear %{{.*}}, %a_proj_weight : !llmc.quantized<?x?x8xf32, #llmc.dynamic<i8, per_group<4>>>
   %y = llmc.linear %x, %a : tensor<?x?x8xf32>, tensor<4x8xf32>
   %z = llmc.linear %y, %b : tensor<?x?x4xf32>, tensor<8x4xf32>
   // Used twice, compressed once.

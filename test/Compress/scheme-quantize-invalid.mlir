@@ -17,7 +17,7 @@
 // VALUES: found 'dense<f16>'
 // MASK: found 'mask<#llmc.ternary>'
 // OTHER: found '#builtin.int<4>'
-// ACTIVATIONS: error: scheme-quantize: expected activations=float, i8-token or i8-group, found 'i4'
+// ACTIVATIONS: error: scheme-quantize: expected activations=float, i8-token, i8-group or i8-static, found 'i4'
 // BLOCK: error: scheme-quantize: activations=i8-group needs groups of weights, and there are none here; use i8-token
 
 func.func @scale_overflows(%x: tensor<?x?x2xf32>) -> tensor<?x?x1xf32> {

@@ -6,7 +6,7 @@
 
 // mean |w| = 1.25: 1 -> 1, -0.5 -> 0, -2 -> -1, 1.5 -> 1. Codes 2, 1, 0, 2 in pairs of bits: 0b10000110.
 // CHECK: llmc.weight "a.weight" {codes = {{.*}} : tensor<1x1xui8>, scales = {{.*}} : tensor<1xf32>} : !llmc.compressed<1x4xf32, #llmc.ternary>
-// CHECK: llmc.linear {{.*}} {activations = #llmc.dynamic<i8, per_token>}
+// CHECK: llmc.linear {{.*}}!llmc.quantized<{{.*}}#llmc.dynamic<i8, per_token>>
 // CHECK: a.weight.codes.1: "0x4000000086"
 // CHECK: a.weight.scales.1: "0x400000000000A03F"
 
@@ -15,7 +15,7 @@
 // BASE3: llmc.weight "a.weight" {codes = {{.*}} : tensor<1x1xui8>, scales = {{.*}} : tensor<1xf32>} : !llmc.compressed<1x4xf32, #llmc.ternary<base3>>
 // BASE3: a.weight.codes.1: "0x40000000CF"
 
-// FLOAT-NOT: activations =
+// FLOAT-NOT: llmc.quantize
 
 // Only the kept -2 and 1.5 make the scale, 1.75; the mask stays.
 // MASK: !llmc.compressed<1x4xf32, #llmc.nm<2:4, #llmc.ternary>>

@@ -119,7 +119,8 @@ def test_architectures(way, calibrated, name):
     check(way, calibrated, name, mixed(calibrated(name), 3 * SHARED.index(name)))
 
 
-@pytest.mark.parametrize("name,activations", [("qwen2-optimum", "i8-token"), ("bert-dynamo-23", "i8-group")])
+@pytest.mark.parametrize("name,activations", [("qwen2-optimum", "i8-token"), ("bert-dynamo-23", "i8-group"), ("qwen2-optimum", "i8-static"),
+                                              ("bert-dynamo-23", "i8-static")])
 def test_quantized_activations(way, calibrated, name, activations):
     """Sums in another order may move an input over a rounding boundary, so the bound is that of one code in places."""
     check(way, calibrated, name, [f"--rtn-quantize=bits=4 group=16 activations={activations}"], 5e-3)

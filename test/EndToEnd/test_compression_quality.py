@@ -39,6 +39,13 @@ def test_int8(lab, activations, bound):
     assert result["kl_mean"] < bound
 
 
+def test_static_scales(lab):
+    """One scale for all tokens costs more than one for each; a scale that is wrong costs everything."""
+    result = lab("--rtn-quantize=bits=8 group=32 activations=i8-static")
+    assert result["ppl_ratio"] < 1.03
+    assert lab("--rtn-quantize=bits=8 group=32 activations=i8-token")["kl_mean"] < result["kl_mean"] < 0.03
+
+
 def test_kl_falls_with_bits(lab):
     kl = [lab(f"--rtn-quantize=bits={bits} group=32")["kl_mean"] for bits in (2, 3, 4, 5, 6, 8)]
     assert kl == sorted(kl, reverse=True)

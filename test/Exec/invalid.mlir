@@ -835,3 +835,161 @@ exec.program @repeated step rows = 16 {
     }
   }
 }
+
+// -----
+
+// exec.linear C2.
+exec.program @main run rows = 8 {
+  %w = llmc.weight "w" {values = dense<0.5> : tensor<4x8xf32>} : tensor<4x8xf32>
+  %p = exec.weight %w : !exec.packed<linear, tensor<4x8xf32>>
+  %0 = exec.buffer : !exec.buffer<?x8xi8, stride = 64>
+  %1 = exec.buffer : !exec.buffer<?x4xf32>
+  exec.stage {
+    // expected-error @+1 {{expects scales with codes and with nothing else, got an input of '!exec.buffer<?x8xi8, stride = 64>' without scales}}
+    exec.linear %0, %p to %1 : !exec.buffer<?x8xi8, stride = 64>, !exec.packed<linear, tensor<4x8xf32>>, !exec.buffer<?x4xf32>
+  }
+}
+
+// -----
+
+// exec.linear C2.
+exec.program @main run rows = 8 {
+  %w = llmc.weight "w" {values = dense<0.5> : tensor<4x8xf32>} : tensor<4x8xf32>
+  %p = exec.weight %w : !exec.packed<linear, tensor<4x8xf32>>
+  %0 = exec.buffer : !exec.buffer<?x8xf32>
+  %1 = exec.buffer : !exec.buffer<?x1xf32>
+  %2 = exec.buffer : !exec.buffer<?x4xf32>
+  exec.stage {
+    // expected-error @+1 {{expects scales with codes and with nothing else, got an input of '!exec.buffer<?x8xf32>' with scales}}
+    exec.linear %0 scales %1, %p to %2 : !exec.buffer<?x8xf32>, !exec.buffer<?x1xf32>, !exec.packed<linear, tensor<4x8xf32>>, !exec.buffer<?x4xf32>
+  }
+}
+
+// -----
+
+// exec.linear C2.
+exec.program @main run rows = 8 {
+  %w = llmc.weight "w" {values = dense<0.5> : tensor<4x8xf32>} : tensor<4x8xf32>
+  %p = exec.weight %w : !exec.packed<linear, tensor<4x8xf32>>
+  %0 = exec.buffer : !exec.buffer<?x8xi8, stride = 64>
+  %1 = exec.buffer : !exec.buffer<?x1xf32>
+  %2 = exec.buffer : !exec.buffer<?x4xf32>
+  exec.stage {
+    // expected-error @+1 {{expects rows of 2 scales of 8 codes, got '!exec.buffer<?x1xf32>'}}
+    exec.linear %0 scales %1, %p to %2 {group = 4 : i64} : !exec.buffer<?x8xi8, stride = 64>, !exec.buffer<?x1xf32>, !exec.packed<linear, tensor<4x8xf32>>, !exec.buffer<?x4xf32>
+  }
+}
+
+// -----
+
+// exec.linear C2.
+exec.program @main run rows = 8 {
+  %w = llmc.weight "w" {values = dense<0.5> : tensor<4x8xf32>} : tensor<4x8xf32>
+  %p = exec.weight %w : !exec.packed<linear, tensor<4x8xf32>>
+  %0 = exec.buffer : !exec.buffer<?x8xf32>
+  %1 = exec.buffer : !exec.buffer<?x4xf32>
+  exec.stage {
+    // expected-error @+1 {{expects no group without scales, got 4}}
+    exec.linear %0, %p to %1 {group = 4 : i64} : !exec.buffer<?x8xf32>, !exec.packed<linear, tensor<4x8xf32>>, !exec.buffer<?x4xf32>
+  }
+}
+
+// -----
+
+// exec.quantize C1.
+exec.program @main run rows = 8 {
+  %0 = exec.buffer : !exec.buffer<?x8xf32>
+  %1 = exec.buffer : !exec.buffer<?x4xi8>
+  %2 = exec.buffer : !exec.buffer<?x1xf32>
+  exec.stage {
+    // expected-error @+1 {{expects rows of 8 elements, got '!exec.buffer<?x4xi8>'}}
+    exec.quantize %0 to %1, %2 : !exec.buffer<?x8xf32>, !exec.buffer<?x4xi8>, !exec.buffer<?x1xf32>
+  }
+}
+
+// -----
+
+// exec.quantize C1.
+exec.program @main run rows = 8 {
+  %0 = exec.buffer : !exec.buffer<?x8xf32>
+  %1 = exec.buffer : !exec.buffer<?x8xi8>
+  %2 = exec.buffer : !exec.buffer<?x1xf32>
+  exec.stage {
+    // expected-error @+1 {{expects rows of 3 scales of 8 codes, got '!exec.buffer<?x1xf32>'}}
+    exec.quantize %0 to %1, %2 {group = 3 : i64} : !exec.buffer<?x8xf32>, !exec.buffer<?x8xi8>, !exec.buffer<?x1xf32>
+  }
+}
+
+// -----
+
+// exec.quantize C1.
+exec.program @main run rows = 8 {
+  %0 = exec.buffer : !exec.buffer<?x8xf32>
+  %1 = exec.buffer : !exec.buffer<?x8xi8>
+  %2 = exec.buffer : !exec.buffer<?x1xf32>
+  exec.stage {
+    // expected-error @+1 {{expects a group of 0 (the row) or more columns, got -1}}
+    exec.quantize %0 to %1, %2 {group = -1 : i64} : !exec.buffer<?x8xf32>, !exec.buffer<?x8xi8>, !exec.buffer<?x1xf32>
+  }
+}
+
+// -----
+
+// exec.quantize C2.
+exec.program @main run rows = 8 {
+  %0 = exec.buffer : !exec.buffer<?x8xf32>
+  %1 = exec.buffer : !exec.buffer<?x8xi8>
+  %2 = exec.buffer : !exec.buffer<?x1xf32, private>
+  exec.stage {
+    // expected-error @+1 {{expects codes and scales in the arena or private to a worker, got '!exec.buffer<?x8xi8>' and '!exec.buffer<?x1xf32, private>'}}
+    exec.quantize %0 to %1, %2 : !exec.buffer<?x8xf32>, !exec.buffer<?x8xi8>, !exec.buffer<?x1xf32, private>
+  }
+}
+
+// -----
+
+// exec.quantize C3.
+exec.program @main run rows = 8 {
+  %s = llmc.weight "s" {values = dense<0.5> : tensor<1xf32>} : tensor<1xf32>
+  %v = exec.weight %s : !exec.packed<vector, tensor<1xf32>>
+  %0 = exec.buffer : !exec.buffer<?x8xf32>
+  %1 = exec.buffer : !exec.buffer<?x8xi8>
+  %2 = exec.buffer : !exec.buffer<?x2xf32>
+  exec.stage {
+    // expected-error @+1 {{expects a given scale to be that of whole rows, got one for each 4 columns}}
+    exec.quantize %0 by %v to %1, %2 {group = 4 : i64} : !exec.buffer<?x8xf32>, !exec.packed<vector, tensor<1xf32>>, !exec.buffer<?x8xi8>, !exec.buffer<?x2xf32>
+  }
+}
+
+// -----
+
+// exec.quantize C3.
+exec.program @main run rows = 8 {
+  %s = llmc.weight "s" {values = dense<0.5> : tensor<2xf32>} : tensor<2xf32>
+  %v = exec.weight %s : !exec.packed<vector, tensor<2xf32>>
+  %0 = exec.buffer : !exec.buffer<?x8xf32>
+  %1 = exec.buffer : !exec.buffer<?x8xi8>
+  %2 = exec.buffer : !exec.buffer<?x1xf32>
+  exec.stage {
+    // expected-error @+1 {{expects a vector of 1 elements, got '!exec.packed<vector, tensor<2xf32>>'}}
+    exec.quantize %0 by %v to %1, %2 : !exec.buffer<?x8xf32>, !exec.packed<vector, tensor<2xf32>>, !exec.buffer<?x8xi8>, !exec.buffer<?x1xf32>
+  }
+}
+
+// -----
+
+// Codes for all workers are read in a later stage.
+exec.program @main run rows = 8 {
+  %w = llmc.weight "w" {values = dense<0.5> : tensor<4x8xf32>} : tensor<4x8xf32>
+  %p = exec.weight %w : !exec.packed<linear, tensor<4x8xf32>>
+  %0 = exec.buffer : !exec.buffer<?x8xf32>
+  %1 = exec.buffer : !exec.buffer<?x8xi8>
+  %2 = exec.buffer : !exec.buffer<?x1xf32>
+  %3 = exec.buffer : !exec.buffer<?x4xf32>
+  exec.stage {
+    // expected-note @+1 {{written here}}
+    exec.quantize %0 to %1, %2 : !exec.buffer<?x8xf32>, !exec.buffer<?x8xi8>, !exec.buffer<?x1xf32>
+    // expected-error @+1 {{reads what other workers write in this stage; it belongs to a later one}}
+    exec.linear %1 scales %2, %p to %3 : !exec.buffer<?x8xi8>, !exec.buffer<?x1xf32>, !exec.packed<linear, tensor<4x8xf32>>, !exec.buffer<?x4xf32>
+  }
+}

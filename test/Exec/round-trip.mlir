@@ -140,6 +140,8 @@ exec.program @kernels run rows = 16 {
   %p = exec.weight %w : !exec.packed<linear, tensor<172x64xf32>>
   %bias_file = exec.weight %v : !exec.packed<bias, tensor<172xf32>>
   %scale = exec.weight %g : !exec.packed<vector, tensor<64xf32>>
+  %f = llmc.weight "f" {values = dense<0.5> : tensor<1xf32>} : tensor<1xf32>
+  %one = exec.weight %f : !exec.packed<vector, tensor<1xf32>>
   %rows = exec.weight %e : !exec.packed<rows, tensor<2x64xf32>>
   // CHECK: %[[T:.*]] = exec.rope_table [1.000000e+00, 1.000000e-02] : <rope, tensor<16x4xf32>>
   %t = exec.rope_table [1.0, 0.01] : !exec.packed<rope, tensor<16x4xf32>>
@@ -152,6 +154,9 @@ exec.program @kernels run rows = 16 {
   %b = exec.buffer : !exec.buffer<?x64xf32>
   %y = exec.buffer : !exec.buffer<?x64xf32>
   %n = exec.buffer : !exec.buffer<?x64xf32, private>
+  %c = exec.buffer : !exec.buffer<?x64xi8, private>
+  %s = exec.buffer : !exec.buffer<?x1xf32, private>
+  %s2 = exec.buffer : !exec.buffer<?x2xf32, private>
   %k = exec.buffer : !exec.buffer<?x32xf32>
   %h = exec.buffer : !exec.buffer<?x8xf32>
   %hr = exec.buffer : !exec.buffer<?x8xf32>
@@ -168,11 +173,25 @@ exec.program @kernels run rows = 16 {
     // CHECK: exec.rms_norm %{{.*}}, %{{.*}} to %{{.*}} {eps = 1.000000e-05 : f64} : !exec.buffer<?x64xf32>, !exec.packed<vector, tensor<64xf32>>, !exec.buffer<?x64xf32, private>
     exec.rms_norm %x, %scale to %n {eps = 1.0e-5 : f64} : !exec.buffer<?x64xf32>, !exec.packed<vector, tensor<64xf32>>, !exec.buffer<?x64xf32, private>
     // Private to each worker, so it is read in the same stage.
-    // CHECK: exec.linear %{{.*}}, %[[W]] bias %{{.*}} residual %{{.*}} to %{{.*}} {activations = #llmc.dynamic<i8, per_token>, share = #exec.share<unit = 32, total = 172, first = 0, width = 172, column = 0>} : !exec.buffer<?x64xf32, private>, !exec.packed<linear, tensor<172x64xf32>>, !exec.packed<bias, tensor<172xf32>>, !exec.buffer<?x172xf32, stride = 192>, !exec.buffer<?x172xf32, stride = 192>
-    exec.linear %n, %p bias %bias_file residual %r to %z {activations = #llmc.dynamic<i8, per_token>,
-        share = #exec.share<unit = 32, total = 172, first = 0, width = 172, column = 0>}
+    // CHECK: exec.linear %{{.*}}, %[[W]] bias %{{.*}} residual %{{.*}} to %{{.*}} {share = #exec.share<unit = 32, total = 172, first = 0, width = 172, column = 0>} : !exec.buffer<?x64xf32, private>, !exec.packed<linear, tensor<172x64xf32>>, !exec.packed<bias, tensor<172xf32>>, !exec.buffer<?x172xf32, stride = 192>, !exec.buffer<?x172xf32, stride = 192>
+    exec.linear %n, %p bias %bias_file residual %r to %z {share = #exec.share<unit = 32, total = 172, first = 0, width = 172, column = 0>}
         : !exec.buffer<?x64xf32, private>, !exec.packed<linear, tensor<172x64xf32>>, !exec.packed<bias, tensor<172xf32>>,
           !exec.buffer<?x172xf32, stride = 192>, !exec.buffer<?x172xf32, stride = 192>
+  }
+  exec.stage {
+    // CHECK: exec.quantize %{{.*}} to %[[C:.*]], %[[S:.*]] : !exec.buffer<?x64xf32, private>, !exec.buffer<?x64xi8, private>, !exec.buffer<?x1xf32, private>
+    exec.quantize %n to %c, %s : !exec.buffer<?x64xf32, private>, !exec.buffer<?x64xi8, private>, !exec.buffer<?x1xf32, private>
+    // CHECK: exec.linear %[[C]] scales %[[S]], %[[W]] to %{{.*}} : !exec.buffer<?x64xi8, private>, !exec.buffer<?x1xf32, private>, !exec.packed<linear, tensor<172x64xf32>>, !exec.buffer<?x172xf32, stride = 192>
+    exec.linear %c scales %s, %p to %z : !exec.buffer<?x64xi8, private>, !exec.buffer<?x1xf32, private>,
+        !exec.packed<linear, tensor<172x64xf32>>, !exec.buffer<?x172xf32, stride = 192>
+    // CHECK: exec.quantize %{{.*}} by %{{.*}} to %[[C]], %[[S]] : !exec.buffer<?x64xf32, private>, !exec.packed<vector, tensor<1xf32>>, !exec.buffer<?x64xi8, private>, !exec.buffer<?x1xf32, private>
+    exec.quantize %n by %one to %c, %s : !exec.buffer<?x64xf32, private>, !exec.packed<vector, tensor<1xf32>>, !exec.buffer<?x64xi8, private>,
+        !exec.buffer<?x1xf32, private>
+    // CHECK: exec.quantize %{{.*}} to %[[C]], %[[G:.*]] {group = 32 : i64} : {{.*}}, !exec.buffer<?x2xf32, private>
+    exec.quantize %n to %c, %s2 {group = 32 : i64} : !exec.buffer<?x64xf32, private>, !exec.buffer<?x64xi8, private>, !exec.buffer<?x2xf32, private>
+    // CHECK: exec.linear %[[C]] scales %[[G]], %[[W]] to %{{.*}} {group = 32 : i64} :
+    exec.linear %c scales %s2, %p to %z {group = 32 : i64} : !exec.buffer<?x64xi8, private>, !exec.buffer<?x2xf32, private>,
+        !exec.packed<linear, tensor<172x64xf32>>, !exec.buffer<?x172xf32, stride = 192>
   }
   exec.stage {
     // CHECK: exec.layer_norm %{{.*}}, %{{.*}}, %{{.*}} to %{{.*}} {eps = 1.000000e-05 : f64}

@@ -74,6 +74,24 @@ func.func @attention_effects(%x: tensor<?x?x4xf32>) {
   return
 }
 
+// How an input is quantized becomes a value, one for all that want the same; scales of groups are others.
+// CHECK-LABEL: @separate_activations
+// CHECK-SAME: (%[[X:.*]]: tensor<?x4xf32>, %[[W:.*]]: tensor<2x4xf32>)
+func.func @separate_activations(%x: tensor<?x4xf32>, %w: tensor<2x4xf32>) -> (tensor<?x2xf32>, tensor<?x2xf32>, tensor<?x2xf32>, tensor<?x2xf32>) {
+  // CHECK-NEXT: %[[T:.*]] = llmc.quantize %[[X]] : tensor<?x4xf32> -> <?x4xf32, #llmc.dynamic<i8, per_token>>
+  // CHECK-NEXT: %[[A:.*]] = llmc.linear %[[T]], %[[W]] : !llmc.quantized
+  // CHECK-NEXT: %[[B:.*]] = llmc.linear %[[T]], %[[W]] {llmc.statistics = {count = 9 : i64}} : !llmc.quantized
+  // CHECK-NEXT: %[[G:.*]] = llmc.quantize %[[X]] : tensor<?x4xf32> -> <?x4xf32, #llmc.dynamic<i8, per_group<2>>>
+  // CHECK-NEXT: %[[C:.*]] = llmc.linear %[[G]], %[[W]] : !llmc.quantized
+  // CHECK-NEXT: %[[D:.*]] = llmc.linear %[[X]], %[[W]] : tensor<?x4xf32>, tensor<2x4xf32>
+  // CHECK-NEXT: return %[[A]], %[[B]], %[[C]], %[[D]]
+  %a = llmc.linear %x, %w {activations = #llmc.dynamic<i8, per_token>} : tensor<?x4xf32>, tensor<2x4xf32>
+  %b = llmc.linear %x, %w {activations = #llmc.dynamic<i8, per_token>, llmc.statistics = {count = 9 : i64}} : tensor<?x4xf32>, tensor<2x4xf32>
+  %c = llmc.linear %x, %w {activations = #llmc.dynamic<i8, per_group<2>>} : tensor<?x4xf32>, tensor<2x4xf32>
+  %d = llmc.linear %x, %w : tensor<?x4xf32>, tensor<2x4xf32>
+  return %a, %b, %c, %d : tensor<?x2xf32>, tensor<?x2xf32>, tensor<?x2xf32>, tensor<?x2xf32>
+}
+
 // Checks and observers stay; an unused weight goes.
 // CHECK-LABEL: @effects
 func.func @effects(%x: tensor<?x4xf32>) {

@@ -141,6 +141,70 @@ func.func @linear_bias(%x: tensor<?x?x64xf32>, %w: tensor<172x64xf32>, %b: tenso
 
 // -----
 
+// llmc.linear C3.
+func.func @linear_twice(%x: !llmc.quantized<?x?x64xf32, #llmc.dynamic<i8, per_token>>, %w: tensor<172x64xf32>) {
+  // expected-error @+1 {{cannot quantize what is quantized already: '!llmc.quantized<?x?x64xf32, #llmc.dynamic<i8, per_token>>'}}
+  %y = llmc.linear %x, %w {activations = #llmc.dynamic<i8, per_token>} : !llmc.quantized<?x?x64xf32, #llmc.dynamic<i8, per_token>>, tensor<172x64xf32>
+  return
+}
+
+// -----
+
+// llmc.linear C1, of codes.
+func.func @linear_codes(%x: !llmc.quantized<?x?x64xf32, #llmc.static<i8>>, %w: tensor<172x60xf32>) {
+  // expected-error @+1 {{expects an input of 60 channels for a weight of 172x60, got '!llmc.quantized<?x?x64xf32, #llmc.static<i8>>'}}
+  %y = llmc.linear %x, %w : !llmc.quantized<?x?x64xf32, #llmc.static<i8>>, tensor<172x60xf32>
+  return
+}
+
+// -----
+
+// llmc.quantize C1.
+func.func @quantize_shape(%x: tensor<?x?x64xf32>) {
+  // expected-error @+1 {{expects the codes of 'tensor<?x?x64xf32>', got those of 'tensor<?x?x32xf32>'}}
+  %q = llmc.quantize %x : tensor<?x?x64xf32> -> !llmc.quantized<?x?x32xf32, #llmc.dynamic<i8, per_token>>
+  return
+}
+
+// -----
+
+// llmc.quantize C2.
+func.func @quantize_without_scale(%x: tensor<?x?x64xf32>) {
+  // expected-error @+1 {{expects a scale with #llmc.static<i8>}}
+  %q = llmc.quantize %x : tensor<?x?x64xf32> -> !llmc.quantized<?x?x64xf32, #llmc.static<i8>>
+  return
+}
+
+// -----
+
+// llmc.quantize C2.
+func.func @quantize_with_scale(%x: tensor<?x?x64xf32>, %s: tensor<1xf32>) {
+  // expected-error @+1 {{expects no scale with #llmc.dynamic<i8, per_token>}}
+  %q = llmc.quantize %x scale %s : tensor<?x?x64xf32>, tensor<1xf32> -> !llmc.quantized<?x?x64xf32, #llmc.dynamic<i8, per_token>>
+  return
+}
+
+// -----
+
+// llmc.quantize C2.
+func.func @quantize_two_scales(%x: tensor<?x?x64xf32>, %s: tensor<2xf32>) {
+  // expected-error @+1 {{expects a scale of one f32, got 'tensor<2xf32>'}}
+  %q = llmc.quantize %x scale %s : tensor<?x?x64xf32>, tensor<2xf32> -> !llmc.quantized<?x?x64xf32, #llmc.static<i8>>
+  return
+}
+
+// -----
+
+// llmc.quantize C2.
+func.func @quantize_negative(%x: tensor<?x?x64xf32>) {
+  %s = llmc.weight "s" {values = dense<-0.5> : tensor<1xf32>} : tensor<1xf32>
+  // expected-error @+1 {{expects a positive scale, got -0.5}}
+  %q = llmc.quantize %x scale %s : tensor<?x?x64xf32>, tensor<1xf32> -> !llmc.quantized<?x?x64xf32, #llmc.static<i8>>
+  return
+}
+
+// -----
+
 func.func @linear_vector(%x: tensor<?x?x64xf32>, %w: tensor<64xf32>) {
   // expected-error @+1 {{expects a weight of two dimensions, got 'tensor<64xf32>'}}
   %y = llmc.linear %x, %w : tensor<?x?x64xf32>, tensor<64xf32>

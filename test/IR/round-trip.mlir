@@ -29,15 +29,20 @@ func.func @weight() {
 func.func @linear(%x: tensor<?x?x64xf32>, %w: tensor<172x64xf32>, %b: tensor<172xf32>) -> tensor<?x?x172xf32> {
   // CHECK: llmc.linear %[[X]], %[[W]] : tensor<?x?x64xf32>, tensor<172x64xf32>
   %y = llmc.linear %x, %w : tensor<?x?x64xf32>, tensor<172x64xf32>
-  // CHECK: %[[Z:.*]] = llmc.linear %[[X]], %[[W]] bias %[[B]] {activations = #llmc.dynamic<i8, per_token>}
-  // CHECK-SAME: : tensor<?x?x64xf32>, tensor<172x64xf32>, tensor<172xf32>
-  %z = llmc.linear %x, %w bias %b {activations = #llmc.dynamic<i8, per_token>}
-      : tensor<?x?x64xf32>, tensor<172x64xf32>, tensor<172xf32>
+  // CHECK: %[[Q:.*]] = llmc.quantize %[[X]] : tensor<?x?x64xf32> -> <?x?x64xf32, #llmc.dynamic<i8, per_token>>
+  %q = llmc.quantize %x : tensor<?x?x64xf32> -> !llmc.quantized<?x?x64xf32, #llmc.dynamic<i8, per_token>>
+  // CHECK: %[[Z:.*]] = llmc.linear %[[Q]], %[[W]] bias %[[B]]
+  // CHECK-SAME: : !llmc.quantized<?x?x64xf32, #llmc.dynamic<i8, per_token>>, tensor<172x64xf32>, tensor<172xf32>
+  %z = llmc.linear %q, %w bias %b
+      : !llmc.quantized<?x?x64xf32, #llmc.dynamic<i8, per_token>>, tensor<172x64xf32>, tensor<172xf32>
+  %s = llmc.weight "input_scale" {values = dense<0.5> : tensor<1xf32>} : tensor<1xf32>
+  // CHECK: llmc.quantize %[[X]] scale %{{.*}} : tensor<?x?x64xf32>, tensor<1xf32> -> <?x?x64xf32, #llmc.static<i8>>
+  %r = llmc.quantize %x scale %s : tensor<?x?x64xf32>, tensor<1xf32> -> !llmc.quantized<?x?x64xf32, #llmc.static<i8>>
   // CHECK: return %[[Z]] : tensor<?x?x172xf32>
   return %z : tensor<?x?x172xf32>
 }
 
-// A weight stays what it is; activations are a matter of the user.
+// A weight stays what it is; activations are a matter of the user. The older form, by attribute.
 // CHECK-LABEL: @linear_compressed
 func.func @linear_compressed(%x: tensor<?x?x32xf16>, %w: !llmc.compressed<2x32xf16, #llmc.ternary>) -> tensor<?x?x2xf16> {
   // CHECK: llmc.linear %{{.*}}, %{{.*}} {activations = #llmc.dynamic<i8, per_group<16>>} : tensor<?x?x32xf16>, !llmc.compressed<2x32xf16, #llmc.ternary>

@@ -127,3 +127,23 @@ func.func private @activations() attributes {test.a = #llmc.dynamic<i8, per_grou
 
 // expected-error @+1 {{expects per_token or per_group<N>, got per_tensor}}
 func.func private @activations() attributes {test.a = #llmc.dynamic<i8, per_tensor>}
+
+// -----
+
+// expected-error @+1 {{expects activations quantized to i8, got 'i16'}}
+func.func private @activations() attributes {test.a = #llmc.static<i16>}
+
+// -----
+
+// expected-error @+1 {{expects quantized rows of a static width of at least one element}}
+func.func private @quantized(!llmc.quantized<4x?xf32, #llmc.static<i8>>)
+
+// -----
+
+// expected-error @+1 {{expects quantized rows of f32, f16, bf16 or f64, got 'i8'}}
+func.func private @quantized(!llmc.quantized<?x4xi8, #llmc.static<i8>>)
+
+// -----
+
+// expected-error @+1 {{expects #llmc.dynamic or #llmc.static, got "i8"}}
+func.func private @quantized(!llmc.quantized<?x4xf32, "i8">)

@@ -65,6 +65,13 @@ func.func private @mask(!llmc.compressed<64x64xf32, #llmc.mask<#llmc.dense<f32>>
 // CHECK-SAME: rest = #llmc.dynamic<i8, per_group<32>>
 func.func private @activations() attributes {test.per_token = #llmc.dynamic<i8, per_token>, test.rest = #llmc.dynamic<i8, per_group<32>>}
 
+// CHECK: test.one = #llmc.static<i8>
+func.func private @static() attributes {test.one = #llmc.static<i8>}
+
+// CHECK: @quantized(!llmc.quantized<?x?x64xf32, #llmc.dynamic<i8, per_token>>, !llmc.quantized<?x?x64xf32, #llmc.static<i8>>, !llmc.quantized<4x64xf16, #llmc.dynamic<i8, per_group<32>>>)
+func.func private @quantized(!llmc.quantized<?x?x64xf32, #llmc.dynamic<i8, per_token>>, !llmc.quantized<?x?x64xf32, #llmc.static<i8>>,
+                             !llmc.quantized<4x64xf16, #llmc.dynamic<i8, per_group<32>>>)
+
 // CHECK-LABEL: @components
 func.func @components() {
   // A short last group of 4: two groups for 36 inputs; 3 bits each fill 14 bytes.

@@ -95,3 +95,35 @@ module {
     }
   }
 }
+
+// -----
+
+// Codes are stored and loaded in whole lines.
+module attributes {llmc.compile = {lanes = 8 : i64, registers = 16 : i64}} {
+  exec.program @a run rows = 16 attributes {weight_bytes = 0 : i64, arena_bytes = 8192 : i64, private_bytes = 0 : i64} {
+    %0 = exec.buffer at 0 : !exec.buffer<?x4xf32, stride = 64>
+    %1 = exec.buffer at 4096 : !exec.buffer<?x4xi8>
+    %2 = exec.buffer at 4160 : !exec.buffer<?x1xf32>
+    exec.stage {
+      // expected-error @+1 {{expects codes in rows of whole lines of 64 bytes on this target, got '!exec.buffer<?x4xi8>'}}
+      exec.quantize %0 to %1, %2 : !exec.buffer<?x4xf32, stride = 64>, !exec.buffer<?x4xi8>, !exec.buffer<?x1xf32>
+    }
+  }
+}
+
+// -----
+
+module attributes {llmc.compile = {lanes = 8 : i64, registers = 16 : i64}} {
+  exec.program @a run rows = 16 attributes {weight_bytes = 512 : i64, arena_bytes = 12288 : i64, private_bytes = 0 : i64} {
+    %w = llmc.weight "w" {values = dense<0.5> : tensor<8x4xf32>} : tensor<8x4xf32>
+    %p = exec.weight %w at 0 bytes 512 : !exec.packed<linear, tensor<8x4xf32>>
+    %0 = exec.buffer at 0 : !exec.buffer<?x16xi8, stride = 64>
+    %1 = exec.view %0[8] : !exec.buffer<?x16xi8, stride = 64> -> !exec.buffer<?x4xi8, stride = 64>
+    %2 = exec.buffer at 4096 : !exec.buffer<?x1xf32>
+    %3 = exec.buffer at 8192 : !exec.buffer<?x8xf32, stride = 64>
+    exec.stage {
+      // expected-error @+1 {{expects codes in rows of whole lines of 64 bytes on this target, got '!exec.buffer<?x4xi8, stride = 64>'}}
+      exec.linear %1 scales %2, %p to %3 : !exec.buffer<?x4xi8, stride = 64>, !exec.buffer<?x1xf32>, !exec.packed<linear, tensor<8x4xf32>>, !exec.buffer<?x8xf32, stride = 64>
+    }
+  }
+}

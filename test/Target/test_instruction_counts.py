@@ -96,7 +96,8 @@ def compiled(folder, module, flags):
 
 def collected(folder, kernels, products, *arguments):
     """Instructions in functions of these names while llmc-run runs."""
-    done = run("valgrind", "--tool=callgrind", f"--callgrind-out-file={folder}/callgrind.out", f"--toggle-collect={kernels}",
+    done = run("valgrind", "--tool=callgrind", f"--callgrind-out-file={folder}/callgrind.out",
+               *(f"--toggle-collect={name}" for name in kernels),
                BUILD / "bin" / "llmc-run", folder / "kernel", *arguments)
     found = int(re.search(r"Collected : (\d+)", done.stderr)[1])
     assert found > products / 1000, f"the kernel was not seen: {done.stderr[-500:]}"
@@ -110,7 +111,7 @@ def count(folder, flags):
     for name, tokens in TOKENS.items():
         np.save(folder / "ids.npy", np.zeros((1, tokens), np.int32))
         products = SIDE * SIDE * tokens
-        found = collected(folder, "linear_*", products, f"--input=input_ids={folder}/ids.npy", f"--output=y={folder}/y.npy")
+        found = collected(folder, ("linear_*", "quantize_*"), products, f"--input=input_ids={folder}/ids.npy", f"--output=y={folder}/y.npy")
         counts[name] = round(found / products, 4)
     return counts
 
@@ -122,7 +123,7 @@ def count_attention(folder, cache):
     products = [HEADS * 2 * HEAD * end * (end + 1) // 2 for end in ends]
     for end in ends:
         np.save(folder / "ids.npy", np.arange(end, dtype=np.int32) * 5 % 8)
-        found.append(collected(folder, "attention_*", products[0], f"--prompt-ids=@{folder}/ids.npy", f"--prefill={FILLED}",
+        found.append(collected(folder, ("attention_*",), products[0], f"--prompt-ids=@{folder}/ids.npy", f"--prefill={FILLED}",
                                f"--logits={folder}/logits.npy"))
     return {"decode": round((found[1] - found[0]) / (products[1] - products[0]), 4), "prefill": round(found[0] / products[0], 4)}
 

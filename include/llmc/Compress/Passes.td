@@ -50,8 +50,8 @@ def SymmetricOption : Option<"symmetric", "symmetric", "bool", /*default=*/"fals
     "no zero points: the grid lies around 0">;
 def ScaleOption : Option<"scale", "scale", "std::string", /*default=*/"\"f16\"", "type of the scales: f16 or f32">;
 class ActivationsOption<string value> : Option<"activations", "activations", "std::string", "\"" # value # "\"",
-    "how linears quantize their input while running: float, i8-token (one scale for each token) or i8-group (one for "
-    "each group of channels)">;
+    "how the inputs of linears are quantized while running: float, i8-token (one scale for each token), i8-group (one for "
+    "each group of channels) or i8-static (one for all, from calibration)">;
 
 def MagnitudePrune : CompressPass<"magnitude-prune", [
     Option<"sparsity", "sparsity", "double", /*default=*/"0.5", "share of each matrix that is pruned, 0 to 1">,

@@ -14,8 +14,8 @@ namespace llmc {
 /// The options of the integer quantizers.
 struct QuantizeSettings {
   IntFormat format;
-  DynamicQuantAttr activations; ///< null: float
-  std::string text;             ///< canonical form for the provenance record
+  Attribute activations; ///< null: float
+  std::string text;      ///< canonical form for the provenance record
 };
 
 /// Reads the options of a pass. Emits what is wrong with them.
@@ -29,8 +29,8 @@ FailureOr<ScaleType> readGroupOptions(ModuleOp module, StringRef pass, int64_t g
 
 /// Reads an activations option; `group` is the block of i8-group, 0 where there is none. A null
 /// attribute means float.
-FailureOr<DynamicQuantAttr> readActivations(ModuleOp module, StringRef pass, StringRef activations,
-                                            int64_t group);
+FailureOr<Attribute> readActivations(ModuleOp module, StringRef pass, StringRef activations,
+                                     int64_t group);
 
 /// The options that choose weights, as text.
 std::string selectionText(StringRef include, StringRef exclude);
@@ -44,8 +44,11 @@ Status quantizeStored(StoredWeight &weight, const IntFormat &format, Span<const 
 /// A note for a weight that has codes already, if it has.
 void noteRequantized(const StoredWeight &weight, SmallVectorImpl<std::string> &notes);
 
-/// Says on all linears of the selection how inputs are quantized.
-void setActivations(ArrayRef<WeightUse> selection, DynamicQuantAttr activations);
+/// Lets all linears of the selection read their inputs quantized so (null: as floats), those of one
+/// input the same codes. A static scale is the largest magnitude that calibration has seen, / 127;
+/// fails, changing nothing, where it has seen none.
+LogicalResult setActivations(ModuleOp module, StringRef pass, ArrayRef<WeightUse> selection,
+                             Attribute activations);
 
 } // namespace llmc
 

@@ -79,26 +79,52 @@ def LayerNormOp : Kernel<"layer_norm"> {
   let hasVerifier = 1;
 }
 
-def LinearOp : ColumnKernel<"linear", [], [AttrSizedOperandSegments]> {
-  let summary = "Product of each row with a weight matrix, plus bias and residual";
+def QuantizeOp : Kernel<"quantize", ["getDestination", "getWrites", "getReads", "getColumns"]> {
+  let summary = "Rows as codes of bytes and their scales";
   let description = [{
-    As `llmc.linear`; the `residual` is added to its result, column by column. It may be the memory of the result, the input may not.
+    As `llmc.quantize`: a scale for each `group` columns, or for the row where that is 0, and with `by` the one that is given, for each row.
+    A worker that has the codes for itself has their scales, too.
 
-    * C1: input, bias, residual and result fit the matrix.
+    * C1: codes are as wide as the input, and scales are as many as groups.
+    * C2: codes and scales are in the same space, which is not the caller's.
+    * C3: a given scale is one, of whole rows.
 
     Example:
     ```mlir
-    exec.linear %n, %p bias %bias_file residual %r to %z {activations = #llmc.dynamic<i8, per_token>,
-        share = #exec.share<unit = 32, total = 172, first = 0, width = 172, column = 0>}
-        : !exec.buffer<?x64xf32, private>, !exec.packed<linear, tensor<172x64xf32>>, !exec.packed<bias, tensor<172xf32>>,
-          !exec.buffer<?x172xf32, stride = 192>, !exec.buffer<?x172xf32, stride = 192>
+    exec.quantize %n to %c, %s : !exec.buffer<?x64xf32, private>, !exec.buffer<?x64xi8, private>, !exec.buffer<?x1xf32, private>
+    exec.quantize %n by %one to %c, %s : !exec.buffer<?x64xf32, private>, !exec.packed<vector, tensor<1xf32>>, !exec.buffer<?x64xi8, private>,
+        !exec.buffer<?x1xf32, private>
     ```
   }];
-  let arguments = (ins F32Buffer:$input, PackedAs<"Linear">:$weight, Optional<PackedAs<"Bias">>:$bias,
-                       Optional<F32Buffer>:$residual, F32Buffer:$output, OptionalAttr<DynamicQuantAttr>:$activations,
-                       OptionalAttr<ShareAttr>:$share);
+  let arguments = (ins F32Buffer:$input, Optional<PackedAs<"Vector">>:$scale, CodeBuffer:$codes, F32Buffer:$scales,
+                       DefaultValuedAttr<I64Attr, "0">:$group);
+  let assemblyFormat = "$input (`by` $scale^)? `to` $codes `,` $scales attr-dict `:` type(operands)";
+  let hasVerifier = 1;
+}
+
+def LinearOp : ColumnKernel<"linear", [], [AttrSizedOperandSegments]> {
+  let summary = "Product of each row with a weight matrix, plus bias and residual";
+  let description = [{
+    As `llmc.linear`; the `residual` is added to its result, column by column. It may be the memory of the result, the input may not. An input
+    of codes has `scales`, one for each `group` columns, or for the row where that is 0.
+
+    * C1: input, bias, residual and result fit the matrix.
+    * C2: codes, and nothing else, have scales, as many as groups; a group is none without them.
+
+    Example:
+    ```mlir
+    exec.linear %n, %p bias %bias_file residual %r to %z {share = #exec.share<unit = 32, total = 172, first = 0, width = 172, column = 0>}
+        : !exec.buffer<?x64xf32, private>, !exec.packed<linear, tensor<172x64xf32>>, !exec.packed<bias, tensor<172xf32>>,
+          !exec.buffer<?x172xf32, stride = 192>, !exec.buffer<?x172xf32, stride = 192>
+    exec.linear %c scales %s, %p to %z : !exec.buffer<?x64xi8, private>, !exec.buffer<?x1xf32, private>,
+        !exec.packed<linear, tensor<172x64xf32>>, !exec.buffer<?x172xf32, stride = 192>
+    ```
+  }];
+  let arguments = (ins AnyTypeOf<[F32Buffer, CodeBuffer]>:$input, Optional<F32Buffer>:$scales, PackedAs<"Linear">:$weight,
+                       Optional<PackedAs<"Bias">>:$bias, Optional<F32Buffer>:$residual, F32Buffer:$output,
+                       DefaultValuedAttr<I64Attr, "0">:$group, OptionalAttr<ShareAttr>:$share);
   let assemblyFormat = [{
-    $input `,` $weight (`bias` $bias^)? (`residual` $residual^)? `to` $output attr-dict `:` type(operands)
+    $input (`scales` $scales^)? `,` $weight (`bias` $bias^)? (`residual` $residual^)? `to` $output attr-dict `:` type(operands)
   }];
   let hasVerifier = 1;
 }

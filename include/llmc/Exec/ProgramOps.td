@@ -17,6 +17,7 @@ class BufferThat<string condition, string summary> : Type<
                "; }(::llvm::cast<::llmc::exec::BufferType>($_self))">]>, summary, "::llmc::exec::BufferType">;
 def AnyBuffer : BufferThat<"true", "a buffer">;
 def F32Buffer : BufferThat<"buffer.getElementType().isF32()", "a buffer of f32">;
+def CodeBuffer : BufferThat<"buffer.getElementType().isInteger(8)", "a buffer of i8">;
 def IdBuffer : BufferThat<"buffer.getElementType().isInteger(32) && buffer.getWidth() == 1",
                           "a buffer of one i32 in each row">;
 def OutcomeBuffer : BufferThat<"buffer.getElementType().isInteger(32) && buffer.getWidth() == 3 && "

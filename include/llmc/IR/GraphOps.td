@@ -68,27 +68,60 @@ def DecompressOp : LLMC_Op<"decompress", [Pure, InfersResult]> {
   let assemblyFormat = "$weight attr-dict `:` type($weight)";
 }
 
+def QuantizeOp : LLMC_Op<"quantize", [Pure, ReadsWeights]> {
+  let summary = "Rows as codes of bytes and their scales";
+  let description = [{
+    Rounds each row as the type of the result says: with `#llmc.dynamic` by scales of its own, with `#llmc.static` by `scale`. Any
+    number of linears reads the codes; `result = codes * scales` is what they mean. Passes and the importer make one for all readers
+    of a value that want the same.
+
+    * C1: the result has the shape and the element type of the input, whose last dimension is static.
+    * C2: a static quantization, and no other, has a scale: one positive f32.
+
+    Example:
+    ```mlir
+    %q = llmc.quantize %x : tensor<?x?x64xf32> -> !llmc.quantized<?x?x64xf32, #llmc.dynamic<i8, per_token>>
+    %r = llmc.quantize %x scale %s : tensor<?x?x64xf32>, tensor<1xf32> -> !llmc.quantized<?x?x64xf32, #llmc.static<i8>>
+    ```
+  }];
+  let arguments = (ins FloatTensor:$input, Optional<FloatTensor>:$scale);
+  let results = (outs QuantizedType:$result);
+  let assemblyFormat = "$input (`scale` $scale^)? attr-dict `:` type(operands) `->` type($result)";
+  let hasVerifier = 1;
+}
+
 def LinearOp : LLMC_Op<"linear", [Pure, InfersResult, ReadsWeights]> {
   let summary = "Product of each row with a weight matrix, plus bias";
   let description = [{
-    `result[..., n] = sum_k input[..., k] * weight[n, k] + bias[n]`, accumulated in f32. With `activations`, the input is
-    first quantized as that attribute says and the product of integers is exact.
+    `result[..., n] = sum_k input[..., k] * weight[n, k] + bias[n]`, accumulated in f32. Of an input that `llmc.quantize` made, the
+    product of integers is exact, and scales are applied to it.
+
+    `activations` is the older form of the same: the linear means the one that reads an `llmc.quantize` of its input. Passes, the importer
+    and `--canonicalize` write it as that; a file of version 3 or before is read so.
 
     * C1: the last dimension of the input is the number of columns of the weight.
     * C2: the bias has one element for each row of the weight.
+    * C3: what is quantized already has no `activations`.
 
     Example:
     ```mlir
     %y = llmc.linear %x, %w : tensor<?x?x64xf32>, tensor<172x64xf32>
-    %z = llmc.linear %x, %w bias %b {activations = #llmc.dynamic<i8, per_token>}
-        : tensor<?x?x64xf32>, tensor<172x64xf32>, tensor<172xf32>
+    %z = llmc.linear %q, %w bias %b
+        : !llmc.quantized<?x?x64xf32, #llmc.dynamic<i8, per_token>>, tensor<172x64xf32>, tensor<172xf32>
     ```
   }];
-  let arguments = (ins FloatTensor:$input, WeightLike:$weight, Optional<FloatTensor>:$bias,
+  let arguments = (ins AnyTypeOf<[FloatTensor, QuantizedType]>:$input, WeightLike:$weight, Optional<FloatTensor>:$bias,
                        OptionalAttr<DynamicQuantAttr>:$activations);
   let results = (outs FloatTensor:$result);
   let assemblyFormat = "$input `,` $weight (`bias` $bias^)? attr-dict `:` type(operands)";
   let hasVerifier = 1;
+  let hasCanonicalizer = 1;
+  let extraClassDeclaration = [{
+    /// The rows before they are quantized, if they are.
+    ::mlir::Value getRows();
+    /// How they are quantized (`#llmc.dynamic`, `#llmc.static`), or null.
+    ::mlir::Attribute getQuantization();
+  }];
 }
 
 def EmbeddingOp : LLMC_Op<"embedding", [Pure, InfersResult, ReadsWeights]> {

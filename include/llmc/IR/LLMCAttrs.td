@@ -54,9 +54,9 @@ class LLMC_Attr<string name, string mnemonic_> : AttrDef<LLMC_Dialect, name> {
 def DynamicQuantAttr : LLMC_Attr<"DynamicQuant", "dynamic"> {
   let summary = "activations quantized while running";
   let description = [{
-    The input of a linear is quantized symmetrically before the product, with scale absmax / 127 and codes rounded half
-    to even: one scale for each token (`per_token`) or one for each block of consecutive channels
-    (`per_group<block>`; a short last block is legal). A block of zeros has scale 0 and codes 0.
+    Rows are quantized symmetrically, with scale absmax / 127 and codes x / scale rounded half to even: one scale for each token
+    (`per_token`) or one for each block of consecutive channels (`per_group<block>`; a short last block is legal). A block of
+    zeros has scale 0 and codes 0.
 
     Example:
     ```mlir
@@ -81,6 +81,22 @@ def PerLayerAttr : LLMC_Attr<"PerLayer", "per_layer"> {
   }];
   let parameters = (ins "int64_t":$number);
   let assemblyFormat = "`<` $number `>`";
+  let genVerifyDecl = 1;
+}
+
+def StaticQuantAttr : LLMC_Attr<"StaticQuant", "static"> {
+  let summary = "activations quantized with a scale that is known before";
+  let description = [{
+    One scale for all rows, an operand of `llmc.quantize`: codes are x / scale rounded half to even, and what is outside -127 to 127
+    becomes the nearer of these.
+
+    Example:
+    ```mlir
+    #llmc.static<i8>
+    ```
+  }];
+  let parameters = (ins "::mlir::Type":$elementType);
+  let assemblyFormat = "`<` $elementType `>`";
   let genVerifyDecl = 1;
 }
 

@@ -34,8 +34,8 @@ namespace llmc {
 using namespace mlir;
 
 /// Version of the dialect written into bytecode; a file with a newer one is refused. Since 2,
-/// llmc.cache has byte_products; since 3, llmc.rope has long_frequencies;
-/// since 4, layers are functions (llmc.layer, llmc.call).
+/// llmc.cache has byte_products; since 3, llmc.rope has long_frequencies; since 4, layers are
+/// functions (llmc.layer, llmc.call) and linears read what llmc.quantize made.
 constexpr uint64_t kDialectVersion = 4;
 
 /// The version that a file was written with.
@@ -69,6 +69,13 @@ Type getWeightElementType(Type type);
 SchemeAttrInterface getScheme(Type type);
 /// How the weight of a type is decoded; none if only its scheme knows.
 std::optional<DecodePlan> getDecodePlan(Type type);
+
+/// What `reader` reads when it reads `rows` quantized: the result of the one llmc.quantize of
+/// `rows` in its block that does so, made or moved in front of it. A static quantization has a
+/// `scale`, made by an llmc.weight; one of equal data is as good.
+Value quantizeOnce(Value rows, Attribute quantization, WeightOp scale, LinearOp reader);
+/// Linears in `root` that say by attribute how their input is quantized read an llmc.quantize.
+void separateActivations(Operation *root);
 } // namespace llmc
 
 #endif // LLMC_IR_LLMCDIALECT_H

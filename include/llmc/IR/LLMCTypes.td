@@ -1,4 +1,4 @@
-// The type of a compressed weight.
+// The types of compressed weights and of quantized rows.
 #ifndef LLMC_IR_TYPES_TD
 #define LLMC_IR_TYPES_TD
 
@@ -28,6 +28,39 @@ def CompressedType : TypeDef<LLMC_Dialect, "Compressed"> {
     ::mlir::RankedTensorType getDenseType() const {
       return ::mlir::RankedTensorType::get(getShape(), getElementType());
     }
+  }];
+}
+
+def QuantizedType : TypeDef<LLMC_Dialect, "Quantized"> {
+  let mnemonic = "quantized";
+  let summary = "rows of activations as codes and scales";
+  let description = [{
+    A tensor of `shape` whose elements mean `elementType` and are held as codes of bytes times scales: `quantization` says how many
+    elements share a scale and where it comes from. The last dimension, a row, is static.
+
+    Example:
+    ```mlir
+    !llmc.quantized<?x?x64xf32, #llmc.dynamic<i8, per_token>>
+    !llmc.quantized<?x?x64xf32, #llmc.static<i8>>
+    ```
+  }];
+  let parameters = (ins ArrayRefParameter<"int64_t">:$shape, "::mlir::Type":$elementType, "::mlir::Attribute":$quantization);
+  let builders = [TypeBuilderWithInferredContext<(ins "::mlir::RankedTensorType":$rows, "::mlir::Attribute":$quantization), [{
+    return $_get(rows.getContext(), rows.getShape(), rows.getElementType(), quantization);
+  }]>];
+  let hasCustomAssemblyFormat = 1;
+  let genVerifyDecl = 1;
+  let extraClassDeclaration = [{
+    /// The tensor that was quantized.
+    ::mlir::RankedTensorType getDenseType() const {
+      return ::mlir::RankedTensorType::get(getShape(), getElementType());
+    }
+    /// Elements of a row.
+    int64_t getWidth() const { return getShape().back(); }
+    /// Consecutive elements that share a scale; 0: the whole row.
+    int64_t getGroup() const;
+    /// Whether the scale is given, the same for all rows.
+    bool isStatic() const;
   }];
 }
 

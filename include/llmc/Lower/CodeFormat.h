@@ -8,6 +8,7 @@
 
 #include "llmc/IR/LLMCDialect.h"
 
+#include <optional>
 #include <string>
 
 namespace llmc {
@@ -48,9 +49,10 @@ struct CodeFormat {
   bool storesZeros() const { return kind == Kind::Int && !symmetric; }
 };
 
-/// The format of a weight of `weightType` (tensor or llmc.compressed); `activations` may be null.
-/// f64 tensors are packed as f32.
-CodeFormat getCodeFormat(Type weightType, DynamicQuantAttr activations);
+/// The format of a weight of `weightType` (tensor or llmc.compressed) whose inputs are codes, of
+/// which each `activationGroup` share a scale (0: those of a row), or floats. f64 tensors are
+/// packed as f32.
+CodeFormat getCodeFormat(Type weightType, std::optional<int64_t> activationGroup = std::nullopt);
 
 /// Short name of the format, unique among formats: "f16", "int4-g32", "int8-row-sym-f32scale",
 /// "nm2x4-int4-g32-i8token".

@@ -153,8 +153,23 @@ def quantize(a, block):
     return out
 
 
+def quantize_static(a, scale):
+    """Codes times one scale, -127 to 127; not near a tie either."""
+    codes = a.astype(f64) / f64(scale)
+    distance = np.abs(codes - np.floor(codes) - 0.5)
+    assert ((distance > 1e-3) | (distance == 0) | (np.abs(codes) > 128)).all(), "choose another seed"
+    return np.clip(np.rint(codes), -127, 127) * f64(scale)
+
+
+def static_codes(t, x, a, scale):
+    """Rows quantized by a given scale, and what they mean."""
+    given = np.array([scale], np.float32)
+    return t.quantize("x_static", x, "static<i8>", t.weight("x_scale", given)), quantize_static(a, given[0])
+
+
 def linear_activations():
-    t = Test("linear-activations", "Inputs quantized per token and per group, on each kind of weight; ties go to even, zeros stay zero.", 23)
+    t = Test("linear-activations", "Inputs quantized per token, per group and by a given scale, once for each kind of weight; ties go to even, zeros stay "
+             "zero.", 23)
     a = t.draw(1, 4, COLUMNS)
     a[0, 2] = 0
     # Scale 1: 0.5, 1.5, 2.5 and their like are ties.
@@ -174,11 +189,12 @@ def linear_activations():
     codes, scales, zeros, matrix = draw_int(t, 4, 8, False)
     weights["nm"] = t.compressed("nm", shape, "nm<2:4, #llmc." + int_scheme(4, 8, False) + ">", mask=bytes_of(keep),
                                  codes=stream(codes[keep].reshape(ROWS, -1), 4), scales=scales, zeros=zeros), np.where(keep, matrix, 0)
+    inputs = {"token": (t.quantize("x_token", x, "dynamic<i8, per_token>"), quantize(a, COLUMNS)),
+              "group": (t.quantize("x_group", x, "dynamic<i8, per_group<8>>"), quantize(a, 8)),
+              "static": static_codes(t, x, a, 1.0)}  # Ties of the last row are ties by this scale, too.
     for name, (w, matrix) in weights.items():
-        for how, block in (("per_token", COLUMNS), ("per_group<8>", 8)):
-            suffix = "token" if block == COLUMNS else "group"
-            y = t.op(f"{name}_{suffix}", "llmc.linear", [x, w], f"activations = #llmc.dynamic<i8, {how}>")
-            quantized = quantize(a, block)
+        for suffix, (codes, quantized) in inputs.items():
+            y = t.op(f"{name}_{suffix}", "llmc.linear", [codes, w])
             # Sums of terms of the size of their largest, 127 times a weight in the last row.
             t.expect(y, (1, 4, ROWS), quantized @ matrix.T, rtol=1e-6, atol=4e-7 * float(np.abs(quantized).max() * np.abs(matrix).max()))
     return t
@@ -218,16 +234,19 @@ def embedding():
 
 
 def every_input(t, weights):
-    """Each weight through linears whose inputs are floats, quantized per token and per group."""
+    """Each weight through linears whose inputs are floats, or quantized: by attribute per token and per group, and by a given scale."""
     a = t.draw(1, 4, COLUMNS)
     a[0, 2] = 0
     x = t.weight("x", a)
+    static, given = static_codes(t, x, a, 0.0119)  # Some are cut off.
     for name, (w, matrix) in weights.items():
         linear(t, name, x, a, w, matrix)
         for how, block in (("per_token", COLUMNS), ("per_group<8>", 8)):
             suffix = "token" if block == COLUMNS else "group"
             y = t.op(f"{name}_{suffix}", "llmc.linear", [x, w], f"activations = #llmc.dynamic<i8, {how}>")
             t.expect(y, (1, 4, ROWS), quantize(a, block) @ matrix.T, rtol=1e-6, atol=4e-6)
+        y = t.op(f"{name}_static", "llmc.linear", [static, w])
+        t.expect(y, (1, 4, ROWS), given @ matrix.T, rtol=1e-6, atol=4e-6)
     return t
 
 

@@ -71,6 +71,13 @@ class Test:
         self.lines.append(f"%{result} = {name}{text}{attributes and ' {' + attributes + '}'} : {types}")
         return f"%{result}"
 
+    def quantize(self, name, rows, how, scale=None):
+        """Codes of `rows` and the type that says how they were made; `scale` where it is given."""
+        quantized = f"!llmc.quantized<{rows[1][len('tensor<'):-1]}, #llmc.{how}>"
+        operands = [rows, "scale", scale] if scale else [rows]
+        self.op(name, "llmc.quantize", operands, types=", ".join(o[1] for o in operands if o != "scale") + " -> " + quantized)
+        return f"%{name}", quantized
+
     def expect(self, value, shape, expected, rtol=1e-6, atol=1e-6):
         """Checks `value` of `shape` against an array; each check is named after the value."""
         if 0 in np.asarray(expected).shape:

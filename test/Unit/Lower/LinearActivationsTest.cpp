@@ -44,8 +44,8 @@ void checkExact(const std::string &scheme, int64_t n, int64_t k, float low,
   std::string type =
       "!llmc.compressed<" + std::to_string(n) + "x" + std::to_string(k) + "xf32, " + scheme + ">";
   RandomWeight weight(type, 5, /*unitScales=*/true);
-  LinearRunner runner({weight, dynamicQuant(0), shape, false, false, tileCode});
-  CodeFormat format = getCodeFormat(weight.op.getType(), nullptr);
+  LinearRunner runner({weight, 0, shape, false, false, tileCode});
+  CodeFormat format = getCodeFormat(weight.op.getType());
   float unit = format.kind == CodeFormat::Kind::Table ? 127 : 1;
   std::vector<int64_t> counts = rowCounts; // Of panels, too.
   counts.push_back(kManyRows);
@@ -74,7 +74,7 @@ void checkClose(const std::string &scheme, int64_t n, int64_t k, int64_t group,
   std::string type =
       "!llmc.compressed<" + std::to_string(n) + "x" + std::to_string(k) + "xf32, " + scheme + ">";
   RandomWeight weight(type, 5);
-  LinearRunner runner({weight, dynamicQuant(group), shape});
+  LinearRunner runner({weight, group, shape});
   for (int64_t rows : {int64_t(1), int64_t(7), kManyRows}) {
     std::vector<float> x = randomFloats(rows * k, 3);
     Quantized q = quantize(x, k, group ? group : k);

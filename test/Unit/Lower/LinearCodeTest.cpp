@@ -14,7 +14,7 @@ using namespace llmc::test;
 
 namespace {
 
-CodeFormat formatOf(const std::string &scheme, DynamicQuantAttr activations = nullptr) {
+CodeFormat formatOf(const std::string &scheme, std::optional<int64_t> activations = std::nullopt) {
   Type type = parseWeightType("!llmc.compressed<512x1024xf32, " + scheme + ">");
   return getCodeFormat(type, activations);
 }
@@ -100,7 +100,7 @@ std::vector<std::vector<std::string>> loopsWith(const std::vector<std::string> &
 
 TEST(LinearCode, FourBitDotsOnAVX2) {
   for (const char *cpu : {"haswell", "znver3"}) {
-    auto lines = assembly(formatOf("#llmc.int<4, group = 32, scale = f16>", dynamicQuant(0)),
+    auto lines = assembly(formatOf("#llmc.int<4, group = 32, scale = f16>", 0),
                           {"x86_64-linux-gnu", cpu, ""});
     auto loops = loopsWith(lines, "vpmaddubsw", 8);
     // Several tiles, one, a panel; four rows and two.
@@ -146,7 +146,7 @@ TEST(LinearCode, FourBitDotsWithVNNI) {
   // A group of 32 rows or 64: 8 quads by 4 vectors; 4 quads by 6x2 vectors, or 2 by 6x4.
   for (Expected want :
        {Expected{"alderlake", 32, 48, 64, 40}, Expected{"znver4", 32, 48, 128, 0}}) {
-    auto lines = assembly(formatOf("#llmc.int<4, group = 32, scale = f16>", dynamicQuant(0)),
+    auto lines = assembly(formatOf("#llmc.int<4, group = 32, scale = f16>", 0),
                           {"x86_64-linux-gnu", want.cpu, ""});
     auto loops = loopsWith(lines, "vpdpbusd", 8);
     ASSERT_EQ(loops.size(), 5u) << want.cpu;
@@ -185,7 +185,7 @@ TEST(LinearCode, CallsNothing) {
     for (const TargetOptions &target : {TargetOptions{"x86_64-linux-gnu", "x86-64", ""},
                                         TargetOptions{"x86_64-linux-gnu", "znver4", ""},
                                         TargetOptions{"aarch64-linux-gnu", "neoverse-n1", ""}}) {
-      auto lines = assembly(formatOf(scheme, dynamicQuant(0)), target);
+      auto lines = assembly(formatOf(scheme, 0), target);
       EXPECT_GT(lines.size(), 100u);
       for (const std::string &line : lines) {
         bool isCall =
@@ -222,7 +222,7 @@ static std::string withoutBound(std::string text) {
 }
 
 TEST(LinearReport, SaysFormatBytesAndPath) {
-  auto explain = [&](const std::string &scheme, DynamicQuantAttr activations = nullptr) {
+  auto explain = [&](const std::string &scheme, std::optional<int64_t> activations = std::nullopt) {
     return withoutBound(
         withoutExpectation(explainLinear(formatOf(scheme, activations), {8, 16}, 512, 1024)));
   };
@@ -231,7 +231,7 @@ TEST(LinearReport, SaysFormatBytesAndPath) {
             "weight); few rows: codes from registers; more: decompressed to f32 panels");
   EXPECT_NE(explainLinear(formatOf("#llmc.dense<f16>"), {8, 16}, 512, 1024).find("; 1-16 rows: "),
             std::string::npos);
-  DynamicQuantAttr perToken = dynamicQuant(0);
+  const int64_t perToken = 0;
   auto path = [&](const std::string &scheme, DotKind dot) {
     std::string text = withoutBound(withoutExpectation(
         explainLinear(formatOf(scheme, perToken), {8, 16, true, dot}, 512, 1024)));
@@ -259,10 +259,9 @@ TEST(LinearReport, SaysFormatBytesAndPath) {
             std::string::npos);
   EXPECT_NE(path("#llmc.dense<f16>", DotKind::Vnni).find("the weight is no integer"),
             std::string::npos);
-  EXPECT_NE(
-      explain("#llmc.nm<2:4, #llmc.int<4, group = 32, symmetric, scale = f32>>", dynamicQuant(0))
-          .find("nm2x4-int4-g32-sym-f32scale-i8token: "),
-      std::string::npos);
+  EXPECT_NE(explain("#llmc.nm<2:4, #llmc.int<4, group = 32, symmetric, scale = f32>>", 0)
+                .find("nm2x4-int4-g32-sym-f32scale-i8token: "),
+            std::string::npos);
   EXPECT_NE(explain("#llmc.mask<#llmc.int<8, group = 0, scale = f16>>")
                 .find("mask-int8-row: 512x1024, tile 32 rows x 4 inputs, 525824 bytes"),
             std::string::npos);
@@ -290,8 +289,7 @@ TEST(LinearReport, SaysFormatBytesAndPath) {
 TEST(LinearReport, SaysWhyTilesAreNotTaken) {
   auto path = [&](const std::string &scheme, bool tiles = true) {
     VectorShape shape = {16, 32, true, DotKind::Vnni, nullptr, tiles};
-    std::string text =
-        withoutExpectation(explainLinear(formatOf(scheme, dynamicQuant(0)), shape, 512, 1024));
+    std::string text = withoutExpectation(explainLinear(formatOf(scheme, 0), shape, 512, 1024));
     return text.substr(text.find("more: "));
   };
   EXPECT_EQ(path("#llmc.int<4, group = 128, scale = f16>"),
@@ -314,7 +312,7 @@ TEST(LinearReport, MissingDataIsAnError) {
   RandomWeight weight("!llmc.compressed<4x8xf32, #llmc.int<4, group = 0, scale = f16>>", 1);
   weight.op.setComponentsAttr(DictionaryAttr::get(&context()));
   Type type = weight.op.getType();
-  CodeFormat format = getCodeFormat(type, nullptr);
+  CodeFormat format = getCodeFormat(type);
   std::vector<char> out(packedLinearBytes(type, format, {8, 16}));
   std::string message;
   ScopedDiagnosticHandler handler(&context(), [&](Diagnostic &diagnostic) {
@@ -330,7 +328,7 @@ TEST(LinearReport, SaysWhatBoundsIt) {
   VectorShape shape = {8, 16, true, DotKind::Maddubs};
   shape.cpu = &getCpuModel("znver3", shape);
   auto expect = [&](const std::string &scheme, int64_t n) {
-    std::string text = explainLinear(formatOf(scheme, dynamicQuant(0)), shape, n, 2048);
+    std::string text = explainLinear(formatOf(scheme, 0), shape, n, 2048);
     size_t at = text.find("; expected of one thread (znver3): 1 row in ");
     EXPECT_NE(at, std::string::npos) << text;
     double one = 0, many = 0;

@@ -40,8 +40,8 @@ void checkFormat(const std::string &scheme, int64_t n, int64_t k, ArrayRef<int64
   type += std::to_string(n) + "x" + std::to_string(k);
   type += scheme.empty() ? "xf32>" : "xf32, " + scheme + ">";
   RandomWeight weight(type, 1 + n * 31 + k);
-  LinearRunner runner({weight, nullptr, shape, extras, extras});
-  CodeFormat format = getCodeFormat(weight.op.getType(), nullptr);
+  LinearRunner runner({weight, std::nullopt, shape, extras, extras});
+  CodeFormat format = getCodeFormat(weight.op.getType());
   double magnify = format.kind == CodeFormat::Kind::Int ? 0.04 * (1 << format.bits) : 0;
   // Panels, too.
   SmallVector<int64_t> counts(rowCounts);
@@ -172,7 +172,7 @@ TEST(Linear, SparseIsSmallerThanDense) {
       "!llmc.compressed<32x256xf32, #llmc.nm<2:4, #llmc.int<4, group = 32, scale = f16>>>", 1);
   auto bytes = [](const RandomWeight &weight) {
     Type type = weight.op.getType();
-    return packedLinearBytes(type, getCodeFormat(type, nullptr), {8, 16});
+    return packedLinearBytes(type, getCodeFormat(type), {8, 16});
   };
   // 4 + 24/32 and 3 + 24/32 bits for each weight.
   EXPECT_EQ(bytes(dense), 32 * 256 * 152 / 32 / 8);
@@ -194,7 +194,7 @@ TEST(Embedding, RowsOfBothLayouts) {
     constexpr int64_t rows = 37, columns = 93;
     RandomWeight weight("!llmc.compressed<37x93xf32, " + std::string(scheme) + ">", 3);
     Type type = weight.op.getType();
-    CodeFormat format = getCodeFormat(type, nullptr);
+    CodeFormat format = getCodeFormat(type);
     VectorShape shape;
     RowBuffer y{columns, paddedStride(columns)};
     std::vector<char> own(packedEmbeddingBytes(type, format));

@@ -25,6 +25,7 @@
 #include <cstring>
 #include <gtest/gtest.h>
 #include <limits>
+#include <map>
 
 using namespace mlir;
 using namespace llmc;
@@ -51,10 +52,6 @@ std::vector<float> test::randomFloats(size_t count, unsigned seed, float low, fl
 }
 
 Type test::parseWeightType(const std::string &text) { return parseType(text, &context()); }
-
-DynamicQuantAttr test::dynamicQuant(int64_t group) {
-  return DynamicQuantAttr::get(&context(), IntegerType::get(&context(), 8), group);
-}
 
 //===----------------------------------------------------------------------===//
 // Weights
@@ -100,7 +97,7 @@ RandomWeight::RandomWeight(StringRef typeText, unsigned seed, bool unitScales) {
   OpBuilder builder = OpBuilder::atBlockEnd(module->getBody());
   ArrayRef<int64_t> dims = getWeightShape(type);
   int64_t rows = dims[0], columns = dims[1];
-  CodeFormat format = getCodeFormat(type, {});
+  CodeFormat format = getCodeFormat(type);
   std::vector<char> mask(rows * ((columns + 7) / 8), 0);
   int64_t kept = 0;
   for (int64_t row = 0; row < rows; ++row) {
@@ -238,12 +235,12 @@ void CompiledKernel::run(char *arena, const char *weights, int64_t rows, int64_t
   // Three memrefs of five words, eight indices, then the kernel's own offsets; words it does not
   // take are ignored.
   using Word = uint64_t;
-  using Entry =
-      void (*)(Word, Word, Word, Word, Word, Word, Word, Word, Word, Word, Word, Word, Word, Word,
-               Word, Word, Word, Word, Word, Word, Word, Word, Word, Word, Word, Word, Word, Word);
+  using Entry = void (*)(Word, Word, Word, Word, Word, Word, Word, Word, Word, Word, Word, Word,
+                         Word, Word, Word, Word, Word, Word, Word, Word, Word, Word, Word, Word,
+                         Word, Word, Word, Word, Word);
   auto call = reinterpret_cast<Entry>(entry);
   ASSERT_NE(call, nullptr);
-  Word own[5] = {};
+  Word own[6] = {};
   std::copy(offsets.begin(), offsets.end(), own);
   Word a = reinterpret_cast<Word>(arena), w = reinterpret_cast<Word>(weights);
   Word large = Word(1) << 40;
@@ -254,13 +251,29 @@ void CompiledKernel::run(char *arena, const char *weights, int64_t rows, int64_t
   for (int64_t thread = 0; thread < threads; ++thread)
     call(a, a, 0, large, 1, w, w, 0, large, 1, a, a, 0, large, 1, rows, sequences ? 1 : rows, 0,
          thread, threads, scratch, column(thread), column(thread + 1), own[0], own[1], own[2],
-         own[3], own[4]);
+         own[3], own[4], own[5]);
+}
+
+/// Kernels are the same for all weights of as many columns, so they are compiled once.
+static const CompiledKernel &quantizeKernel(VectorShape shape, RowBuffer x, RowBuffer codes,
+                                            RowBuffer scales, int64_t group) {
+  static auto &known = // The code is in use until the end.
+      *new std::map<std::tuple<int64_t, int64_t, int64_t>, std::unique_ptr<CompiledKernel>>;
+  std::unique_ptr<CompiledKernel> &kernel = known[{shape.lanes, x.width, group}];
+  if (!kernel)
+    kernel = std::make_unique<CompiledKernel>(shape, [&](KernelBuilder &builder) {
+      return getQuantizeKernel(builder, x, codes, scales, group, /*isStatic=*/false);
+    });
+  return *kernel;
 }
 
 LinearRunner::LinearRunner(const LinearCase &test)
-    : test(test), format(getCodeFormat(test.weight.op.getType(), test.activations)) {
+    : test(test), format(getCodeFormat(test.weight.op.getType(), test.activationGroup)) {
   int64_t n = test.weight.rows(), k = test.weight.columns();
   x = {k, k + 3}; // As a view into a wider buffer: odd stride, unaligned.
+  int64_t group = test.activationGroup.value_or(0), count = group ? (k + group - 1) / group : 1;
+  codes = {k, (k + kCodeLine - 1) / kCodeLine * kCodeLine};
+  scales = {count, count};
   y = {n, paddedStride(n)};
   Type type = test.weight.op.getType();
   packed.assign(packedLinearBytes(type, format, test.shape), 0x55);
@@ -271,7 +284,8 @@ LinearRunner::LinearRunner(const LinearCase &test)
   kernel = std::make_unique<CompiledKernel>(
       test.shape,
       [&](KernelBuilder &builder) {
-        return getLinearKernel(builder, format, n, k, x, y, test.bias, residual);
+        return getLinearKernel(builder, format, n, k, test.activationGroup ? codes : x, y,
+                               test.bias, residual, scales);
       },
       test.tileCode);
 }
@@ -289,7 +303,9 @@ std::vector<float> LinearRunner::run(ArrayRef<float> input, ArrayRef<float> bias
   if (test.bias)
     std::memcpy(weights.data() + biasAt, bias.data(), n * 4);
   int64_t xAt = 4, residualAt = pad(xAt + rows * x.stride * 4);
-  int64_t yAt = pad(residualAt + rows * (n + 1) * 4), scratchAt = yAt + rows * y.stride * 4;
+  int64_t codesAt = pad(residualAt + rows * (n + 1) * 4);
+  int64_t scalesAt = pad(codesAt + rows * codes.stride);
+  int64_t yAt = pad(scalesAt + rows * scales.stride * 4), scratchAt = yAt + rows * y.stride * 4;
   std::vector<float> arena((scratchAt + kernel->scratchBytes + 64) / 4, kNaN);
   char *memory = reinterpret_cast<char *>(arena.data());
   for (int64_t row = 0; row < rows; ++row) {
@@ -297,12 +313,17 @@ std::vector<float> LinearRunner::run(ArrayRef<float> input, ArrayRef<float> bias
     if (test.residual)
       std::memcpy(memory + residualAt + row * (n + 1) * 4, residual.data() + row * n, n * 4);
   }
-  std::vector<int64_t> offsets = {xAt, 0};
+  if (test.activationGroup)
+    quantizeKernel(test.shape, x, codes, scales, *test.activationGroup)
+        .run(memory, nullptr, rows, threads, scratchAt, {xAt, codesAt, scalesAt});
+  std::vector<int64_t> offsets = {test.activationGroup ? codesAt : xAt, 0};
   if (test.bias)
     offsets.push_back(biasAt);
   if (test.residual)
     offsets.push_back(residualAt);
   offsets.push_back(yAt);
+  if (test.activationGroup)
+    offsets.push_back(scalesAt);
   kernel->run(memory, weights.data(), rows, threads, scratchAt, offsets, sequences);
   std::vector<float> result(rows * n);
   for (int64_t row = 0; row < rows; ++row)

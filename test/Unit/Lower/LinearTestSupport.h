@@ -52,7 +52,7 @@ private:
 /// One product: y = x W^T (+ bias) (+ residual), by the kernel.
 struct LinearCase {
   const RandomWeight &weight;
-  DynamicQuantAttr activations = nullptr;
+  std::optional<int64_t> activationGroup; ///< Of codes: columns that share a scale, 0: all.
   VectorShape shape = {8, 16};
   bool bias = false, residual = false;
   bool tileCode = false;
@@ -72,7 +72,7 @@ public:
 private:
   LinearCase test;
   CodeFormat format;
-  RowBuffer x, y;
+  RowBuffer x, codes, scales, y;
   std::vector<char> packed;
   std::unique_ptr<CompiledKernel> kernel;
 };
@@ -82,7 +82,6 @@ constexpr int64_t kManyRows = 19;
 
 Type parseWeightType(const std::string &text);
 std::vector<float> randomFloats(size_t count, unsigned seed, float low = -1, float high = 1);
-DynamicQuantAttr dynamicQuant(int64_t group);
 
 } // namespace llmc::test
 

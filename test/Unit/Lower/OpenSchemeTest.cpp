@@ -94,7 +94,7 @@ TEST_F(OpenScheme, IsPackedAsTheValuesItMeans) {
       createDenseWeight(builder, builder.getUnknownLoc(), "d",
                         RankedTensorType::get({kRows, kColumns}, builder.getF32Type()), *values);
 
-  CodeFormat format = getCodeFormat(pairs.getType(), nullptr);
+  CodeFormat format = getCodeFormat(pairs.getType());
   VectorShape shape = {8, 16};
   auto pack = [&](WeightOp weight) {
     std::vector<char> out(packedLinearBytes(weight.getType(), format, shape));
@@ -108,15 +108,14 @@ TEST_F(OpenScheme, IsPackedAsTheValuesItMeans) {
   };
   EXPECT_EQ(formatName(format), "f32");
   std::vector<char> packed = pack(pairs), rows = packRows(pairs);
-  format = getCodeFormat(dense.getType(), nullptr);
+  format = getCodeFormat(dense.getType());
   EXPECT_EQ(packed, pack(dense));
   EXPECT_EQ(rows, packRows(dense));
 }
 
 TEST_F(OpenScheme, ReportSaysThatItIsDecoded) {
   WeightOp pairs = make(std::vector<char>(kRows * ((kColumns + 1) / 2)));
-  std::string text =
-      explainLinear(getCodeFormat(pairs.getType(), nullptr), {8, 16}, kRows, kColumns);
+  std::string text = explainLinear(getCodeFormat(pairs.getType()), {8, 16}, kRows, kColumns);
   EXPECT_EQ(text.find("no kernel for #pairs.scheme: decoded to f32 when packed; f32: 70x93"), 0u)
       << text;
 }
