@@ -148,10 +148,27 @@ static double applyActivation(ActivationKind kind, double x) {
   return x;
 }
 
+/// As DynamicQuantizeLinear of ONNX does: 256 codes from the least to the largest, 0 among them.
+static void roundToBytes(std::vector<double> &values) {
+  double low = 0, high = 0;
+  for (double value : values) {
+    low = std::min(low, value);
+    high = std::max(high, value);
+  }
+  double scale = (high - low) / 255;
+  if (!(scale > 0))
+    return;
+  double zero = std::clamp(std::nearbyint(-low / scale), 0.0, 255.0);
+  for (double &value : values)
+    value = scale * (std::clamp(std::nearbyint(value / scale) + zero, 0.0, 255.0) - zero);
+}
+
 /// The input of a linear as it is multiplied: rounded to int8 where the linear says so.
 Tensor ReferenceModel::quantizedInput(LinearOp op) {
   Tensor input = at(op.getInput());
   int64_t columns = input.width;
+  if (bytes.count(op))
+    return roundToBytes(input.data), input;
   DynamicQuantAttr quantized = op.getActivationsAttr();
   if (!quantized)
     return input;
