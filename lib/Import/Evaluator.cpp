@@ -157,6 +157,7 @@ static const OpTable &opTable() {
     registerIndexing(t);
     registerReductions(t);
     registerNorms(t);
+    registerEinsum(t);
     registerMatMul(t);
     registerAttention(t);
     registerRotary(t);

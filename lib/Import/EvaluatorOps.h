@@ -80,6 +80,7 @@ void registerShape(OpTable &table);
 void registerIndexing(OpTable &table);
 void registerReductions(OpTable &table);
 void registerNorms(OpTable &table);
+void registerEinsum(OpTable &table);
 void registerMatMul(OpTable &table);
 void registerAttention(OpTable &table);
 void registerRotary(OpTable &table);

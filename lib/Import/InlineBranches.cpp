@@ -47,7 +47,6 @@ private:
   const GraphProto *branchOf(const NodeProto &node) const;
   int cachesRead(const GraphProto &branch) const;
   void inlineBranch(const NodeProto &node, const GraphProto &branch, int depth);
-  void rename(NodeProto &node, const std::unordered_map<std::string, std::string> &names) const;
 
   GraphProto &graph;
   const std::string &where;
@@ -111,31 +110,6 @@ const GraphProto *Inliner::branchOf(const NodeProto &node) const {
   return withYes > withNo ? yes : no;
 }
 
-void Inliner::rename(NodeProto &node,
-                     const std::unordered_map<std::string, std::string> &names) const {
-  auto change = [&](std::string *name) {
-    auto found = names.find(*name);
-    if (found != names.end())
-      *name = found->second;
-  };
-  for (std::string &input : *node.mutable_input())
-    change(&input);
-  for (std::string &output : *node.mutable_output())
-    change(&output);
-  for (AttributeProto &attribute : *node.mutable_attribute()) {
-    auto inside = [&](GraphProto &inner) {
-      for (NodeProto &deeper : *inner.mutable_node())
-        rename(deeper, names);
-      for (ValueInfoProto &output : *inner.mutable_output())
-        change(output.mutable_name());
-    };
-    if (attribute.has_g())
-      inside(*attribute.mutable_g());
-    for (GraphProto &inner : *attribute.mutable_graphs())
-      inside(inner);
-  }
-}
-
 void Inliner::inlineBranch(const NodeProto &node, const GraphProto &branch, int depth) {
   if (branch.output_size() != node.output_size())
     fail(where, ": ", describeNode(node), ": a branch has ", branch.output_size(),
@@ -178,7 +152,7 @@ void Inliner::inlineBranch(const NodeProto &node, const GraphProto &branch, int 
     constants[moved->name()] = moved;
   }
   for (NodeProto inner : branch.node()) {
-    rename(inner, names);
+    renameValues(inner, names);
     place(std::move(inner), depth + 1);
   }
   for (auto &[inner, outer] : copies) {

@@ -329,6 +329,7 @@ std::unique_ptr<OnnxModel> OnnxModel::load(const std::string &path, const LoadOp
   std::string folder = slash == std::string::npos ? "." : path.substr(0, slash + 1);
   model->external = std::make_unique<ExternalFiles>(folder, path);
   model->readFile();
+  inlineFunctions(*model->model, path);
   model->checkHeader(options);
   inlineBranches(*model->model->mutable_graph(), path);
   model->checkGraph(model->graph(), {}, path, 0, &model->order);

@@ -26,6 +26,34 @@ View Raiser::dataOf(const Value &value) {
   return view;
 }
 
+/// Where the views hold the elements of whole nodes in one and the same order that is not the
+/// nodes' own, as in a graph of columns: the nodes.
+std::optional<std::vector<int>> Raiser::reordered(std::initializer_list<const View *> views) {
+  const View &first = **views.begin();
+  std::vector<int> nodes;
+  for (const View *view : views) {
+    if (!isUniform(*view) || view->size() == 0 || view->shape != first.shape)
+      return std::nullopt;
+    int node = sourceOf(view->terms[0].index.ints()[0]);
+    if (node < 0 || node >= pastBase || view->size() != nodeSize(node))
+      return std::nullopt;
+    const int64_t *order = first.terms[0].index.ints(), *own = view->terms[0].index.ints();
+    for (int64_t i = 0; i < first.size(); ++i)
+      if (own[i] != makeIndex(node, elementOf(order[i])))
+        return std::nullopt;
+    nodes.push_back(node);
+  }
+  int node;
+  double factor;
+  if (isIdentity(first, node, factor))
+    return std::nullopt;
+  auto view = views.begin();
+  for (int &made : nodes)
+    if (double own = (*view++)->terms[0].at(0); own != 1)
+      made = scaleNode(made, own);
+  return nodes;
+}
+
 /// The result of a function of one number, made of nodes.
 View Raiser::activationOf(const Value &value) {
   std::optional<ActivationShape> shape = recognizeActivation(value.samples, value.grain);
@@ -33,7 +61,8 @@ View Raiser::activationOf(const Value &value) {
     notUnderstood("its input is a function of one number that is no known activation");
   View view = value.view;
   view.terms[0].uniform *= shape->inner;
-  int input = materialize(view);
+  std::optional<std::vector<int>> whole = reordered({&view});
+  int input = whole ? whole->front() : materialize(view);
   int64_t width = graph.nodes[input].width;
   if (shape->shift != 0) {
     Value vector;
@@ -42,7 +71,7 @@ View Raiser::activationOf(const Value &value) {
     input = addVector(input, vector);
   }
   if (!shape->name)
-    return viewOf(input, view.shape);
+    return whole ? renamed(view, input) : viewOf(input, view.shape);
   std::string key = std::string("activation ") + shape->name + " " + std::to_string(input);
   auto known = nodeKeys.find(key);
   int made;
@@ -54,7 +83,7 @@ View Raiser::activationOf(const Value &value) {
     node.grain = value.grain;
     made = nodeKeys[key] = addNode(std::move(node));
   }
-  View result = viewOf(made, view.shape);
+  View result = whole ? renamed(view, made) : viewOf(made, view.shape);
   result.terms[0].uniform = shape->outer;
   return result;
 }
@@ -99,6 +128,8 @@ void Raiser::unary(const NodeProto &node, const Values &in) {
   Value result = x;
   if (x.kind == Value::Kind::RowStat || (x.kind == Value::Kind::Scores && !x.masked)) {
     result.samples = runSamples(node, in, 0, x.samples);
+  } else if (x.kind == Value::Kind::NormPart && node.op_type() == "Neg" && x.ofMean && !x.hasBias) {
+    result.negative = !x.negative;
   } else if (x.kind == Value::Kind::Data && node.op_type() == "Neg") {
     for (Term &term : result.view.terms)
       term.uniform = -term.uniform;
@@ -252,6 +283,10 @@ void Raiser::multiplyKnown(const NodeProto &node, const Value &data, const Value
   if (reciprocal || !known.constant || !attachToNorm(view, known, false, result.view))
     result.view =
         scaled(view, known.tensor, broadcastShapes(view.shape, known.tensor.shape()), reciprocal);
+  // A factor and its inverse, both rounded.
+  for (Term &term : result.view.terms)
+    if (!term.factor && std::fabs(term.uniform - 1) <= 1.2e-7)
+      term.uniform = 1;
   result.shape = result.view.shape;
   set(node, 0, std::move(result));
 }
@@ -279,6 +314,8 @@ void Raiser::binary(const NodeProto &node, const Value &a, const Value &b) {
   const std::string &op = node.op_type();
   bool additive = op == "Add" || op == "Sub";
   bool knownA = a.kind == Kind::Known, knownB = b.kind == Kind::Known;
+  if ((op == "Mul" && scaleIntegers(node, a, b)) || normParts(node, a, b))
+    return;
   if (knownA || knownB) {
     const Value &known = knownA ? a : b, &data = knownA ? b : a;
     bool scalar = known.tensor.size() == 1;
@@ -330,7 +367,7 @@ void Raiser::binary(const NodeProto &node, const Value &a, const Value &b) {
   }
   if (a.kind == Kind::RowStat || b.kind == Kind::RowStat) {
     const Value &stat = a.kind == Kind::RowStat ? a : b, &data = a.kind == Kind::RowStat ? b : a;
-    if (op == "Sub" && &stat == &b && stat.plainMean && stat.samples == statGrid() &&
+    if (op == "Sub" && &stat == &b && isMean(stat) && fitsRows(stat, data.view) &&
         data.kind == Kind::Data && sameElements(data.view, stat.view)) {
       Value result = asPointwise(data);
       result.centered = true;
@@ -350,12 +387,17 @@ void Raiser::binary(const NodeProto &node, const Value &a, const Value &b) {
     if (shape && shape->name && shape->shift == 0) {
       View gateView = function.view;
       gateView.terms[0].uniform *= shape->inner;
-      int gate = materialize(gateView), value = materialize(up.view);
+      std::optional<std::vector<int>> whole = reordered({&gateView, &up.view});
+      int gate = whole ? whole->at(0) : materialize(gateView),
+          value = whole ? whole->at(1) : materialize(up.view);
       RaisedNode gated = makeNode(RaisedKind::Gated, {gate, value}, graph.nodes[gate].width);
       gated.text = shape->name;
       if (graph.nodes[value].width != gated.width)
         notUnderstood("operands of different widths");
       Value result = dataValue(addNode(std::move(gated)), up.shape);
+      if (whole)
+        result.view = renamed(up.view, static_cast<int>(graph.nodes.size()) - 1);
+      result.view.terms[0].factor.reset();
       result.view.terms[0].uniform = shape->outer;
       return set(node, 0, std::move(result));
     }
@@ -384,10 +426,16 @@ void Raiser::binary(const NodeProto &node, const Value &a, const Value &b) {
   if (left.shape != right.shape)
     notUnderstood("operands of shapes " + shapeString(left.shape) + " and " +
                   shapeString(right.shape));
-  int x = materialize(left), y = materialize(right);
+  std::optional<std::vector<int>> whole = reordered({&left, &right});
+  int x = whole ? whole->at(0) : materialize(left), y = whole ? whole->at(1) : materialize(right);
   RaisedNode both =
       makeNode(op == "Add" ? RaisedKind::Add : RaisedKind::Multiply, {x, y}, graph.nodes[x].width);
   if (graph.nodes[y].width != both.width)
     notUnderstood("operands of different widths");
-  set(node, 0, dataValue(addNode(std::move(both)), left.shape));
+  Value result = dataValue(addNode(std::move(both)), left.shape);
+  if (whole)
+    result.view = renamed(left, static_cast<int>(graph.nodes.size()) - 1);
+  result.view.terms[0].factor.reset();
+  result.view.terms[0].uniform = 1;
+  set(node, 0, std::move(result));
 }

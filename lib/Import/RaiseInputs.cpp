@@ -261,6 +261,19 @@ bool Raiser::evaluateKnown(const NodeProto &node, const Values &in) {
     if (op == "Slice" && first.constant && !first.origin.empty() && !result.constant)
       sliceRows(node, inputs, first, result);
   }
+  if (node.domain() == "com.microsoft" && op == "GatherBlockQuantized" && !in[0]->origin.empty() &&
+      in[0]->constant && !in[1]->constant && in[0]->tensor.rank() == 2) {
+    // All rows of the table, as floats.
+    OnnxTensor all(ElementType::I64, {in[0]->tensor.shape()[0]});
+    for (int64_t r = 0; r < all.size(); ++r)
+      all.mutableInts()[r] = r;
+    std::vector<const OnnxTensor *> rows = inputs;
+    rows[1] = &all;
+    result.table = in[0]->origin;
+    result.rows = in[1]->tensor;
+    result.rowsName = node.input(1);
+    result.tableValues = evaluator.runNode(node, rows)[0];
+  }
   for (int i = 0; i < node.output_size() && i < static_cast<int>(outputs.size()); ++i) {
     Value value = result;
     value.tensor = outputs[i];

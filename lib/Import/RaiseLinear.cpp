@@ -1,7 +1,7 @@
 //===- RaiseLinear.cpp - Products with weights, and embeddings ------------===//
 //
 // A matrix product of data with a constant is a linear; a gather of constant rows by token ids an
-// embedding. Packed integer weights are taken as they are.
+// embedding.
 //
 //===----------------------------------------------------------------------===//
 
@@ -148,8 +148,19 @@ void Raiser::matMul(const NodeProto &node, const Values &in) {
     result.view.terms[0].uniform = alpha;
     return set(node, 0, std::move(result));
   }
-  if (a.kind == Kind::Known)
-    notUnderstood("a constant times data");
+  if (a.kind == Kind::Known) {
+    // W x is the transpose of x' W'.
+    if (!a.constant || a.tensor.rank() != 2 || moveA)
+      notUnderstood("its left operand is no constant matrix");
+    View view = swapLast(operand(b, moveB, swapB));
+    Shape shape = view.shape;
+    shape.back() = a.tensor.shape()[swapA ? 1 : 0];
+    Value result = linear(view, shape, denseWeight(a, swapA), -1, 0);
+    result.view.terms[0].uniform = alpha;
+    result.view = swapLast(result.view);
+    result.shape = result.view.shape;
+    return set(node, 0, std::move(result));
+  }
   Value scores;
   scores.kind = Kind::Scores;
   scores.view = operand(a, moveA, swapA);
@@ -195,76 +206,6 @@ void Raiser::gemm(const NodeProto &node, const Values &in) {
     bias = vectorWeight(vector);
   }
   set(node, 0, linear(view, shape, denseWeight(b, transposed), bias, 0));
-}
-
-void Raiser::matMulNBits(const NodeProto &node, const Values &in) {
-  Attributes attributes(node);
-  for (size_t i : {1, 2, 3, 5})
-    if (i < in.size() && in[i] && (in[i]->kind != Value::Kind::Known || !in[i]->constant))
-      notUnderstood("its weight is no constant");
-  if (in.size() > 4 && in[4])
-    notUnderstood("g_idx is not supported");
-  RaisedWeight weight;
-  weight.key = weightKey(*in[1]);
-  weight.codes = in[1]->tensor;
-  weight.scales = in[2]->tensor;
-  weight.bits = attributes.getInt("bits", 4);
-  weight.block = attributes.requireInt("block_size");
-  weight.rows = attributes.requireInt("N");
-  weight.columns = attributes.requireInt("K");
-  if (in.size() > 3 && in[3]) {
-    if (!in[3]->tensor.isInteger())
-      notUnderstood("float zero points are not supported");
-    weight.zeros = in[3]->tensor;
-    weight.hasZeros = true;
-  }
-  int64_t blocks = weight.block > 0 ? (weight.columns + weight.block - 1) / weight.block : 0, codes,
-          scales;
-  if ((weight.bits != 2 && weight.bits != 4 && weight.bits != 8) || blocks <= 0 ||
-      weight.rows <= 0 || __builtin_mul_overflow(weight.rows, blocks, &scales) ||
-      __builtin_mul_overflow(scales, weight.block * weight.bits / 8, &codes) ||
-      weight.codes.size() != codes || weight.scales.size() != scales ||
-      (weight.hasZeros && weight.zeros.size() != weight.rows * ((blocks * weight.bits + 7) / 8)))
-    fail(describeNode(node), ": codes ", shapeString(weight.codes.shape()), " and scales ",
-         shapeString(weight.scales.shape()), " do not fit K ", weight.columns, ", N ", weight.rows,
-         ", bits ", weight.bits, ", block_size ", weight.block);
-  bool rounded = attributes.getInt("accuracy_level", 0) == 4 && !floatActivations;
-  int64_t block = weight.block;
-  View view = dataOf(*in[0]);
-  Shape shape = view.shape;
-  shape.back() = weight.rows;
-  int bias = in.size() > 5 && in[5] ? vectorWeight(*in[5]) : -1;
-  set(node, 0, linear(view, shape, weightIndex(std::move(weight)), bias, rounded ? block : 0));
-}
-
-void Raiser::gatherBlockQuantized(const NodeProto &node, const Values &in) {
-  Attributes attributes(node);
-  const Value &data = *in[0], &scales = *in[2];
-  if (data.kind != Value::Kind::Known || !data.constant || scales.kind != Value::Kind::Known ||
-      data.tensor.rank() != 2 || data.tensor.type() != ElementType::U8 ||
-      scales.tensor.rank() != 2 || attributes.getInt("gather_axis", 0) != 0 ||
-      normalizeAxis(attributes.getInt("quantize_axis", 1), 2) != 1 || (in.size() > 3 && in[3]))
-    notUnderstood("only symmetric rows of packed bytes are supported");
-  RaisedWeight weight;
-  weight.key = weightKey(data);
-  weight.codes = data.tensor;
-  weight.scales = scales.tensor;
-  weight.bits = attributes.getInt("bits", 4);
-  weight.block = attributes.getInt("block_size", 128);
-  weight.rows = data.tensor.shape()[0];
-  weight.columns = data.tensor.shape()[1] * 8 / weight.bits;
-  if (weight.block <= 0 ||
-      scales.tensor.size() != weight.rows * ((weight.columns + weight.block - 1) / weight.block))
-    fail(describeNode(node), ": scales ", shapeString(scales.tensor.shape()), " do not fit ",
-         weight.rows, " rows of ", weight.columns);
-  int source = materialize(dataOf(*in[1]));
-  Shape shape = in[1]->shape;
-  shape.push_back(weight.columns);
-  RaisedNode node2 = makeNode(RaisedKind::Embedding, {source}, weight.columns);
-  if (graph.nodes[source].kind != RaisedKind::Input)
-    notUnderstood("its indices are no input");
-  node2.weight = weightIndex(std::move(weight));
-  set(node, 0, dataValue(addNode(std::move(node2)), shape));
 }
 
 bool Raiser::embedding(const NodeProto &node, const Values &in) {

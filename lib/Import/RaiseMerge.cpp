@@ -71,9 +71,10 @@ static void mergeNode(RaisedNode &into, const RaisedNode &from, bool withMasks) 
   bool same = into.kind == from.kind && into.inputs == from.inputs && into.width == from.width &&
               into.weight == from.weight && into.bias == from.bias &&
               into.integer == from.integer && into.text == from.text &&
-              into.selection == from.selection && into.heads == from.heads &&
-              into.kvHeads == from.kvHeads && isClose(into.number, from.number, error) &&
-              isClose(into.scale, from.scale, error) && isClose(into.softcap, from.softcap, error);
+              into.roundsInput == from.roundsInput && into.selection == from.selection &&
+              into.heads == from.heads && into.kvHeads == from.kvHeads &&
+              isClose(into.number, from.number, error) && isClose(into.scale, from.scale, error) &&
+              isClose(into.softcap, from.softcap, error);
   if (!same || into.location != from.location)
     fail(where, ": means different things at different lengths");
   if (into.kind != RaisedKind::Attention)

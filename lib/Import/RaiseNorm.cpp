@@ -11,35 +11,69 @@
 
 using namespace llmc::onnx;
 
-void Raiser::reduceMean(const NodeProto &node, const Values &in) {
+static bool isClose(const std::vector<double> &a, double (*f)(double, double), double factor) {
+  const std::vector<double> &grid = statGrid();
+  for (size_t i = 0; i < grid.size(); ++i)
+    if (!(std::fabs(a[i] - f(grid[i], factor)) <= 1e-9 * std::fabs(f(grid[i], factor))))
+      return false;
+  return a.size() == grid.size();
+}
+
+/// Whether the value is the mean of a row itself, and no function of it.
+bool Raiser::isMean(const Value &value) const {
+  return value.kind == Value::Kind::RowStat && value.plainMean &&
+         isClose(value.samples, [](double m, double) { return m; }, 1);
+}
+
+/// Whether a statistic of the view's rows is broadcast to them.
+bool Raiser::fitsRows(const Value &stat, const View &view) const {
+  Shape rows = view.shape;
+  if (stat.shape == rows)
+    return true;
+  rows.back() = 1;
+  return stat.shape == rows;
+}
+
+/// ReduceMean, ReduceSum, ReduceL2 and ReduceSumSquare over the last dimension, as functions of the
+/// mean, or of the mean of squares.
+void Raiser::reduceRows(const NodeProto &node, const Values &in) {
   const Value &x = *in[0];
-  Attributes attributes(node);
-  std::vector<int64_t> axes = attributes.getInts("axes");
-  if (in.size() > 1 && in[1])
-    axes = in[1]->tensor.toInts();
-  int64_t rank = static_cast<int64_t>(x.shape.size());
-  if (axes.size() != 1 || normalizeAxis(axes[0], rank) != rank - 1 ||
-      attributes.getInt("keepdims", 1) == 0)
-    notUnderstood("a mean over other than the last dimension");
+  const std::string &op = node.op_type();
+  bool kept, squares = op == "ReduceL2" || op == "ReduceSumSquare";
+  if (!reducesRows(node, in, kept))
+    notUnderstood(std::string(op == "ReduceMean" ? "a mean" : "a sum") +
+                  " over other than the last dimension");
+  double width = static_cast<double>(x.shape.back());
   Value result;
   result.kind = Value::Kind::RowStat;
   result.view = x.view;
-  result.samples = statGrid();
-  result.shape = x.shape;
-  result.shape.back() = 1;
-  if (x.kind == Value::Kind::Data) {
-    result.plainMean = true;
-    if (!isUniform(x.view) || x.view.terms[0].at(0) != 1)
-      notUnderstood("a mean of something other than a tensor");
-    return set(node, 0, std::move(result));
-  }
-  if (x.kind != Value::Kind::Pointwise)
-    notUnderstood("a mean of something other than a tensor");
-  const std::vector<double> &grid = pointwiseGrid();
-  for (size_t i = 0; i < grid.size(); ++i)
-    if (std::fabs(x.samples[i] - grid[i] * grid[i]) > 1e-9 * grid[i] * grid[i])
-      notUnderstood("a mean of a function other than the square");
   result.centered = x.centered;
+  result.shape = x.shape;
+  if (kept)
+    result.shape.back() = 1;
+  else
+    result.shape.pop_back();
+  double factor = op == "ReduceMean" ? 1 : width;
+  const std::vector<double> &grid = pointwiseGrid();
+  bool plain = x.kind == Value::Kind::Data;
+  if (plain && (!isUniform(x.view) || x.view.size() == 0 || x.view.terms[0].at(0) != 1))
+    notUnderstood("a mean of something other than a tensor");
+  if (!plain && x.kind != Value::Kind::Pointwise)
+    notUnderstood("a mean of something other than a tensor");
+  result.plainMean = plain && !squares;
+  if (!plain && squares && x.samples != grid)
+    notUnderstood("a mean of a function other than the square");
+  if (!plain && !squares) {
+    // The square, perhaps times a number.
+    factor *= x.samples.back() / (grid.back() * grid.back());
+    double ratio = x.samples.back() / (grid.back() * grid.back());
+    for (size_t i = 0; i < grid.size(); ++i)
+      if (!(std::fabs(x.samples[i] - ratio * grid[i] * grid[i]) <=
+            1e-9 * std::fabs(ratio) * grid[i] * grid[i]))
+        notUnderstood("a mean of a function other than the square");
+  }
+  for (double m : statGrid())
+    result.samples.push_back(op == "ReduceL2" ? std::sqrt(factor * m) : factor * m);
   set(node, 0, std::move(result));
 }
 
@@ -78,28 +112,44 @@ View Raiser::normNode(const View &view, double epsilon, bool center) {
   return input;
 }
 
-bool Raiser::normalize(const NodeProto &node, const Value &data, const Value &stat, bool divide) {
-  if (stat.plainMean || !sameElements(data.view, stat.view) ||
+/// Data over factor * sqrt(statistic + epsilon), or times one over it: a norm; none where the
+/// statistic is something else.
+std::optional<View> Raiser::normalized(const Value &data, const Value &stat, bool divide) {
+  if (stat.plainMean || !sameElements(data.view, stat.view) || !fitsRows(stat, data.view) ||
       stat.samples.size() != statGrid().size())
-    return false;
+    return std::nullopt;
   if (stat.centered
           ? data.kind != Value::Kind::Pointwise || !data.centered || data.samples != pointwiseGrid()
           : data.kind != Value::Kind::Data)
-    return false;
-  // At 0 the function is sqrt(eps), or its reciprocal.
-  double root = divide ? stat.samples[0] : 1 / stat.samples[0], epsilon = root * root;
-  if (!(root >= 0))
-    return false;
-  for (size_t i = 0; i < stat.samples.size(); ++i) {
-    double expected = std::sqrt(statGrid()[i] + epsilon);
-    double got = divide ? stat.samples[i] : 1 / stat.samples[i];
-    if (!(std::fabs(got - expected) <= 1e-6 * expected))
-      return false;
+    return std::nullopt;
+  auto root = [&](size_t i) { return divide ? stat.samples[i] : 1 / stat.samples[i]; };
+  // Squared it is a line; at 0 it is the epsilon.
+  size_t last = statGrid().size() - 1;
+  double square = (root(last) * root(last) - root(0) * root(0)) / statGrid()[last];
+  if (!(square > 0) || !(root(0) >= 0))
+    return std::nullopt;
+  if (std::fabs(square - 1) <= 1e-9)
+    square = 1;
+  double epsilon = root(0) * root(0) / square, factor = std::sqrt(square);
+  for (size_t i = 0; i <= last; ++i) {
+    double expected = factor * std::sqrt(statGrid()[i] + epsilon);
+    if (!(std::fabs(root(i) - expected) <= 1e-6 * expected))
+      return std::nullopt;
   }
+  View view = normNode(data.view, unrounded(epsilon, stat.grain), stat.centered);
+  if (factor != 1)
+    view.terms[0].uniform /= factor;
+  return view;
+}
+
+bool Raiser::normalize(const NodeProto &node, const Value &data, const Value &stat, bool divide) {
+  std::optional<View> view = normalized(data, stat, divide);
+  if (!view)
+    return false;
   Value result;
   result.kind = Value::Kind::Data;
-  result.view = normNode(data.view, unrounded(epsilon, stat.grain), stat.centered);
-  result.shape = result.view.shape;
+  result.shape = view->shape;
+  result.view = std::move(*view);
   set(node, 0, std::move(result));
   return true;
 }
@@ -107,7 +157,13 @@ bool Raiser::normalize(const NodeProto &node, const Value &data, const Value &st
 /// Takes a constant vector into the norm that the view is the whole result of, as its scale or
 /// bias.
 bool Raiser::attachToNorm(const View &view, const Value &known, bool bias, View &result) {
-  if (!isUniform(view) || view.size() == 0 || view.terms[0].at(0) != 1)
+  if (!isUniform(view) || view.size() == 0)
+    return false;
+  // A factor goes into the scale; one that rounding left of 1 is none.
+  double factor = view.terms[0].at(0);
+  if (std::fabs(factor - 1) <= 1e-6)
+    factor = 1;
+  if (bias && factor != 1)
     return false;
   int source = sourceOf(view.terms[0].index.ints()[0]);
   if (source < 0 || source >= pastBase || view.size() != nodeSize(source))
@@ -123,10 +179,18 @@ bool Raiser::attachToNorm(const View &view, const Value &known, bool bias, View 
     return false;
   Value vector = known;
   vector.tensor = known.tensor.reshaped({width});
+  if (factor != 1) {
+    vector.tensor = OnnxTensor(ElementType::F32, {width});
+    for (int64_t i = 0; i < width; ++i)
+      vector.tensor.set(i, factor * known.tensor.at(i));
+    vector.derived = "scaled";
+  }
   RaisedNode attached = norm;
   (bias ? attached.bias : attached.weight) = vectorWeight(vector);
   int made = addNode(std::move(attached));
   result = renamed(view, made);
+  result.terms[0].uniform = 1;
+  result.terms[0].factor.reset();
   return true;
 }
 

@@ -148,6 +148,26 @@ void Raiser::requireFloatCast(const NodeProto &node, const Values &in) const {
                   ", which changes its values");
 }
 
+/// A statistic keeps its rows: only dimensions of 1 come and go, or it is repeated along each row.
+bool Raiser::moveRows(const NodeProto &node, const Values &in) {
+  View rows;
+  rows.shape = in[0]->shape;
+  Term term;
+  term.index = OnnxTensor(ElementType::I64, rows.shape);
+  for (int64_t i = 0; i < rows.size(); ++i)
+    term.index.mutableInts()[i] = i;
+  rows.terms.push_back(std::move(term));
+  View moved = applyTo(node, in, 0, rows, 0);
+  int64_t repeats = rows.size() && moved.size() % rows.size() == 0 ? moved.size() / rows.size() : 0;
+  for (int64_t i = 0; i < moved.size(); ++i)
+    if (!repeats || moved.terms[0].index.ints()[i] != i / repeats)
+      notUnderstood("statistics of rows are moved about");
+  Value result = *in[0];
+  result.shape = moved.shape;
+  set(node, 0, std::move(result));
+  return true;
+}
+
 bool Raiser::applyStructural(const NodeProto &node, const Values &in) {
   const std::string &op = node.op_type();
   if (!node.domain().empty() && node.domain() != "ai.onnx")
@@ -184,6 +204,8 @@ bool Raiser::applyStructural(const NodeProto &node, const Values &in) {
     set(node, 0, data);
     return true;
   }
+  if (data.kind == Value::Kind::RowStat)
+    return moveRows(node, in);
   if (!isData(&data))
     return false;
   for (int output = 0; output < node.output_size(); ++output) {

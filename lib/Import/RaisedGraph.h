@@ -114,6 +114,7 @@ struct RaisedNode {
   int weight = -1, bias = -1;
   int64_t integer =
       0; ///< PositionEmbedding: offset. Norms: groups. Linear: block of int8 activations.
+  bool roundsInput = false; ///< Linear: the original rounds its input to bytes, one scale for all.
   double grain = 0;  ///< Relative rounding of the coarsest arithmetic its numbers went through.
   double number = 0; ///< Norms: epsilon. Scale: factor.
   std::string text;  ///< Input: name. Activation and Gated: kind.

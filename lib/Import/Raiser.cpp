@@ -144,6 +144,13 @@ static bool raisesData(const NodeProto &node) {
                                                "Attention",
                                                "BiasGelu",
                                                "ReduceMean",
+                                               "ReduceSum",
+                                               "ReduceSumSquare",
+                                               "ReduceL2",
+                                               "ReduceMax",
+                                               "Einsum",
+                                               "DynamicQuantizeLinear",
+                                               "MatMulInteger",
                                                "RotaryEmbedding",
                                                "SimplifiedLayerNormalization",
                                                "Constant",
@@ -165,12 +172,18 @@ static bool raisesData(const NodeProto &node) {
          unaries.count(op);
 }
 
+/// Reductions that say the mean of a row or of its squares.
+static bool reducesMoments(const NodeProto &node) {
+  const std::string &op = node.op_type();
+  return op == "ReduceMean" || op == "ReduceSum" || op == "ReduceL2" || op == "ReduceSumSquare";
+}
+
 /// A scaled tensor becomes one of its own before its mean of squares is taken (epsilon is not
 /// scaled with it).
 void Raiser::makeWhole(const NodeProto &node, Values &in) {
   bool square = node.op_type() == "Pow" || (node.op_type() == "Mul" && node.input_size() == 2 &&
                                             node.input(0) == node.input(1));
-  if (!square && node.op_type() != "ReduceMean")
+  if (!square && !reducesMoments(node))
     return; // Fused norms do it themselves.
   for (size_t i = 0; i < in.size(); ++i) {
     int source;
@@ -271,9 +284,17 @@ void Raiser::visit(const NodeProto &node) {
       return set(node, 0, std::move(masked));
     }
   }
+  if (standard && softmaxStep(node, in))
+    return;
+  if (standard && op == "Einsum")
+    return einsum(node, in);
+  if (standard && op == "DynamicQuantizeLinear")
+    return dynamicQuantize(node, in);
+  if (standard && op == "MatMulInteger")
+    return matMulInteger(node, in);
   makeWhole(node, in);
-  if (standard && op == "ReduceMean")
-    return reduceMean(node, in);
+  if (standard && reducesMoments(node))
+    return reduceRows(node, in);
   if (standard && binaries.count(op) && in.size() == 2 && in[0] && in[1])
     return binary(node, *in[0], *in[1]);
   if (microsoft && (op == "BiasGelu" || op == "FastGelu") && isKind(0, Kind::Data)) {

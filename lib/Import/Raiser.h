@@ -55,10 +55,17 @@ struct Value {
     Data,      ///< A view.
     Pointwise, ///< A function of each element of a view, known by its values on a grid.
     RowStat,   ///< A function of the mean, mean square or variance of the rows of a view.
-    Scores,    ///< Attention scores before softmax.
-    Probs,     ///< After softmax.
-    NaNTest,   ///< IsNaN of probabilities.
-    Present    ///< A cache after this step.
+    RowScale,  ///< A RowStat times a vector over the features.
+    NormPart, ///< A RowScale times the row's data, or its mean, or the negative of that and a bias.
+    Scores,   ///< Attention scores before softmax.
+    ScoresMax,       ///< The largest of each row of scores.
+    Exponentials,    ///< exp of scores, or of scores less the largest of their row.
+    ExponentialsSum, ///< The sum of their rows.
+    Quantized,       ///< What DynamicQuantizeLinear makes of data: one part of it.
+    Integers,        ///< Quantized data times a constant matrix of integers.
+    Probs,           ///< After softmax.
+    NaNTest,         ///< IsNaN of probabilities.
+    Present          ///< A cache after this step.
   };
   Kind kind = Kind::Unknown;
   Shape shape;
@@ -85,7 +92,18 @@ struct Value {
   bool plainMean = false;           ///< RowStat: the mean.
   const NodeProto *maker = nullptr; ///< Pointwise: the node that computes it.
 
-  // Scores and Probs.
+  // RowScale, NormPart: `tensor` is the scale, if there is one.
+  bool ofMean = false, negative = false; ///< NormPart: of the mean; its negative.
+  OnnxTensor bias;                       ///< NormPart of the negative mean: what it is added to.
+  bool hasBias = false;
+
+  /// Of Quantized. Integers: Codes, or Scale once the data's scale is in it.
+  enum class Part { Codes, Scale, Zero, BothScales };
+  Part part = Part::Codes;
+
+  // Scores and Probs, and what is between them.
+  bool shifted = false;    ///< Scores: less the largest of their row.
+  bool reciprocal = false; ///< ExponentialsSum: one over it.
   View key;
   bool masked = false;
   OnnxTensor mask;
@@ -174,6 +192,7 @@ private:
 
   // RaiseViews.cpp: moving indices about.
   bool applyStructural(const NodeProto &node, const Values &in);
+  bool moveRows(const NodeProto &node, const Values &in);
   View applyTo(const NodeProto &node, const Values &in, size_t operand, const View &view,
                int output);
   View concatViews(const NodeProto &node, const Values &in);
@@ -201,6 +220,7 @@ private:
   int addVector(int source, const Value &vector);
   std::optional<OnnxTensor> perFeature(const View &view, const OnnxTensor &known, int &source);
   View renamed(const View &view, int node) const;
+  std::optional<std::vector<int>> reordered(std::initializer_list<const View *> views);
   Value withPositions(int source, RaisedWeight weight, int64_t offset, const Shape &shape);
   void multiplyKnown(const NodeProto &node, const Value &data, const Value &known, bool reciprocal);
   bool afterMask(const std::string &op, double number, bool numberLast, Value &scores) const;
@@ -209,8 +229,35 @@ private:
   std::vector<double> runSamples(const NodeProto &node, const Values &in, size_t operand,
                                  const std::vector<double> &samples) const;
 
+  // RaiseSoftmax.cpp.
+  bool softmaxStep(const NodeProto &node, const Values &in);
+  bool sameScores(const Value &a, const Value &b) const;
+  bool reducesRows(const NodeProto &node, const Values &in, bool &kept) const;
+
+  // RaiseQuantized.cpp.
+  void matMulNBits(const NodeProto &node, const Values &in);
+  void gatherBlockQuantized(const NodeProto &node, const Values &in);
+  void dynamicQuantize(const NodeProto &node, const Values &in);
+  void matMulInteger(const NodeProto &node, const Values &in);
+  bool scaleIntegers(const NodeProto &node, const Value &a, const Value &b);
+  RaisedWeight integerWeight(const Value &codes, bool across, int64_t block,
+                             const OnnxTensor &scales, const OnnxTensor *zeros) const;
+
+  // RaiseEinsum.cpp.
+  void einsum(const NodeProto &node, const Values &in);
+  View permuted(const View &view, const std::vector<int64_t> &perm) const;
+  View reshaped(const View &view, const Shape &shape) const;
+
+  // RaiseNormParts.cpp.
+  bool normParts(const NodeProto &node, const Value &a, const Value &b);
+  bool scaleRows(const NodeProto &node, const Value &stat, const Value &vector);
+  bool joinParts(const NodeProto &node, const Value &whole, const Value &mean);
+
   // RaiseNorm.cpp.
-  void reduceMean(const NodeProto &node, const Values &in);
+  void reduceRows(const NodeProto &node, const Values &in);
+  bool isMean(const Value &value) const;
+  bool fitsRows(const Value &stat, const View &view) const;
+  std::optional<View> normalized(const Value &data, const Value &stat, bool divide);
   void normOp(const NodeProto &node, const Values &in, bool center, bool skip);
   bool normalize(const NodeProto &node, const Value &data, const Value &stat, bool divide);
   View normNode(const View &view, double epsilon, bool center);
@@ -219,8 +266,6 @@ private:
   // RaiseLinear.cpp.
   void matMul(const NodeProto &node, const Values &in);
   void gemm(const NodeProto &node, const Values &in);
-  void matMulNBits(const NodeProto &node, const Values &in);
-  void gatherBlockQuantized(const NodeProto &node, const Values &in);
   bool embedding(const NodeProto &node, const Values &in);
   int denseWeight(const Value &value, bool transposed);
   int vectorWeight(const Value &value);

@@ -148,6 +148,21 @@ static double applyActivation(ActivationKind kind, double x) {
   return x;
 }
 
+/// As DynamicQuantizeLinear of ONNX does: 256 codes from the least to the largest, 0 among them.
+static void roundToBytes(std::vector<double> &values) {
+  double low = 0, high = 0;
+  for (double value : values) {
+    low = std::min(low, value);
+    high = std::max(high, value);
+  }
+  double scale = (high - low) / 255;
+  if (!(scale > 0))
+    return;
+  double zero = std::clamp(std::nearbyint(-low / scale), 0.0, 255.0);
+  for (double &value : values)
+    value = scale * (std::clamp(std::nearbyint(value / scale) + zero, 0.0, 255.0) - zero);
+}
+
 /// What the codes mean: rows rounded to bytes.
 Tensor ReferenceModel::quantized(QuantizeOp op) {
   Tensor rows = at(op.getInput());
@@ -169,7 +184,12 @@ Tensor ReferenceModel::quantized(QuantizeOp op) {
 std::vector<double> ReferenceModel::computePart(LinearOp op, ArrayRef<int64_t> rows,
                                                 const Ranges &columns) {
   compute(op.getInput());
-  const Tensor &input = at(op.getInput());
+  Tensor rounded;
+  if (bytes.count(op)) {
+    rounded = at(op.getInput());
+    roundToBytes(rounded.data);
+  }
+  const Tensor &input = bytes.count(op) ? rounded : at(op.getInput());
   StoredWeight &weight = stored(op.getWeight());
   const std::vector<float> *bias = op.getBias() ? &vectorOf(op.getBias()) : nullptr;
   int64_t count = static_cast<int64_t>(rows.size()), width = 0, done = 0;

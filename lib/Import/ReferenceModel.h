@@ -52,6 +52,9 @@ public:
   const Tensor &compute(Value value);
   /// Some rows and columns of the result of a linear, as [rows, columns].
   std::vector<double> computePart(LinearOp op, ArrayRef<int64_t> rows, const Ranges &columns);
+  /// Rounds the input of a linear to bytes with one scale, as the original does and the module does
+  /// not: what is compared is then the product.
+  void roundInput(LinearOp op) { bytes.insert(op); }
   /// Takes a value as given, for all that is computed later.
   void replace(Value value, Tensor tensor);
   void release(Value value);
@@ -78,6 +81,7 @@ private:
   bool keepsWeights = true;
   std::map<std::string, Cache> caches;
   // By the value's pointer. The elements of these maps do not move.
+  llvm::DenseSet<Operation *> bytes; ///< Linears whose input is rounded to bytes.
   std::unordered_map<const void *, Tensor> tensors;
   std::unordered_map<const void *, int64_t> uses;
   std::unordered_map<Operation *, std::vector<float>> vectors;

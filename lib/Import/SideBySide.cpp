@@ -28,7 +28,7 @@ bool SideBySide::isHidden(int64_t row) const {
 
 double SideBySide::toleranceOf(const RaisedNode &node, int grain) const {
   // Activations that are rounded to integers: a last bit decides between two codes.
-  bool rounded = node.kind == RaisedKind::Linear && node.integer > 0;
+  bool rounded = node.kind == RaisedKind::Linear && (node.integer > 0 || node.roundsInput);
   double tolerance = grain == 2 ? 3e-2 : grain == 1 || rounded ? 5e-3 : 1e-4;
   // An angle in f32 is off by the position's share of a last bit.
   if (node.kind == RaisedKind::Attention && (node.queryRope.present || node.keyRope.present))

@@ -25,6 +25,9 @@ SideBySide::SideBySide(ModuleOp module, const onnx::RaisedGraph &graph,
   for (size_t i = 0; i < graph.nodes.size(); ++i) {
     const RaisedNode &node = graph.nodes[i];
     int number = static_cast<int>(i);
+    if (node.roundsInput && values[i])
+      if (auto linear = values[i].getDefiningOp<LinearOp>())
+        reference.roundInput(linear);
     if (node.kind == RaisedKind::Attention) {
       if (!node.pastKey.empty())
         pasts[node.pastKey] = {number, true};

@@ -141,6 +141,15 @@ void classifyInputs(const OnnxModel &model, std::vector<DeclaredValue> &inputs);
 /// cache, in its place (InlineBranches.cpp).
 void inlineBranches(GraphProto &graph, const std::string &where);
 
+/// Puts the body of a model-local function in place of each of its calls, nested ones too, and
+/// drops the functions (InlineFunctions.cpp). Throws ImportError where a call does not fit its
+/// function.
+void inlineFunctions(ModelProto &model, const std::string &where);
+
+/// Gives values that the node reads and makes, and those in its subgraphs, other names; "" leaves
+/// an input out.
+void renameValues(NodeProto &node, const std::unordered_map<std::string, std::string> &names);
+
 /// "node 'name' (Op)" for messages; a nameless node is named by its first output.
 std::string describeNode(const NodeProto &node);
 
