@@ -6,7 +6,7 @@
 #include "ColumnShares.h"
 #include "StagePlan.h"
 
-#include "llmc/Lower/PackedLinear.h"
+#include "llmc/Lower/Cpu/PackedLinear.h"
 #include "llmc/Lower/Passes.h"
 
 #include "mlir/Dialect/Linalg/IR/Linalg.h"

@@ -6,9 +6,9 @@
 
 #include "DescribeInterface.h"
 
-#include "llmc/Lower/CodeFormat.h"
-#include "llmc/Lower/LinearKernels.h"
-#include "llmc/Lower/PackedLinear.h"
+#include "llmc/Lower/Cpu/CodeFormat.h"
+#include "llmc/Lower/Cpu/LinearKernels.h"
+#include "llmc/Lower/Cpu/PackedLinear.h"
 #include "llmc/Pipeline/Passes.h"
 
 #include "mlir/Pass/PassManager.h"

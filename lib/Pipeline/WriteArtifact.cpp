@@ -5,7 +5,7 @@
 //
 #include "DescribeInterface.h"
 
-#include "llmc/Lower/CodeFormat.h"
+#include "llmc/Lower/Cpu/CodeFormat.h"
 #include "llmc/Lower/Passes.h"
 #include "llmc/Pipeline/AtomicOutput.h"
 #include "llmc/Pipeline/Compile.h"

@@ -9,7 +9,7 @@
 #define LLMC_LOWER_COMPILECONFIG_H
 
 #include "llmc/Exec/ExecDialect.h"
-#include "llmc/Lower/KernelBuilder.h"
+#include "llmc/Lower/Cpu/KernelBuilder.h"
 
 namespace llmc {
 
