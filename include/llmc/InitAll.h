@@ -9,6 +9,7 @@
 #include "llmc/Compress/Passes.h"
 #include "llmc/Exec/ExecDialect.h"
 #include "llmc/IR/LLMCDialect.h"
+#include "llmc/Lower/Cpu/Passes.h"
 #include "llmc/Lower/Passes.h"
 #include "llmc/Pipeline/Passes.h"
 #include "llmc/Target/Passes.h"
@@ -35,6 +36,7 @@ inline void registerAllDialects(DialectRegistry &registry) {
 inline void registerLoweringPasses() {
   registerTransformsPasses();
   registerLLMCLowerPasses();
+  registerLLMCLowerCpuPasses();
   registerLLMCTargetPasses();
   registerLLMCPipelinePasses();
   registerLoweringPipeline();

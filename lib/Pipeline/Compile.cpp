@@ -68,7 +68,7 @@ FailureOr<std::unique_ptr<Compilation>> Compilation::create(ModuleOp module,
   };
   if (failed(result->run("configure", configure)))
     return failure();
-  FailureOr<CompileConfig> config = CompileConfig::get(module);
+  FailureOr<CpuConfig> config = CpuConfig::get(module);
   if (failed(config) || failed(verifyStopIds(module, *entry)))
     return failure();
   result->settings = *config;

@@ -6,7 +6,7 @@
 #include "DescribeInterface.h"
 
 #include "llmc/Lower/Cpu/CodeFormat.h"
-#include "llmc/Lower/Passes.h"
+#include "llmc/Lower/Cpu/Passes.h"
 #include "llmc/Pipeline/AtomicOutput.h"
 #include "llmc/Pipeline/Compile.h"
 #include "llmc/Pipeline/Diagnostics.h"
@@ -313,7 +313,7 @@ std::string Compilation::finishInfo(const std::string &weightsFile) {
 }
 
 // The model's numbers as macros, so that a program can lay out its arrays.
-static std::string describeMacros(const CompileConfig &settings, const json::Object &info,
+static std::string describeMacros(const CpuConfig &settings, const json::Object &info,
                                   int64_t vocabulary) {
   std::string text, capitals = StringRef(settings.prefix).upper();
   auto define = [&](const llvm::Twine &name, int64_t value, StringRef meaning) {

@@ -162,7 +162,7 @@ def main():
             "Dialect.md": dialect_page(args.tblgen, "llmc", "IR", "LLMCOps.td"),
             "ExecDialect.md": dialect_page(args.tblgen, "exec", "Exec", "ExecOps.td"),
             "CompressPasses.md": pass_page(args.tblgen, "Calibration and compression passes", ["Calibrate", "Compress"]),
-            "LowerPasses.md": pass_page(args.tblgen, "Lowering passes", ["Pipeline", "Lower", "Target"]),
+            "LowerPasses.md": pass_page(args.tblgen, "Lowering passes", ["Pipeline", "Lower", "Lower/Cpu", "Target"]),
         }
     except Problem as problem:
         sys.exit(f"generate.py: error: {problem}")

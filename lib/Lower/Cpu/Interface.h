@@ -1,6 +1,6 @@
 //===- Interface.h - the C interface around the step ------------------------------------===//
 //
-// Private to the Lower room: what LowerStep hands to the writer of the C interface.
+// Private to Lower/Cpu: what LowerStep hands to the writer of the C interface.
 //
 #ifndef LLMC_LIB_LOWER_CPU_INTERFACE_H
 #define LLMC_LIB_LOWER_CPU_INTERFACE_H
@@ -43,9 +43,6 @@ struct InterfaceFacts {
   SmallVector<InterfaceOutput> outputs;
   SmallVector<int64_t> flags; ///< Offsets of the i32 results of checks.
 };
-
-/// That weights and buffers of a program have places.
-LogicalResult verifyPlanned(exec::ProgramOp program);
 
 /// Fills in what the program says of inputs, outputs and checks. Errors name an input that is
 /// neither ids nor a mask.

@@ -5,8 +5,8 @@
 //
 #include "VectorizeBody.h"
 
-#include "llmc/Lower/CompileConfig.h"
-#include "llmc/Lower/Passes.h"
+#include "llmc/Lower/Cpu/CpuConfig.h"
+#include "llmc/Lower/Cpu/Passes.h"
 
 #include "mlir/Dialect/Affine/IR/AffineOps.h"
 #include "mlir/Dialect/Arith/Transforms/BufferizableOpInterfaceImpl.h"
@@ -26,7 +26,7 @@
 
 namespace llmc {
 #define GEN_PASS_DEF_LOWERBODIES
-#include "llmc/Lower/Passes.h.inc"
+#include "llmc/Lower/Cpu/Passes.h.inc"
 } // namespace llmc
 
 using namespace mlir;
@@ -177,7 +177,7 @@ LogicalResult LowerBodiesPass::lower(GenericOp op, int64_t rows, const VectorSha
 
 void LowerBodiesPass::runOnOperation() {
   FailureOr<exec::ProgramOp> program = exec::getProgram(getOperation());
-  FailureOr<CompileConfig> config = CompileConfig::get(getOperation());
+  FailureOr<CpuConfig> config = CpuConfig::get(getOperation());
   if (failed(program) || failed(config))
     return signalPassFailure();
   WalkResult result = program->walk([&](GenericOp op) {

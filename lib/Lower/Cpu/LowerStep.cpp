@@ -5,11 +5,11 @@
 #include "StepEmitter.h"
 
 #include "llmc/Lower/Cpu/LaneBuilder.h"
-#include "llmc/Lower/Passes.h"
+#include "llmc/Lower/Cpu/Passes.h"
 
 namespace llmc {
 #define GEN_PASS_DEF_LOWERSTEP
-#include "llmc/Lower/Passes.h.inc"
+#include "llmc/Lower/Cpu/Passes.h.inc"
 } // namespace llmc
 
 using namespace mlir;
@@ -211,7 +211,7 @@ struct LowerStepPass : public llmc::impl::LowerStepBase<LowerStepPass> {
 void LowerStepPass::runOnOperation() {
   ModuleOp module = getOperation();
   FailureOr<exec::ProgramOp> program = exec::getProgram(module);
-  FailureOr<CompileConfig> config = CompileConfig::get(module);
+  FailureOr<CpuConfig> config = CpuConfig::get(module);
   if (failed(program) || failed(config) || failed(verifyPlanned(*program)))
     return signalPassFailure();
   InterfaceFacts facts;

@@ -5,10 +5,10 @@
 //
 #include "llmc/IR/WeightData.h"
 #include "llmc/Lower/Cpu/CodeFormat.h"
-#include "llmc/Lower/CompileConfig.h"
+#include "llmc/Lower/Cpu/CpuConfig.h"
 #include "llmc/Lower/Cpu/LinearKernels.h"
 #include "llmc/Lower/Cpu/PackedLinear.h"
-#include "llmc/Lower/Passes.h"
+#include "llmc/Lower/Cpu/Passes.h"
 #include "llmc/Lower/Cpu/RowKernels.h"
 
 #include "llvm/ADT/Statistic.h"
@@ -20,7 +20,7 @@
 
 namespace llmc {
 #define GEN_PASS_DEF_PACKWEIGHTS
-#include "llmc/Lower/Passes.h.inc"
+#include "llmc/Lower/Cpu/Passes.h.inc"
 } // namespace llmc
 
 using namespace mlir;
@@ -47,7 +47,7 @@ static int64_t formBytes(Type content, Form form, VectorShape shape) {
   return count * 4;
 }
 
-LogicalResult llmc::writePackedEntry(const PackedEntry &entry, const CompileConfig &config,
+LogicalResult llmc::writePackedEntry(const PackedEntry &entry, const CpuConfig &config,
                                      MutableArrayRef<char> out) {
   if (auto rope = dyn_cast<exec::RopeTableOp>(entry.op)) {
     int64_t positions = getWeightShape(exec::getPackedType(rope.getResult()).getContent())[0];
@@ -104,7 +104,7 @@ struct PackWeightsPass : public llmc::impl::PackWeightsBase<PackWeightsPass> {
 
 void PackWeightsPass::runOnOperation() {
   FailureOr<exec::ProgramOp> program = exec::getProgram(getOperation());
-  FailureOr<CompileConfig> config = CompileConfig::get(getOperation());
+  FailureOr<CpuConfig> config = CpuConfig::get(getOperation());
   if (failed(program) || failed(config))
     return signalPassFailure();
   int64_t end = 0;

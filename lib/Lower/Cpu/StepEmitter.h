@@ -10,6 +10,7 @@
 #include "Interface.h"
 
 #include "llmc/Lower/Cpu/AttentionKernels.h"
+#include "llmc/Lower/Cpu/CpuConfig.h"
 
 #include "mlir/Dialect/MemRef/IR/MemRef.h"
 
@@ -29,7 +30,7 @@ struct Place {
 
 class StepEmitter {
 public:
-  StepEmitter(ModuleOp module, exec::ProgramOp program, const CompileConfig &config)
+  StepEmitter(ModuleOp module, exec::ProgramOp program, const CpuConfig &config)
       : module(module), program(program), config(config), kernels(module, config.vectors),
         b(program.getLoc(), module.getContext()) {}
 
@@ -71,7 +72,7 @@ private:
 
   ModuleOp module;
   exec::ProgramOp program;
-  CompileConfig config;
+  CpuConfig config;
   KernelBuilder kernels;
   ImplicitLocOpBuilder b;
   /// Of each cache its layout and where its part of a block starts, in bytes.

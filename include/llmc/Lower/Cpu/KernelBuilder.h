@@ -53,10 +53,6 @@ struct RowBuffer {
   int64_t stride = 0;
 };
 
-/// Floats between rows of a buffer that owns its memory: whole tiles of 64, so that a tile may
-/// store its padding.
-inline int64_t paddedStride(int64_t width) { return (width + 63) / 64 * 64; }
-
 /// A kernel and the scratch memory it wants for each thread.
 struct Kernel {
   func::FuncOp function;
