@@ -13,6 +13,8 @@ using namespace llmc;
 // What kernels can follow: values; integers and tables of 16 levels with scales of groups; three
 // levels with one scale.
 static bool followPlan(CodeFormat &format, const DecodePlan &plan) {
+  if (plan.superType || plan.zeroType || plan.storesMinimums || !plan.isPerWeight())
+    return false;
   format.bits = plan.bits;
   format.base3 = plan.base3;
   format.element = plan.scaleType;
