@@ -2,6 +2,7 @@
 #ifndef LLMC_TEST_UNIT_LOWER_LINEARTESTSUPPORT_H
 #define LLMC_TEST_UNIT_LOWER_LINEARTESTSUPPORT_H
 
+#include "llmc/Lower/CompileConfig.h"
 #include "llmc/Lower/Cpu/LinearKernels.h"
 
 #include "mlir/IR/MLIRContext.h"

@@ -3,8 +3,9 @@
 // A packed matrix is a sequence of tiles of `tileRows` output rows, one row for each vector lane;
 // missing rows of the last tile are zero. A tile is a sequence of units along the inputs:
 //
-//   unit  = header, blocks          header = scales of each group (tileRows each), then zero points
-//   (u8) if stored block = index planes, then code planes or values
+//   unit   = header, blocks
+//   header = scales of each group (tileRows each), then zero points (u8) if stored
+//   block  = index planes, then code planes or values
 //
 // Codes are cut into bit planes of power-of-two width (3 = 2+1, 5 = 4+1, 6 = 4+2, 7 = 4+2+1, low
 // bits first). A plane stores quads, four consecutive codes as one byte each: with p bits, 8/p
