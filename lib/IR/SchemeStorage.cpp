@@ -139,10 +139,11 @@ static LogicalResult verifyCodes(const DecodePlan &plan, int64_t rows, int64_t c
       return emit() << "expects bytes of five ternary codes, got "
                     << static_cast<int>(static_cast<uint8_t>(codes[i])) << " at byte " << i;
   auto isLevel = [&](uint32_t code) {
-    return code < plan.codes &&
-           (plan.level != Level::Table || llvm::all_of(
-                                              plan.levels.slice(code * plan.vector, plan.vector),
-                                              [](float level) { return std::isfinite(level); }));
+    if (code >= plan.codes || plan.level != Level::Table)
+      return code < plan.codes;
+    size_t first = static_cast<size_t>(code) * plan.vector;
+    return llvm::all_of(plan.levels.slice(first, plan.vector),
+                        [](float level) { return std::isfinite(level); });
   };
   bool allValid = true;
   for (uint32_t code = 0; code < (1u << plan.bits); ++code)

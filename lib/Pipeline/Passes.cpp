@@ -91,7 +91,7 @@ LogicalResult ConfigureLoweringPass::configure(ModuleOp module) {
   config.maxTokens = askedTokens ? askedTokens : std::max(config.context, kUsualContext);
   if (config.maxTokens < 1)
     return module.emitError("max-tokens of ") << askedTokens << " asked for, expected at least 1";
-  config.set(module);
+  config.setAll(module);
   return success();
 }
 

@@ -18,6 +18,7 @@
 #include "llvm/Support/JSON.h"
 #include "llvm/Support/Path.h"
 
+#include <algorithm>
 #include <cstring>
 #include <fcntl.h>
 #include <sys/mman.h>
@@ -76,7 +77,7 @@ LogicalResult Compilation::fillWeights(AtomicOutput &file, size_t &dataStart) {
            << "'" << path << "' cannot be mapped: " << std::strerror(errno);
   char *bytes = static_cast<char *>(map);
   std::memcpy(bytes, &headerSize, 8); // Little-endian, as every host llmc runs on.
-  std::memcpy(bytes + 8, header.data(), header.size());
+  std::copy(header.begin(), header.end(), bytes + 8);
   LogicalResult result = success();
   for (const PackedEntry &packed : entries) {
     result = writePackedEntry(
@@ -368,8 +369,12 @@ std::string Compilation::header() const {
     const std::string ids = takesRows ? "const float *rows" : "const int32_t *ids";
     text += "int32_t " + p + "_state_init(llmc_state *state, void *kv);\n";
     for (const char *name : {"_prefill", "_prefill_all"})
-      text += "int32_t " + p + name + "(llmc_model *model, llmc_state *state, " + ids +
-              ", int64_t n, float *logits);\n";
+      text.append("int32_t ")
+          .append(p)
+          .append(name)
+          .append("(llmc_model *model, llmc_state *state, ")
+          .append(ids)
+          .append(", int64_t n, float *logits);\n");
     text += "int32_t " + p + "_decode(llmc_model *model, llmc_state *const states[], " + ids +
             ", int64_t n,\n"
             "    float *logits);\n";

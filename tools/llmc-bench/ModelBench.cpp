@@ -85,7 +85,8 @@ int64_t positionsOf(const ModelTest &test) { return test.depth + test.count; }
 Products productsOf(const ModelTest &test, const ModelWork &work, int64_t chunk) {
   const double count = static_cast<double>(test.count * test.sequences);
   const bool prefill = test.kind == ModelTest::Kind::Prefill;
-  const double logits = prefill ? static_cast<double>((test.count + chunk - 1) / chunk) : count;
+  const int64_t chunks = (test.count + chunk - 1) / chunk;
+  const double logits = prefill ? static_cast<double>(chunks) : count;
   return work.body.times(count).plus(work.logits.times(logits));
 }
 

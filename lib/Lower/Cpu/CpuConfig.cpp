@@ -35,8 +35,8 @@ FailureOr<CpuConfig> CpuConfig::get(ModuleOp module) {
   return config;
 }
 
-void CpuConfig::set(ModuleOp module) const {
-  CompileConfig::set(module);
+void CpuConfig::setAll(ModuleOp module) const {
+  set(module);
   Builder b(module.getContext());
   NamedAttribute attributes[] = {
       b.getNamedAttr("lanes", b.getI64IntegerAttr(vectors.lanes)),

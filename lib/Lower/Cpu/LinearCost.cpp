@@ -94,8 +94,8 @@ static double arithmeticCycles(const LinearLayout &layout, const LinearPlan &pla
       double inputs = count / static_cast<double>(plan.decodeVectors(size, shape));
       double issued = steps * (unpack + count * multiply + (1 + inputs) / 2) +
                       chunks * (kFactors + count * kTotal);
-      cycles +=
-          static_cast<double>(left / size) * std::max(count * steps / rate, issued / cpu.issue);
+      int64_t blocks = left / size;
+      cycles += static_cast<double>(blocks) * std::max(count * steps / rate, issued / cpu.issue);
     }
   } else {
     double passes = static_cast<double>(llvm::divideCeilSigned(rows, plan.panelRows));

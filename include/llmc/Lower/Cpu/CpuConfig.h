@@ -19,7 +19,7 @@ struct CpuConfig : CompileConfig {
   /// What the module says, and defaults for the rest; an error names a key or a value that is none.
   static FailureOr<CpuConfig> get(ModuleOp module);
   /// Writes both dictionaries.
-  void set(ModuleOp module) const;
+  void setAll(ModuleOp module) const;
 };
 
 /// One array of the weight file: a weight in one form, or the table of a rotation.
