@@ -1,10 +1,12 @@
 #!/usr/bin/env python3
 """Runs clang-tidy over lib and tools, headers included; every finding is a failure (.clang-tidy says what is looked for).
 
-usage: run_tidy.py BUILD [--only TEXT] [--report FILE]     TEXT: only files in whose path this regular expression is found
+usage: run_tidy.py BUILD [--only TEXT] [--seconds N] [--report FILE]
+  TEXT: only files in whose path this regular expression is found; N: no more processor time than that, more or less
 
-Nearly all of the time goes into the headers of MLIR, so sources of a room are looked at several at once, in one source
-that includes them: such as define no names in common. Where it does not compile all the same, each half of them is.
+Nearly all of the time goes into the headers of MLIR, so sources are looked at several at once, behind the precompiled
+header, in one source that includes them: such as define no names in common. Where it does not compile all the same,
+each half of them is. What was committed last is looked at first, so what N seconds do not reach is what was there before.
 
 A group is looked at again when something changed that its findings depend on: a source, a header of ours or a generated
 one, how they are compiled, .clang-tidy, clang-tidy. BUILD/tidy keeps a stamp for each that was clean. All processors work.
@@ -15,8 +17,10 @@ import concurrent.futures
 import functools
 import hashlib
 import json
+import math
 import os
 import re
+import resource
 import shlex
 import shutil
 import subprocess
@@ -26,7 +30,7 @@ import xml.etree.ElementTree as xml
 
 SOURCE = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 PROGRAMS = ("clang-tidy-22", "/usr/lib/llvm-22/bin/clang-tidy")
-GROUP = 8
+GROUP = 16
 
 
 @functools.lru_cache(maxsize=None)
@@ -36,10 +40,12 @@ def hash_of(path):
 
 
 def flags_of(entry):
-    """How a source is compiled, but for what clang-tidy has no use for: objects, precompiled headers."""
+    """How a source is compiled, with the precompiled header, but for warnings and what is written."""
     words = shlex.split(entry["command"])
-    return tuple(word for before, word in zip([""] + words, words)
-                 if re.match(r"-(D|I|isystem|std=)", word) or before == "-isystem")
+    first = next(i for i, word in enumerate(words) if word.startswith("-"))
+    return tuple(word for before, word in zip(words[first - 1:], words[first:])
+                 if before not in ("-o", "-c", "-MT", "-MF") and word not in ("-o", "-c", "-MT", "-MF", "-MD")
+                 and not re.match("-W[^l]", word))
 
 
 # What a source defines for itself: functions and the rest, at the start of a line.
@@ -68,15 +74,15 @@ def group(paths):
 
 
 def read_groups(build):
-    """Sources of lib and tools that are compiled alike in one folder, some at a time: [(flags, [path])]."""
+    """Sources of lib and tools that are compiled alike, some at a time: [(flags, [path])]."""
     with open(os.path.join(build, "compile_commands.json"), encoding="utf-8") as file:
         commands = {entry["file"]: entry for entry in json.load(file)}
     ours = tuple(os.path.join(SOURCE, name) + os.sep for name in ("lib", "tools"))
     alike = {}
     for path in sorted(path for path in commands if path.startswith(ours)):
-        key = (os.path.dirname(path), os.path.splitext(path)[1], flags_of(commands[path]))
+        key = (os.path.splitext(path)[1], flags_of(commands[path]))
         alike.setdefault(key, []).append(path)
-    return [(flags, paths) for (_, _, flags), sources in alike.items() for paths in group(sources)]
+    return [(flags, paths) for (_, flags), sources in alike.items() for paths in group(sources)]
 
 
 def read_dependencies(build):
@@ -92,8 +98,26 @@ def read_dependencies(build):
     return result
 
 
+def processor_time():
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
+
+
+def by_last_change(groups):
+    """The groups with what was changed last in front: what is not committed, then by commits."""
+    def listed(*command):
+        done = subprocess.run(["git", "-C", SOURCE, *command], capture_output=True, text=True, check=False)
+        return done.stdout.splitlines() if not done.returncode else []
+
+    ranks = {}
+    for name in [line[3:] for line in listed("status", "--porcelain")] + listed("log", "-n200", "--name-only", "--format="):
+        ranks.setdefault(os.path.join(SOURCE, name), len(ranks))
+    return sorted(groups, key=lambda group: min(ranks.get(path, len(ranks)) for path in group[1]))
+
+
 class Tidy:
-    def __init__(self, program, build):
+    def __init__(self, program, build, seconds=math.inf):
+        self.end = processor_time() + seconds
         self.program, self.folder = program, os.path.join(build, "tidy")
         os.makedirs(self.folder, exist_ok=True)
         self.dependencies = read_dependencies(build)
@@ -101,12 +125,14 @@ class Tidy:
         self.shared = [version, hash_of(os.path.join(SOURCE, ".clang-tidy"))]
 
     def findings(self, flags, paths):
-        """What is found in a group, as text; empty if it is clean."""
+        """What is found in a group, as text; empty if it is clean, None where the time is up."""
         read = sorted({path for source in paths for path in [source, *self.dependencies.get(source, [])]})
         text = "\n".join([*self.shared, *flags, *paths, *map(hash_of, read)])
         stamp = os.path.join(self.folder, hashlib.sha256(text.encode()).hexdigest())
         if os.path.exists(stamp):
             return ""
+        if processor_time() > self.end:
+            return None
         found = self.look_at(flags, paths)
         if not found:
             open(stamp, "w", encoding="utf-8").close()
@@ -130,27 +156,33 @@ def main():
     parser = argparse.ArgumentParser(description="clang-tidy over our sources")
     parser.add_argument("build")
     parser.add_argument("--only", default="")
+    parser.add_argument("--seconds", type=float, default=math.inf)
     parser.add_argument("--report")
     args = parser.parse_args()
     program = next((found for found in map(shutil.which, PROGRAMS) if found), None)
     if not program:
         sys.exit("run_tidy.py: no clang-tidy of LLVM 22 (Debian package clang-tidy-22)")
     build = os.path.abspath(args.build)
-    tidy = Tidy(program, build)
-    groups = [(flags, paths) for flags, paths in read_groups(build)
+    tidy = Tidy(program, build, args.seconds)
+    groups = [(flags, paths) for flags, paths in by_last_change(read_groups(build))
               if any(re.search(args.only, os.path.relpath(path, SOURCE)) for path in paths)]
-    suite, failed = xml.Element("testsuite", name="tidy"), 0
+    suite, failed, left = xml.Element("testsuite", name="tidy"), 0, 0
     with concurrent.futures.ThreadPoolExecutor(len(os.sched_getaffinity(0))) as workers:
         results = workers.map(lambda group: tidy.findings(*group), groups)
         for (_, paths), found in zip(groups, results):
             case = xml.SubElement(suite, "testcase", classname="tidy",
                                   name=" ".join(os.path.relpath(path, SOURCE) for path in paths))
-            if found:
+            if found is None:
+                left += len(paths)
+                xml.SubElement(case, "skipped").text = f"{args.seconds:.0f} seconds were up"
+            elif found:
                 failed += 1
                 xml.SubElement(case, "failure").text = found
                 print(found, flush=True)
     if args.report:
         xml.ElementTree(suite).write(args.report)
+    if left:
+        print(f"tidy: {left} sources are left for another time, as {args.seconds:.0f} seconds were up; ./run tidy looks at all")
     print(f"tidy: {sum(len(paths) for _, paths in groups)} sources, {failed} of {len(groups)} groups with findings")
     sys.exit(1 if failed else 0)
 

@@ -10,6 +10,7 @@
 #include "llmc/Exec/ExecDialect.h"
 #include "llmc/IR/LLMCDialect.h"
 #include "llmc/IR/Passes.h"
+#include "llmc/Lower/Cpu/Passes.h"
 #include "llmc/Lower/Passes.h"
 #include "llmc/Pipeline/Passes.h"
 #include "llmc/Target/Passes.h"
@@ -37,6 +38,7 @@ inline void registerLoweringPasses() {
   registerTransformsPasses();
   registerLLMCGraphPasses();
   registerLLMCLowerPasses();
+  registerLLMCLowerCpuPasses();
   registerLLMCTargetPasses();
   registerLLMCPipelinePasses();
   registerLoweringPipeline();

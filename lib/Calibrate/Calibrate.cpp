@@ -31,14 +31,8 @@ struct Calibrate : public llmc::impl::CalibrateBase<Calibrate> {
 private:
   LogicalResult run(ModuleOp module) {
     FlatLayers flat(module);
-    CalibrationOptions options;
-    options.flag = getArgument().str();
-    options.tokens = tokens;
-    options.hessian = hessian;
-    options.maxMemory = maxMemory;
-    options.threads = threads;
-    options.blocks = blocks;
-    auto calibrator = BlockCalibrator::create(module, executor, std::move(options));
+    auto calibrator = BlockCalibrator::create(
+        module, executor, {getArgument().str(), tokens, hessian, maxMemory, threads, blocks});
     if (failed(calibrator))
       return failure();
     for (const ModelBlock &block : (*calibrator)->plan())

@@ -144,13 +144,8 @@ LogicalResult CompressBlocks::run(ModuleOp module) {
     return mlir::emitError(module.getLoc())
            << getArgument() << ": passes=" << passes << " is no list of passes"
            << (why.empty() ? "" : ": ") << StringRef(why).rtrim();
-  CalibrationOptions options;
-  options.flag = getArgument().str();
-  options.tokens = tokens;
-  options.hessian = hessian;
-  options.maxMemory = maxMemory;
-  options.threads = threads;
-  auto calibrator = BlockCalibrator::create(module, executor, std::move(options));
+  auto calibrator = BlockCalibrator::create(
+      module, executor, {getArgument().str(), tokens, hessian, maxMemory, threads});
   if (failed(calibrator))
     return failure();
   std::vector<ModelBlock> blocks = (*calibrator)->plan();

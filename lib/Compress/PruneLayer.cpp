@@ -61,7 +61,8 @@ Result<LayerResult> llmc::pruneLayer(Layer &layer, const PrunePattern &pattern,
   result.baseline = "magnitude";
   result.baselineValues = weight.values;
   applyMask(result.baselineValues, *baseline);
-  if (weight.isQuantized() && !weight.scheme.decodePlan())
+  std::optional<DecodePlan> plan = weight.isQuantized() ? weight.scheme.decodePlan() : std::nullopt;
+  if (weight.isQuantized() && !(plan && plan->isPerWeight()))
     result.notes.push_back("its codes stand for several weights, so it is stored as floats again");
   else if (weight.isQuantized())
     result.notes.push_back(

@@ -77,6 +77,9 @@ FailureOr<QuantizeSettings> llmc::readQuantizeOptions(ModuleOp module, StringRef
 }
 
 Status llmc::encodeStored(StoredWeight &weight, SchemeAttrInterface scheme) {
+  if (weight.isSparse() && !scheme.decodePlan()->isPerWeight())
+    return Failure{"some of its weights are pruned, but codes of the scheme stand for several; "
+                   "expected a scheme with a code for each weight"};
   Result<PlainCodes> codes = scheme.encode(weight.values, weight.rows, weight.columns, weight.keep);
   if (!codes)
     return codes.failure();

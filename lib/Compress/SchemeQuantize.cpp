@@ -29,7 +29,7 @@ struct SchemeQuantize : public llmc::impl::SchemeQuantizeBase<SchemeQuantize> {
     std::optional<DecodePlan> plan = named ? named.decodePlan() : std::nullopt;
     if (!plan || plan->isSparse() || plan->level == DecodePlan::Level::Value)
       return mlir::emitError(module.getLoc())
-             << getArgument() << ": expected a scheme with a code for each weight and no mask, "
+             << getArgument() << ": expected a scheme with codes and no mask, "
              << "such as scheme=int<4,group=32>, found '" << scheme << "'";
     return std::pair(named, *plan);
   }

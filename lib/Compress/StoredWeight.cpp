@@ -30,7 +30,8 @@ void StoredWeight::setFloat(std::vector<float> newValues) {
 
 void StoredWeight::prune(std::vector<uint8_t> mask, Sparsity how) {
   applyMask(values, mask);
-  if (std::optional<DecodePlan> plan = scheme ? scheme.decodePlan() : std::nullopt)
+  if (std::optional<DecodePlan> plan = scheme ? scheme.decodePlan() : std::nullopt;
+      plan && plan->isPerWeight())
     pruneStored(*plan, rows, columns, codes, mask);
   else if (scheme)
     setFloat(std::move(values));

@@ -18,7 +18,7 @@ using Level = DecodePlan::Level;
 int64_t DecodePlan::streamBytes(int64_t count) const {
   if (level == Level::Value)
     return count * (valueType.getIntOrFloatBitWidth() / 8);
-  return base3 ? packedTritBytes(count) : packedRowBytes(count, static_cast<int>(bits));
+  return base3 ? packedTritBytes(count) : packedRowBytes(symbols(count), static_cast<int>(bits));
 }
 
 SmallVector<SchemeComponent> llmc::planComponents(const DecodePlan &plan, MLIRContext *context,
@@ -38,12 +38,24 @@ SmallVector<SchemeComponent> llmc::planComponents(const DecodePlan &plan, MLIRCo
   SmallVector<int64_t, 2> blocks = {plan.scaleBlocksDown(rows), plan.scaleBlocksAcross(columns)};
   if (!plan.scaleRows && !plan.scaleColumns)
     blocks = {1};
+  auto addScales = [&](const char *name, const char *super) {
+    result.push_back({name, plan.scaleType, blocks});
+    if (plan.superType)
+      result.push_back({super, plan.superType, {plan.supers(rows, columns)}});
+  };
   if (plan.scaleType)
-    result.push_back({"scales", plan.scaleType, blocks});
+    addScales("scales", "super_scales");
+  if (plan.superOffset)
+    result.push_back({"offset", plan.superType, {1}});
+  if (plan.storesMinimums)
+    addScales("minimums", "super_minimums");
   if (plan.storesZeros)
-    result.push_back({"zeros", byte, blocks});
-  if (plan.level == Level::StoredTable)
+    result.push_back({"zeros", plan.zeroType ? plan.zeroType : byte, blocks});
+  if (plan.level == Level::StoredTable) {
     result.push_back({"levels", plan.valueType, {plan.tables(rows), int64_t(plan.codes)}});
+    if (!plan.isPerWeight())
+      result.back().shape.push_back(plan.vector);
+  }
   return result;
 }
 
@@ -53,16 +65,25 @@ double llmc::planBits(const DecodePlan &plan, int64_t rows, int64_t columns, dou
   double weights = static_cast<double>(rows) * static_cast<double>(columns);
   double perWeight = plan.level == Level::Value ? plan.valueType.getIntOrFloatBitWidth()
                      : plan.base3               ? 1.6
-                                                : plan.bits;
+                                                : static_cast<double>(plan.bits) *
+                                                      static_cast<double>(plan.symbols(columns)) /
+                                                      static_cast<double>(columns);
   double blocks = static_cast<double>(plan.scaleBlocksDown(rows)) *
                   static_cast<double>(plan.scaleBlocksAcross(columns));
   double shared = 0;
-  if (plan.scaleType)
-    shared += blocks * plan.scaleType.getIntOrFloatBitWidth();
+  if (plan.scaleType) {
+    double scales = blocks * plan.scaleType.getIntOrFloatBitWidth();
+    if (plan.superType)
+      scales +=
+          static_cast<double>(plan.supers(rows, columns)) * plan.superType.getIntOrFloatBitWidth();
+    shared += plan.storesMinimums ? 2 * scales : scales;
+  }
+  if (plan.superOffset)
+    shared += plan.superType.getIntOrFloatBitWidth();
   if (plan.storesZeros)
-    shared += blocks * 8;
+    shared += blocks * (plan.zeroType ? plan.zeroType.getIntOrFloatBitWidth() : 8);
   if (plan.level == Level::StoredTable)
-    shared += static_cast<double>(plan.tables(rows)) * plan.codes *
+    shared += static_cast<double>(plan.tables(rows)) * plan.codes * plan.vector *
               plan.valueType.getIntOrFloatBitWidth();
   return (plan.isSparse() ? 1.0 : 0.0) + density * perWeight + shared / weights;
 }
@@ -118,7 +139,11 @@ static LogicalResult verifyCodes(const DecodePlan &plan, int64_t rows, int64_t c
       return emit() << "expects bytes of five ternary codes, got "
                     << static_cast<int>(static_cast<uint8_t>(codes[i])) << " at byte " << i;
   auto isLevel = [&](uint32_t code) {
-    return code < plan.codes && (plan.level != Level::Table || std::isfinite(plan.levels[code]));
+    if (code >= plan.codes || plan.level != Level::Table)
+      return code < plan.codes;
+    size_t first = static_cast<size_t>(code) * plan.vector;
+    return llvm::all_of(plan.levels.slice(first, plan.vector),
+                        [](float level) { return std::isfinite(level); });
   };
   bool allValid = true;
   for (uint32_t code = 0; code < (1u << plan.bits); ++code)
@@ -127,12 +152,12 @@ static LogicalResult verifyCodes(const DecodePlan &plan, int64_t rows, int64_t c
     return success();
   DecodePlan only = plan.kept(); // Nothing but the codes.
   only.level = Level::Affine;
-  only.scaleType = {};
-  only.storesZeros = false;
+  only.scaleType = only.superType = only.zeroType = {};
+  only.superOffset = only.storesZeros = only.storesMinimums = false;
   StoredRows reader(only, rows, columns, codes);
   for (int64_t row = 0; row < rows; ++row) {
     reader.read(row);
-    for (int64_t i = 0; i < columns; ++i)
+    for (int64_t i = 0; i < plan.symbols(columns); ++i)
       if (!isLevel(reader.codes[i])) {
         auto error = emit();
         if (plan.level == Level::Table)
@@ -143,6 +168,21 @@ static LogicalResult verifyCodes(const DecodePlan &plan, int64_t rows, int64_t c
       }
   }
   return success();
+}
+
+// Scales that are stored as they are, or bytes and what scales them.
+static LogicalResult verifyScales(const DecodePlan &plan, function_ref<ArrayRef<char>()> next,
+                                  StringRef what, EmitError emit) {
+  ArrayRef<char> stored = next();
+  if (!plan.superType)
+    return verifyFiniteData(stored, plan.scaleType, what, emit);
+  if (!plan.scaleLevels.empty())
+    for (auto [i, byte] : llvm::enumerate(stored))
+      if (uint8_t code = static_cast<uint8_t>(byte);
+          code >= plan.scaleLevels.size() || !std::isfinite(plan.scaleLevels[code]))
+        return emit() << "expects " << what << " of finite levels, got " << static_cast<int>(code)
+                      << " at index " << i;
+  return verifyFiniteData(next(), plan.superType, ("super_" + what).str(), emit);
 }
 
 LogicalResult llmc::verifyPlanData(const DecodePlan &plan, int64_t rows, int64_t columns,
@@ -173,13 +213,21 @@ LogicalResult llmc::verifyPlanData(const DecodePlan &plan, int64_t rows, int64_t
   int64_t streams = plan.masked ? 1 : rows;
   if (failed(verifyCodes(plan, streams, kept / streams, stream, emit)))
     return failure();
-  if (plan.scaleType && failed(verifyFiniteData(next(), plan.scaleType, "scales", emit)))
+  if (plan.scaleType && failed(verifyScales(plan, next, "scales", emit)))
     return failure();
-  if (plan.storesZeros)
+  if (plan.superOffset && failed(verifyFiniteData(next(), plan.superType, "offset", emit)))
+    return failure();
+  if (plan.storesMinimums && failed(verifyScales(plan, next, "minimums", emit)))
+    return failure();
+  if (plan.storesZeros && plan.zeroType) {
+    if (failed(verifyFiniteData(next(), plan.zeroType, "zero points", emit)))
+      return failure();
+  } else if (plan.storesZeros) {
     for (auto [i, zero] : llvm::enumerate(next()))
       if (static_cast<uint8_t>(zero) >> plan.bits)
         return emit() << "expects zero points of " << plan.bits << " bits, got "
                       << static_cast<int>(static_cast<uint8_t>(zero)) << " at index " << i;
+  }
   if (plan.level == Level::StoredTable)
     return verifyFiniteData(next(), plan.valueType, "levels", emit);
   return success();

@@ -6,7 +6,9 @@
 #include "llmc/IR/Schemes.h"
 
 #include "llmc/IR/WeightData.h"
+#include "llmc/Numerics/FloatZeros.h"
 #include "llmc/Numerics/LearnedLevels.h"
+#include "llmc/Numerics/NVFP4.h"
 #include "llmc/Numerics/Ternary.h"
 
 #include "mlir/IR/DialectImplementation.h"
@@ -25,7 +27,7 @@ static bool isFloatStorage(Type type) { return isa<Float32Type, Float16Type, BFl
 static LogicalResult verifyInnerScheme(EmitError emitError, Attribute inner) {
   auto scheme = dyn_cast<SchemeAttrInterface>(inner);
   std::optional<DecodePlan> plan = scheme ? scheme.decodePlan() : std::nullopt;
-  if (!plan || plan->isSparse())
+  if (!plan || plan->isSparse() || !plan->isPerWeight())
     return emitError() << "expects an inner scheme with a code or value for each weight, got "
                        << inner;
   return success();
@@ -55,9 +57,10 @@ SchemeAttrInterface llmc::getValueScheme(Type type) {
 // int
 //===----------------------------------------------------------------------===//
 
-// `, group = N, scale = T>` in any order, and the word symmetric where there is one; scales are of
-// f16 unless they say otherwise.
-static ParseResult parseGroups(AsmParser &parser, int64_t &group, Type &scale, bool *symmetric) {
+// `, group = N, scale = T>` in any order, and the word symmetric and `zero = T` where there are
+// zero points; scales are of f16 unless they say otherwise.
+static ParseResult parseGroups(AsmParser &parser, int64_t &group, Type &scale, bool *symmetric,
+                               Type *zero = nullptr) {
   while (succeeded(parser.parseOptionalComma())) {
     StringRef key;
     SMLoc loc = parser.getCurrentLocation();
@@ -71,9 +74,12 @@ static ParseResult parseGroups(AsmParser &parser, int64_t &group, Type &scale, b
     } else if (key == "scale") {
       if (parser.parseEqual() || parser.parseType(scale))
         return failure();
+    } else if (zero && key == "zero") {
+      if (parser.parseEqual() || parser.parseType(*zero))
+        return failure();
     } else {
       return parser.emitError(loc, "expects group")
-             << (symmetric ? ", symmetric or scale, got " : " or scale, got ") << key;
+             << (symmetric ? ", symmetric, scale or zero, got " : " or scale, got ") << key;
     }
   }
   if (!scale)
@@ -84,20 +90,24 @@ static ParseResult parseGroups(AsmParser &parser, int64_t &group, Type &scale, b
 Attribute IntSchemeAttr::parse(AsmParser &parser, Type) {
   int64_t bits = 0, group = 0;
   bool symmetric = false;
-  Type scale;
+  Type scale, zero;
   SMLoc loc = parser.getCurrentLocation();
   if (parser.parseLess() || parser.parseInteger(bits))
     return {};
-  if (parseGroups(parser, group, scale, &symmetric))
+  if (parseGroups(parser, group, scale, &symmetric, &zero))
     return {};
-  return parser.getChecked<IntSchemeAttr>(loc, parser.getContext(), bits, group, symmetric, scale);
+  return parser.getChecked<IntSchemeAttr>(loc, parser.getContext(), bits, group, symmetric, scale,
+                                          zero);
 }
 
 void IntSchemeAttr::print(AsmPrinter &printer) const {
   printer << "<" << getBits() << ", group = " << getGroup();
   if (getSymmetric())
     printer << ", symmetric";
-  printer << ", scale = " << getScale() << ">";
+  printer << ", scale = " << getScale();
+  if (getZero())
+    printer << ", zero = " << getZero();
+  printer << ">";
 }
 
 static LogicalResult verifyGroups(EmitError emitError, int64_t group, Type scale) {
@@ -108,10 +118,15 @@ static LogicalResult verifyGroups(EmitError emitError, int64_t group, Type scale
   return success();
 }
 
-LogicalResult IntSchemeAttr::verify(EmitError emitError, int64_t bits, int64_t group, bool,
-                                    Type scale) {
+LogicalResult IntSchemeAttr::verify(EmitError emitError, int64_t bits, int64_t group,
+                                    bool symmetric, Type scale, Type zero) {
   if (bits < 2 || bits > 8)
     return emitError() << "expects 2 to 8 bits, got " << bits;
+  if (zero && !isa<Float16Type, Float32Type>(zero))
+    return emitError() << "expects zero points of f16 or f32 (bytes where none is named), got "
+                       << zero;
+  if (zero && symmetric)
+    return emitError() << "expects symmetric or zero points of " << zero << ", got both";
   return verifyGroups(emitError, group, scale);
 }
 
@@ -123,6 +138,7 @@ std::optional<DecodePlan> IntSchemeAttr::decodePlan() const {
   plan.scaleType = getScale();
   plan.scaleColumns = getGroup();
   plan.storesZeros = !getSymmetric();
+  plan.zeroType = getZero();
   plan.zeroCode = 1u << (plan.bits - 1);
   return plan;
 }
@@ -136,7 +152,7 @@ static ScaleType scaleTypeOf(Type type) { return type.isF16() ? ScaleType::F16 :
 
 SchemeAttrInterface llmc::getIntScheme(MLIRContext *context, const IntFormat &format) {
   return IntSchemeAttr::get(context, format.bits, format.group, format.symmetric,
-                            makeScaleType(context, format.scale));
+                            makeScaleType(context, format.scale), /*zero=*/Type());
 }
 
 PlainCodes llmc::plainCodes(MLIRContext *context, const IntWeight &weight) {
@@ -151,6 +167,15 @@ Result<PlainCodes> IntSchemeAttr::encode(Span<const float> weight, int64_t rows,
                                          Span<const uint8_t> keep) const {
   IntFormat format{static_cast<int>(getBits()), getGroup(), getSymmetric(),
                    scaleTypeOf(getScale())};
+  if (getZero()) {
+    Result<FloatZeroWeight> codes =
+        quantizeFloatZeros(weight, rows, columns, format, scaleTypeOf(getZero()), keep);
+    if (!codes)
+      return codes.failure();
+    return PlainCodes{
+        std::move(codes->codes),
+        {storeFloats(codes->scales, getScale()), storeFloats(codes->zeros, getZero())}};
+  }
   QuantizeOptions options;
   options.keep = keep;
   Result<IntWeight> codes = quantizeRtn(weight, rows, columns, format, options);
@@ -300,6 +325,35 @@ Result<PlainCodes> FloatSchemeAttr::encode(Span<const float> weight, int64_t row
   if (!codes)
     return codes.failure();
   return PlainCodes{std::move(codes->codes), {storeFloats(codes->scales, getScale())}};
+}
+
+//===----------------------------------------------------------------------===//
+// nvfp4
+//===----------------------------------------------------------------------===//
+
+std::optional<DecodePlan> NVFP4SchemeAttr::decodePlan() const {
+  DecodePlan plan;
+  plan.level = Level::Table;
+  plan.bits = 4;
+  plan.codes = 16;
+  plan.levels = float4Levels();
+  plan.tableName = "e2m1";
+  plan.scaleType = IntegerType::get(getContext(), 8, IntegerType::Unsigned);
+  plan.scaleColumns = kNVFP4Group;
+  plan.superType = Float32Type::get(getContext());
+  plan.scaleLevels = float8Levels(Float8Type::E4M3);
+  return plan;
+}
+
+Result<PlainCodes> NVFP4SchemeAttr::encode(Span<const float> weight, int64_t rows, int64_t columns,
+                                           Span<const uint8_t> keep) const {
+  Result<NVFP4Weight> codes = quantizeNVFP4(weight, rows, columns, keep);
+  if (!codes)
+    return codes.failure();
+  Type superType = Float32Type::get(getContext());
+  return PlainCodes{std::move(codes->codes),
+                    {std::vector<char>(codes->scales.begin(), codes->scales.end()),
+                     storeFloats({codes->super}, superType)}};
 }
 
 //===----------------------------------------------------------------------===//

@@ -73,13 +73,17 @@ void StoredRows::readParts(ArrayRef<ArrayRef<char>> parts) {
     parts = parts.drop_front();
   };
   take(static_cast<bool>(plan.scaleType), scaleBytes);
+  take(static_cast<bool>(plan.superType), superBytes);
+  take(plan.superOffset, offsetBytes);
+  take(plan.storesMinimums, minimumBytes);
+  take(plan.storesMinimums && plan.superType, superMinimumBytes);
   take(plan.storesZeros, zeroBytes);
   take(plan.level == DecodePlan::Level::StoredTable, levelBytes);
   group = plan.scaleColumns ? plan.scaleColumns : columns;
   int64_t groups = plan.scaleBlocksAcross(columns);
-  codes.resize(columns);
+  codes.resize(plan.symbols(columns));
   kept.assign(columns, 1);
-  stream.resize(columns);
+  stream.resize(plan.symbols(columns));
   scales.resize(plan.scaleType ? groups : 0);
   zeros.assign(groups, plan.zeroCode);
   table.assign(plan.levels.begin(), plan.levels.end());
@@ -119,6 +123,19 @@ void StoredRows::readStream(size_t begin, int64_t count) {
   }
 }
 
+/// Number `index` of the scales, or of the minimums, which are stored as they are.
+float StoredRows::scaleAt(ArrayRef<char> stored, ArrayRef<char> supers, int64_t index) const {
+  auto number = [](ArrayRef<char> bytes, int64_t at, Type type) {
+    return toFloat(readPattern(bytes.data(), at, type.getIntOrFloatBitWidth() / 8), type);
+  };
+  if (!plan.superType)
+    return number(stored, index, plan.scaleType);
+  auto byte = static_cast<uint8_t>(stored[index]);
+  float scale = plan.scaleLevels.empty() ? static_cast<float>(byte) : plan.scaleLevels[byte];
+  scale *= number(supers, plan.superBlock ? index / plan.superBlock : 0, plan.superType);
+  return plan.superOffset ? scale + number(offsetBytes, 0, plan.superType) : scale;
+}
+
 void StoredRows::read(int64_t row) {
   if (plan.masked && row != next) {
     joined = 0;
@@ -128,25 +145,28 @@ void StoredRows::read(int64_t row) {
   next = row + 1;
   int64_t groups = plan.scaleBlocksAcross(columns);
   int64_t block = (plan.scaleRows ? row / plan.scaleRows : 0) * groups;
+  firstScale = block;
   if (plan.scaleType)
     for (int64_t g = 0; g < groups; ++g)
       scales[g] =
           readPattern(scaleBytes.data(), block + g, plan.scaleType.getIntOrFloatBitWidth() / 8);
-  if (plan.storesZeros)
+  if (plan.storesZeros && !plan.zeroType)
     std::memcpy(zeros.data(), zeroBytes.data() + block, groups);
   if (plan.level == DecodePlan::Level::StoredTable) {
-    size_t width = plan.valueType.getIntOrFloatBitWidth() / 8, count = plan.codes;
+    size_t width = plan.valueType.getIntOrFloatBitWidth() / 8;
+    size_t count = static_cast<size_t>(plan.codes) * plan.vector;
     size_t first = (plan.tableRows ? row / plan.tableRows : 0) * count;
     table.resize(count);
     for (size_t i = 0; i < count; ++i)
       table[i] = toFloat(readPattern(levelBytes.data(), first + i, width), plan.valueType);
   }
   if (!plainCodes.empty()) {
-    std::copy_n(plainCodes.begin() + row * columns, columns, codes.begin());
+    int64_t symbols = plan.symbols(columns);
+    std::copy_n(plainCodes.begin() + row * symbols, symbols, codes.begin());
     return;
   }
   if (!plan.isSparse()) {
-    readStream(row * plan.streamBytes(columns), columns);
+    readStream(row * plan.streamBytes(columns), plan.symbols(columns));
     codes.swap(stream);
     return;
   }
@@ -176,14 +196,30 @@ void StoredRows::decode(MutableArrayRef<float> out) const {
     return;
   }
   for (int64_t begin = 0, g = 0; begin < columns; begin += group, ++g) {
-    float scale = plan.scaleType ? toFloat(scales[g], plan.scaleType) : 1.0f;
-    int zero = zeros[g];
-    for (int64_t i = begin; i < std::min(begin + group, columns); ++i) {
-      int code = static_cast<int>(codes[i]);
-      float level =
-          plan.level == DecodePlan::Level::Affine ? static_cast<float>(code - zero) : table[code];
-      out[i] = kept[i] ? level * scale : 0.0f;
-    }
+    float scale = plan.scaleType ? scaleAt(scaleBytes, superBytes, firstScale + g) : 1.0f;
+    float minimum =
+        plan.storesMinimums ? scaleAt(minimumBytes, superMinimumBytes, firstScale + g) : 0.0f;
+    auto zero = static_cast<float>(zeros[g]);
+    if (plan.storesZeros && plan.zeroType)
+      zero = toFloat(
+          readPattern(zeroBytes.data(), firstScale + g, plan.zeroType.getIntOrFloatBitWidth() / 8),
+          plan.zeroType);
+    int64_t end = std::min(begin + group, columns);
+    auto fill = [&](auto levelOf) {
+      for (int64_t i = begin; i < end; ++i)
+        out[i] = kept[i] ? levelOf(i) * scale : 0.0f;
+    };
+    if (plan.level == DecodePlan::Level::Affine)
+      fill([&](int64_t i) { return static_cast<float>(codes[i]) - zero; });
+    else if (plan.isPerWeight())
+      fill([&](int64_t i) { return table[codes[i]]; });
+    else
+      fill([&](int64_t i) {
+        size_t first = static_cast<size_t>(codes[i / plan.vector]) * plan.vector;
+        return table[first + i % plan.vector];
+      });
+    for (int64_t i = begin; plan.storesMinimums && i < end; ++i)
+      out[i] = kept[i] ? out[i] - minimum : 0.0f;
   }
 }
 

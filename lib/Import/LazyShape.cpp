@@ -225,20 +225,9 @@ static void split(LazyCall &call) {
   int64_t axis = normalizeAxis(call.attributes.getInt("axis", 0), rankOf(x));
   int64_t length = x->shape[axis], count = call.node.output_size();
   std::vector<int64_t> sizes;
-  if (!call.intsFrom(1, "split", sizes)) {
-    int64_t parts = call.attributes.getInt("num_outputs", count);
-    if (parts <= 0)
-      fail("num_outputs is ", parts);
-    int64_t each = length / parts + (length % parts != 0);
-    for (int64_t i = 0; i < count; ++i)
-      sizes.push_back(std::clamp<int64_t>(length - i * each, 0, each));
-  }
-  int64_t total = 0;
-  for (int64_t size : sizes)
-    if (size < 0 || __builtin_add_overflow(total, size, &total))
-      fail("bad split sizes ", shapeString(sizes));
-  if (total != length || static_cast<int64_t>(sizes.size()) != count)
-    fail("split sizes ", shapeString(sizes), " do not make ", length, " in ", count, " parts");
+  bool given = call.intsFrom(1, "split", sizes);
+  sizes = splitSizes(call.attributes, call.model.opset(call.node.domain()), length, count, given,
+                     sizes);
   std::vector<int64_t> starts(rankOf(x), 0), steps(rankOf(x), 1);
   for (int64_t i = 0; i < count; ++i) {
     Shape shape = x->shape;

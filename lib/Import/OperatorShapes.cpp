@@ -115,6 +115,30 @@ Shape llmc::onnx::unsqueezedShape(const Shape &shape, const std::vector<int64_t>
   return result;
 }
 
+std::vector<int64_t> llmc::onnx::splitSizes(const Attributes &attributes, int64_t opset,
+                                            int64_t length, int64_t count, bool given,
+                                            std::vector<int64_t> sizes) {
+  if (!given) {
+    int64_t parts = attributes.getInt("num_outputs", count);
+    if (parts <= 0)
+      fail("num_outputs is ", parts);
+    if (parts != count)
+      fail("num_outputs is ", parts, ", but the node has ", count, " outputs");
+    if (opset < 18 && length % parts != 0)
+      fail("cannot split ", length, " into ", parts, " equal parts");
+    int64_t each = length / parts + (length % parts != 0);
+    for (int64_t i = 0; i < count; ++i)
+      sizes.push_back(std::clamp<int64_t>(length - i * each, 0, each));
+  }
+  int64_t total = 0;
+  for (int64_t size : sizes)
+    if (size < 0 || __builtin_add_overflow(total, size, &total))
+      fail("bad split sizes ", shapeString(sizes));
+  if (total != length || static_cast<int64_t>(sizes.size()) != count)
+    fail("split sizes ", shapeString(sizes), " do not make ", length, " in ", count, " parts");
+  return sizes;
+}
+
 Shape llmc::onnx::tiledShape(const Shape &shape, const std::vector<int64_t> &repeats) {
   if (rankOf(repeats) != rankOf(shape))
     fail("expected ", rankOf(shape), " repeats, got ", repeats.size());

@@ -25,6 +25,9 @@ Shape flattenedShape(const Attributes &attributes, const Shape &shape);
 Shape squeezedShape(const Shape &shape, bool given, const std::vector<int64_t> &axes);
 Shape unsqueezedShape(const Shape &shape, const std::vector<int64_t> &axes);
 Shape tiledShape(const Shape &shape, const std::vector<int64_t> &repeats);
+/// Split of a dimension of `length` into `count` outputs: the `given` sizes, or equal parts.
+std::vector<int64_t> splitSizes(const Attributes &attributes, int64_t opset, int64_t length,
+                                int64_t count, bool given, std::vector<int64_t> sizes);
 
 /// Reductions: which dimensions go, all of them without axes.
 std::vector<bool> reducedAxes(const std::vector<int64_t> &axes, int64_t rank);

@@ -227,7 +227,7 @@ LogicalResult ProgramBuilder::emitKernel(Operation *op, Value result) {
       .Default([&](Operation *other) { return other->emitError(kNoKernel); });
 }
 
-/// The stages behind the last attention, and the copy of the logits: by the thread that has
+/// The stages behind the last attention, and the copy of the logits: by the worker that has
 /// computed a column, or where whole rows were computed a stage later.
 LogicalResult ProgramBuilder::emitTail(ArrayRef<PlacedOp> ops, Value logits) {
   OpBuilder b = OpBuilder::atBlockEnd(region);

@@ -1,4 +1,4 @@
-//===- ColumnShares.cpp - which thread computes which columns ---------------------------===//
+//===- ColumnShares.cpp - which worker computes which columns ---------------------------===//
 //
 // Chains are joined like sets: a chain that meets another in one operation (gate and up) becomes
 // one with it, in the coarser of their units.
@@ -11,7 +11,7 @@
 using namespace mlir;
 using namespace llmc;
 
-/// Units smaller than a line of memory would make two threads write to one.
+/// Units smaller than a line of memory would make two workers write to one.
 static constexpr int64_t kLine = 16;
 
 int64_t ColumnShares::width(Operation *op) const {
@@ -21,7 +21,7 @@ int64_t ColumnShares::width(Operation *op) const {
 
 int64_t ColumnShares::granule(Operation *op) const {
   if (isa<LinearOp>(op) || plan.fusedLinear(op))
-    return std::lcm(tileRows, kLine);
+    return std::lcm(unit, kLine);
   if (getBinaryKind(op))
     return kLine;
   auto byColumns = dyn_cast<ColumnOpInterface>(op);
@@ -84,7 +84,7 @@ bool ColumnShares::tryJoin(Operation *op, int64_t stage, function_ref<int64_t(Va
       return false;
     unit = std::lcm(unit, chain.unit);
   }
-  // Few units leave threads without work; a short matrix is done soon anyway.
+  // Few units leave workers without work; a short matrix is done soon anyway.
   constexpr int64_t kShort = 256;
   if (first.column % own || (unit > total / 2 && total > kShort))
     return false;

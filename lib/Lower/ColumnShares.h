@@ -1,7 +1,7 @@
-//===- ColumnShares.h - which thread computes which columns -----------------------------===//
+//===- ColumnShares.h - which worker computes which columns -----------------------------===//
 //
 // Operations that compute a column of their result from the same column of their operands (a
-// rotation: of the same head) need no barrier between them when one thread owns the column in all
+// rotation: of the same head) need no barrier between them when one worker owns the column in all
 // of them. This class finds such chains while stages are numbered and gives each operation its
 // share. Private to Lower.
 //
@@ -16,9 +16,9 @@ namespace llmc {
 
 class ColumnShares {
 public:
-  /// `tileRows`: output rows of a tile of a linear, which one thread computes. Of the plan, fused
+  /// `unit`: columns of a linear that one worker computes together. Of the plan, fused
   /// linears are known.
-  ColumnShares(const StagePlan &plan, int64_t tileRows) : plan(plan), tileRows(tileRows) {}
+  ColumnShares(const StagePlan &plan, int64_t unit) : plan(plan), unit(unit) {}
 
   /// Columns that `op` computes together (a head, a tile), or 0 if it goes by rows.
   int64_t granule(Operation *op) const;
@@ -52,7 +52,7 @@ private:
   std::optional<Place> placeOf(Value value);
 
   const StagePlan &plan;
-  int64_t tileRows;
+  int64_t unit;
   llvm::MapVector<Operation *, Chain> chains;
   DenseMap<Operation *, Operation *> leaders; ///< towards the chain that took this one in.
   llvm::MapVector<Operation *, Place> places; ///< of operations by columns.

@@ -7,7 +7,6 @@
 #include "StagePlan.h"
 
 #include "llmc/IR/Layers.h"
-#include "llmc/Lower/PackedLinear.h"
 #include "llmc/Lower/Passes.h"
 
 #include "mlir/Dialect/Linalg/IR/Linalg.h"
@@ -29,7 +28,7 @@ namespace llmc {
 using namespace mlir;
 using namespace llmc;
 
-ALWAYS_ENABLED_STATISTIC(stagesMade, "Stages between which threads wait");
+ALWAYS_ENABLED_STATISTIC(stagesMade, "Stages between which workers wait");
 
 namespace {
 
@@ -80,7 +79,7 @@ void splitCacheStores(func::FuncOp entry) {
   }
 }
 
-/// A norm that only linears read, and codes of any rows, are computed by every thread for itself:
+/// A norm that only linears read, and codes of any rows, are computed by every worker for itself:
 /// cheaper than waiting.
 void findPrivate(func::FuncOp entry, StagePlan &plan) {
   entry.walk([&](Operation *op) {
@@ -120,7 +119,7 @@ DenseSet<Operation *> findBody(func::FuncOp entry) {
 /// Numbers operations in program order: each as early as its operands allow.
 class StageNumbers {
 public:
-  StageNumbers(const StagePlan &plan, int64_t tileRows) : plan(plan), shares(plan, tileRows) {}
+  StageNumbers(const StagePlan &plan, int64_t unit) : plan(plan), shares(plan, unit) {}
 
   int64_t place(Operation *op, int64_t least);
   void finish(StagePlan &result);
@@ -138,7 +137,7 @@ private:
 };
 
 int64_t StageNumbers::place(Operation *op, int64_t least) {
-  // Behind operands that any thread may read at any time: computed by the same thread (private), by
+  // Behind operands that any worker may read at any time: computed by the same worker (private), by
   // no one (views), or by this very operation (fused linears).
   int64_t ready = least, latest = 0;
   auto attention = dyn_cast<AttentionOp>(op);
@@ -212,13 +211,13 @@ struct FuseStagesPass : public llmc::impl::FuseStagesBase<FuseStagesPass> {
   void runOnOperation() override;
 };
 
-StagePlan planStages(func::FuncOp entry, int64_t tileRows) {
+StagePlan planStages(func::FuncOp entry, int64_t unit) {
   StagePlan plan;
   findResiduals(entry, plan);
   findPrivate(entry, plan);
   bool step = entry->getAttrOfType<StringAttr>("llmc.role") == "step";
   DenseSet<Operation *> body = findBody(entry);
-  StageNumbers numbers(plan, tileRows);
+  StageNumbers numbers(plan, unit);
   int64_t lastBody = 0;
   SmallVector<Operation *> tail;
   for (Operation &op : entry.getBody().front().without_terminator()) {
@@ -251,7 +250,7 @@ void FuseStagesPass::runOnOperation() {
   if (failed(applyPatternsGreedily(*entry, std::move(patterns))))
     return signalPassFailure();
   splitCacheStores(*entry);
-  StagePlan plan = planStages(*entry, linearTileRows(config->vectors));
+  StagePlan plan = planStages(*entry, config->unit);
   if (failed(buildProgram(*entry, *config, plan)))
     return signalPassFailure();
   entry->erase();

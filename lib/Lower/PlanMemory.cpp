@@ -1,7 +1,7 @@
 //===- PlanMemory.cpp - give every buffer an offset in the arena ------------------------===//
 //
 // Static and stage by stage: memory is free again only in the stage after its last reader, so that
-// threads of one stage can never meet in it.
+// workers of one stage can never meet in it.
 //
 #include "llmc/Lower/Passes.h"
 
@@ -19,8 +19,8 @@ using namespace mlir;
 using namespace llmc;
 using exec::Lifetime;
 
-ALWAYS_ENABLED_STATISTIC(bytesShared, "Bytes of the arena that all threads share");
-ALWAYS_ENABLED_STATISTIC(bytesPrivate, "Bytes of the arena for each thread");
+ALWAYS_ENABLED_STATISTIC(bytesShared, "Bytes of the arena that all workers share");
+ALWAYS_ENABLED_STATISTIC(bytesPrivate, "Bytes of the arena for each worker");
 
 namespace {
 
@@ -63,7 +63,7 @@ void PlanMemoryPass::runOnOperation() {
   if (failed(program))
     return signalPassFailure();
   exec::Lifetimes lifetimes(*program);
-  Planner arena, own; // Memory of all threads; what each thread has to itself.
+  Planner arena, own; // Memory of all workers; what each worker has to itself.
   auto place = [&](auto op) {
     Value buffer = op.getResult();
     Planner &memory = exec::getBufferType(buffer).isPrivate() ? own : arena;

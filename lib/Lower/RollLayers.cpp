@@ -4,7 +4,7 @@
 // Weights and memory have their places by then, so nothing that runs moves: rolled code computes
 // the same numbers at the same addresses.
 //
-#include "Interface.h"
+#include "llmc/Lower/CompileConfig.h"
 #include "llmc/Lower/Passes.h"
 
 #include "llvm/ADT/MapVector.h"

@@ -1,5 +1,4 @@
-//===- Float8.cpp - weights as floats of 8 bits
-//------------------------------------------------===//
+//===- Float8.cpp - weights as floats of 8 bits ------------------------------------------===//
 //
 // Both formats from the width of their mantissa; a code without its sign counts the values of the
 // format upward from 0.

@@ -7,9 +7,9 @@
 #include "DescribeInterface.h"
 
 #include "llmc/IR/Passes.h"
-#include "llmc/Lower/CodeFormat.h"
-#include "llmc/Lower/LinearKernels.h"
-#include "llmc/Lower/PackedLinear.h"
+#include "llmc/Lower/Cpu/CodeFormat.h"
+#include "llmc/Lower/Cpu/LinearKernels.h"
+#include "llmc/Lower/Cpu/PackedLinear.h"
 #include "llmc/Pipeline/Passes.h"
 
 #include "mlir/Pass/PassManager.h"
@@ -70,7 +70,7 @@ FailureOr<std::unique_ptr<Compilation>> Compilation::create(ModuleOp module,
   };
   if (failed(result->run("configure", configure)))
     return failure();
-  FailureOr<CompileConfig> config = CompileConfig::get(module);
+  FailureOr<CpuConfig> config = CpuConfig::get(module);
   if (failed(config) || failed(verifyStopIds(module, *entry)))
     return failure();
   result->settings = *config;

@@ -4,6 +4,9 @@
 //
 #include "llmc/Pipeline/Passes.h"
 
+#include "llmc/Lower/Cpu/CpuConfig.h"
+#include "llmc/Lower/Cpu/PackedLinear.h"
+#include "llmc/Lower/Cpu/Passes.h"
 #include "llmc/Lower/Passes.h"
 #include "llmc/Target/Passes.h"
 
@@ -69,11 +72,12 @@ LogicalResult ConfigureLoweringPass::configure(ModuleOp module) {
     return module.emitError(llvm::toString(machine.takeError()));
   if (makePrefix(prefix) != prefix)
     return module.emitError("symbol prefix '") << prefix << "' is no C identifier";
-  CompileConfig config;
+  CpuConfig config;
   config.prefix = prefix;
   config.vectors = {machine->lanes, machine->registers, machine->half, *parseDotKind(machine->dot)};
   config.vectors.tiles = machine->tiles;
   config.vectors.cpu = &getCpuModel(machine->cpu, config.vectors);
+  config.unit = linearTileRows(config.vectors);
   FailureOr<int64_t> positions = chooseContext(module, context);
   if (failed(positions))
     return failure();
@@ -87,7 +91,7 @@ LogicalResult ConfigureLoweringPass::configure(ModuleOp module) {
   config.maxTokens = askedTokens ? askedTokens : std::max(config.context, kUsualContext);
   if (config.maxTokens < 1)
     return module.emitError("max-tokens of ") << askedTokens << " asked for, expected at least 1";
-  config.set(module);
+  config.setAll(module);
   return success();
 }
 

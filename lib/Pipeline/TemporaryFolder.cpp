@@ -12,7 +12,7 @@ using namespace llmc;
 
 TemporaryFolder::~TemporaryFolder() {
   if (!path.empty())
-    llvm::sys::fs::remove_directories(path, /*IgnoreErrors=*/true);
+    (void)llvm::sys::fs::remove_directories(path, /*IgnoreErrors=*/true);
 }
 
 bool TemporaryFolder::create() {

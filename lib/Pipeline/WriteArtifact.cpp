@@ -5,8 +5,8 @@
 //
 #include "DescribeInterface.h"
 
-#include "llmc/Lower/CodeFormat.h"
-#include "llmc/Lower/Passes.h"
+#include "llmc/Lower/Cpu/CodeFormat.h"
+#include "llmc/Lower/Cpu/Passes.h"
 #include "llmc/Pipeline/AtomicOutput.h"
 #include "llmc/Pipeline/Compile.h"
 #include "llmc/Pipeline/Diagnostics.h"
@@ -18,6 +18,7 @@
 #include "llvm/Support/JSON.h"
 #include "llvm/Support/Path.h"
 
+#include <algorithm>
 #include <cstring>
 #include <fcntl.h>
 #include <sys/mman.h>
@@ -76,7 +77,7 @@ LogicalResult Compilation::fillWeights(AtomicOutput &file, size_t &dataStart) {
            << "'" << path << "' cannot be mapped: " << std::strerror(errno);
   char *bytes = static_cast<char *>(map);
   std::memcpy(bytes, &headerSize, 8); // Little-endian, as every host llmc runs on.
-  std::memcpy(bytes + 8, header.data(), header.size());
+  std::copy(header.begin(), header.end(), bytes + 8);
   LogicalResult result = success();
   for (const PackedEntry &packed : entries) {
     result = writePackedEntry(
@@ -313,7 +314,7 @@ std::string Compilation::finishInfo(const std::string &weightsFile) {
 }
 
 // The model's numbers as macros, so that a program can lay out its arrays.
-static std::string describeMacros(const CompileConfig &settings, const json::Object &info,
+static std::string describeMacros(const CpuConfig &settings, const json::Object &info,
                                   int64_t vocabulary) {
   std::string text, capitals = StringRef(settings.prefix).upper();
   auto define = [&](const llvm::Twine &name, int64_t value, StringRef meaning) {
@@ -368,8 +369,12 @@ std::string Compilation::header() const {
     const std::string ids = takesRows ? "const float *rows" : "const int32_t *ids";
     text += "int32_t " + p + "_state_init(llmc_state *state, void *kv);\n";
     for (const char *name : {"_prefill", "_prefill_all"})
-      text += "int32_t " + p + name + "(llmc_model *model, llmc_state *state, " + ids +
-              ", int64_t n, float *logits);\n";
+      text.append("int32_t ")
+          .append(p)
+          .append(name)
+          .append("(llmc_model *model, llmc_state *state, ")
+          .append(ids)
+          .append(", int64_t n, float *logits);\n");
     text += "int32_t " + p + "_decode(llmc_model *model, llmc_state *const states[], " + ids +
             ", int64_t n,\n"
             "    float *logits);\n";

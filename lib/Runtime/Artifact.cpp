@@ -59,7 +59,7 @@ void findFunction(void *library, const std::string &path, const std::string &nam
   void *symbol = dlsym(library, name.c_str());
   if (!symbol)
     failInput(path + ": the function '" + name + "' is missing");
-  std::memcpy(&function, &symbol, sizeof(symbol));
+  function = reinterpret_cast<Function *>(symbol);
 }
 
 } // namespace

@@ -29,7 +29,7 @@ enum { NoState = 0, AvxState = 0x6, Avx512State = 0xe6, AmxState = LLMCRT_AMX_ST
 #define L71D 7, 1, 3
 #define X1C 0x80000001u, 0, 2
 
-static const llmcrt_x86_feature x86_features[] = {
+static const llmcrt_x86_feature x86Features[] = {
     {"sse3", L1C, 0, NoState},
     {"pclmul", L1C, 1, NoState},
     {"ssse3", L1C, 9, NoState},
@@ -98,7 +98,7 @@ static const llmcrt_x86_feature x86_features[] = {
 #define BIT(n) (UINT64_C(1) << (n))
 
 /* Bits of AT_HWCAP and AT_HWCAP2. */
-static const llmcrt_aarch64_feature aarch64_features[] = {
+static const llmcrt_aarch64_feature aarch64Features[] = {
     {"fp-armv8", BIT(0), 0},
     {"neon", BIT(1), 0},
     {"aes", BIT(3) | BIT(4), 0},
@@ -146,16 +146,16 @@ static const llmcrt_aarch64_feature aarch64_features[] = {
 };
 
 const llmcrt_x86_feature *llmcrt_find_x86_feature(const char *name) {
-  for (size_t i = 0; i < COUNT(x86_features); ++i)
-    if (strcmp(name, x86_features[i].name) == 0)
-      return &x86_features[i];
+  for (size_t i = 0; i < COUNT(x86Features); ++i)
+    if (strcmp(name, x86Features[i].name) == 0)
+      return &x86Features[i];
   return NULL;
 }
 
 const llmcrt_aarch64_feature *llmcrt_find_aarch64_feature(const char *name) {
-  for (size_t i = 0; i < COUNT(aarch64_features); ++i)
-    if (strcmp(name, aarch64_features[i].name) == 0)
-      return &aarch64_features[i];
+  for (size_t i = 0; i < COUNT(aarch64Features); ++i)
+    if (strcmp(name, aarch64Features[i].name) == 0)
+      return &aarch64Features[i];
   return NULL;
 }
 

@@ -46,7 +46,9 @@ std::vector<int64_t> llmc::readIds(const std::string &argument, const std::strin
     int64_t id = 0;
     const auto [next, error] = std::from_chars(at, end, id);
     if (error != std::errc() || (next != end && *next != ','))
-      failUsage(option + ": expected whole numbers with commas between, found '" + argument + "'");
+      failUsage(
+          std::string(option).append(": expected whole numbers with commas between, found '") +
+          argument + "'");
     ids.push_back(id);
     if (next == end)
       return ids;

@@ -34,13 +34,14 @@ static int32_t quotaOfGroup(const char *folder) {
   char line[64];
   long long quota = 0, period = 0;
   if (readLine(folder, "cpu.max", line, sizeof line)) {
-    if (sscanf(line, "%lld %lld", &quota, &period) != 2)
-      return LLMCRT_MAX_THREADS; /* "max 100000" */
+    char *rest = line;
+    quota = strtoll(line, &rest, 10); /* "max 100000" without a quota: 0 */
+    period = strtoll(rest, NULL, 10);
   } else if (readLine(folder, "cpu.cfs_quota_us", line, sizeof line)) {
-    quota = atoll(line); /* -1 without a quota */
+    quota = strtoll(line, NULL, 10); /* -1 without a quota */
     if (!readLine(folder, "cpu.cfs_period_us", line, sizeof line))
       return LLMCRT_MAX_THREADS;
-    period = atoll(line);
+    period = strtoll(line, NULL, 10);
   }
   if (quota <= 0 || period <= 0 || quota / period >= LLMCRT_MAX_THREADS)
     return LLMCRT_MAX_THREADS;

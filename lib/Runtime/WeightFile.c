@@ -171,7 +171,8 @@ static int parseTensor(Parser *parser, Tensor *tensor) {
       which = Dtype;
       if (!parseString(parser, &dtype))
         return 0;
-      if (!(bits = bitsOf(dtype)))
+      bits = bitsOf(dtype);
+      if (!bits)
         return fail(parser, "an unknown dtype");
     } else if (equals(key, "shape")) {
       which = Shape;
@@ -377,7 +378,7 @@ int32_t llmcrt_weights_open(const char *path, llmcrt_weights *weights, char *why
              (unsigned long long)headerBytes, (unsigned long long)behind);
   else if ((headerBytes + 8) % Alignment)
     snprintf(reason, sizeof(reason), "the data begins at byte %llu, not at a multiple of %d",
-             (unsigned long long)(headerBytes + 8), Alignment);
+             (unsigned long long)headerBytes + 8, Alignment);
   else
     bad = llmcrt_weights_check((const char *)bytes + 8, headerBytes, behind - headerBytes, reason);
   if (bad) {

@@ -113,7 +113,7 @@ void AmxEmitter::emit() {
   auto count = static_cast<int64_t>(op.getInputs());
   auto loop =
       scf::ForOp::create(b, constant(0, 64), constant(count, 64), constant(depth, 64), tiles,
-                         [&](OpBuilder &builder, Location loc, Value input, ValueRange carried) {
+                         [&](OpBuilder &builder, Location, Value input, ValueRange carried) {
                            OpBuilder::InsertionGuard guard(b);
                            b.setInsertionPointToEnd(builder.getInsertionBlock());
                            scf::YieldOp::create(b, multiply(inputs, codes, input, carried));

@@ -41,9 +41,9 @@ Error llmc::linkShared(StringRef object, StringRef output, StringRef soname) {
   if (code != 0) {
     if (auto text = MemoryBuffer::getFile(log))
       message += (*text)->getBuffer().str();
-    sys::fs::remove(log);
+    (void)sys::fs::remove(log);
     return createStringError(inconvertibleErrorCode(), "linking " + output + ": " + message);
   }
-  sys::fs::remove(log);
+  (void)sys::fs::remove(log);
   return Error::success();
 }

@@ -163,7 +163,7 @@ def main():
             "ExecDialect.md": dialect_page(args.tblgen, "exec", "Exec", "ExecOps.td"),
             "GraphPasses.md": pass_page(args.tblgen, "Passes on the graph", ["IR"]),
             "CompressPasses.md": pass_page(args.tblgen, "Calibration and compression passes", ["Calibrate", "Compress"]),
-            "LowerPasses.md": pass_page(args.tblgen, "Lowering passes", ["Pipeline", "Lower", "Target"]),
+            "LowerPasses.md": pass_page(args.tblgen, "Lowering passes", ["Pipeline", "Lower", "Lower/Cpu", "Target"]),
         }
     except Problem as problem:
         sys.exit(f"generate.py: error: {problem}")

@@ -257,6 +257,50 @@ def case_levels():
     assert np.array_equal(Module(text).values("w.weight"), np.where(nm_mask(few, 2, 4), few, 0))
 
 
+def case_nvfp4():
+    """Scales rounded by ml_dtypes, codes by the nearest of its levels, the even one of two."""
+    import ml_dtypes
+
+    f = np.float32
+    weight = normal(6, 40)
+    weight[3, :16] = 0
+    weight[4, 16:32] *= f(1e-6)
+    weight[5, 2] = 30
+    top = f(np.float64(np.abs(weight).max()) / (448 * 6))
+    want = np.zeros_like(weight)
+    for row in range(6):
+        for column in range(0, 40, 16):
+            part = weight[row, column:column + 16]
+            scale = (np.abs(part).max() / f(6) / top).astype(ml_dtypes.float8_e4m3fn).astype(f) if part.any() else f(1)
+            unit = max(scale, f(2.0**-9)) * top
+            want[row, column:column + 16] = np.clip(part / unit, -6, 6).astype(ml_dtypes.float4_e2m1fn).astype(f) * unit
+    text, _ = run(one_linear(weight), "--scheme-quantize=scheme=nvfp4")
+    assert np.array_equal(Module(text).values("w.weight"), want)
+
+
+def case_float_zeros():
+    """The grid from the least to the largest weight, with a zero point that is not rounded to a code."""
+    f = np.float32
+    weight = normal(6, 40) + f(1.5)
+    weight[2, :16] = f(-0.75)  # one value: exact
+    weight[3, 16:32] = 0
+    for bits, name, kind in ((4, "f16", np.float16), (3, "f32", np.float32)):
+        want = np.zeros_like(weight)
+        for row in range(6):
+            for column in range(0, 40, 16):
+                part = weight[row, column:column + 16]
+                low, high = part.min(), part.max()
+                if low == high:
+                    want[row, column:column + 16] = low
+                    continue
+                scale = f(kind(f((np.float64(high) - np.float64(low)) / (2**bits - 1))))
+                zero = f(kind(-low / scale))
+                codes = np.clip(np.rint(part / scale + zero), 0, 2**bits - 1)
+                want[row, column:column + 16] = (codes - zero) * scale
+        text, _ = run(one_linear(weight), f"--scheme-quantize=scheme=int<{bits},group=16,scale={name},zero={name}>")
+        assert np.array_equal(Module(text).values("w.weight"), want), bits
+
+
 def case_base3():
     for columns in (1, 5, 44, 61):
         module = one_linear(normal(7, columns))
@@ -475,7 +519,8 @@ def case_decompress():
               for options in ((2, 8, "false"), (3, 0, "true"), (4, 32, "false"), (5, 12, "false"), (6, 8, "true"), (7, 44, "false"), (8, 0, "false"))]
     chains += [["--sparsify-2-4"], ["--magnitude-prune=pattern=3:7"], ["--magnitude-prune=sparsity=0.6"], ["--ternarize"],
                ["--ternarize=packing=base3"], ["--nf4-quantize=group=16"], ["--nf4-quantize=table=nf4_i8 scale=f32"]]
-    schemes = ["table<bnb_fp4,group=16>", "float<e4m3>", "float<e5m2,per=matrix>", "float<e4m3,per=block,scale=f16>", "levels<rows=2,type=f16>"]
+    schemes = ["table<bnb_fp4,group=16>", "float<e4m3>", "float<e5m2,per=matrix>", "float<e4m3,per=block,scale=f16>", "levels<rows=2,type=f16>",
+               "nvfp4", "int<4,group=8,scale=f16,zero=f16>"]
     chains += [[f"--scheme-quantize=scheme={scheme}"] for scheme in schemes]
     for mask in ("--sparsify-2-4", "--magnitude-prune=sparsity=0.6"):
         for scheme in schemes:

@@ -11,9 +11,9 @@
 // RUN: %exits 2 llmc-opt %s --scheme-quantize="scheme=int<4> include=." -o %t.mlir
 // RUN: not ls %t.mlir
 
-// NONE: error: scheme-quantize: expected a scheme with a code for each weight and no mask, such as scheme=int<4,group=32>, found ''
+// NONE: error: scheme-quantize: expected a scheme with codes and no mask, such as scheme=int<4,group=32>, found ''
 // BITS: error: expects 2 to 8 bits, got 9
-// BITS: error: scheme-quantize: expected a scheme with a code for each weight and no mask, such as scheme=int<4,group=32>, found 'int<9>'
+// BITS: error: scheme-quantize: expected a scheme with codes and no mask, such as scheme=int<4,group=32>, found 'int<9>'
 // VALUES: found 'dense<f16>'
 // MASK: found 'mask<#llmc.ternary>'
 // OTHER: found '#builtin.int<4>'

@@ -35,6 +35,19 @@ def run(module, *passes):
     return done.stdout, done.stderr
 
 
+def nvfp4_values(components, keep, joined):
+    """What codes, scales and the scale of scales mean, where `keep` says that there is a weight."""
+    import ml_dtypes
+
+    stream = components["codes"].reshape(1 if joined else len(keep), -1)
+    nibbles = np.stack([stream & 15, stream >> 4], -1).reshape(len(stream), -1)
+    codes = np.zeros(keep.shape, np.uint8)
+    codes[keep] = nibbles[:, :int(keep.sum()) if joined else int(keep[0].sum())].reshape(-1)
+    levels = np.array([0, 0.5, 1, 1.5, 2, 3, 4, 6], np.float32)[codes & 7] * np.where(codes & 8, -1, 1).astype(np.float32)
+    scales = components["scales"].view(ml_dtypes.float8_e4m3fn).astype(np.float32) * components["super_scales"][0]
+    return np.where(keep, levels * scales[:, np.arange(keep.shape[1]) // 16], 0).astype(np.float32)
+
+
 class Module:
     """The weights of a module's text: read() gives the stored components, values() what they mean."""
 
@@ -76,6 +89,8 @@ class Module:
         if "codes" not in components:
             result[keep] = components["values"].reshape(-1)
             return result
+        if "#llmc.nvfp4" in type_:
+            return nvfp4_values(components, keep, joined)
         integer = re.search(r"#llmc.int<(\d), group = (\d+)", type_)
         table = re.search(r"#llmc.table<(\w+), group = (\d+)", type_)
         if "base3" in type_:
@@ -115,8 +130,8 @@ class Module:
         group = int(integer[2]) or columns
         at = np.arange(columns) // group
         scales = components["scales"].astype(np.float32)[:, at]
-        zeros = components["zeros"].astype(np.int32)[:, at] if "zeros" in components else 1 << (bits - 1)
-        result[keep] = ((codes - zeros) * scales)[keep]
+        zeros = components["zeros"][:, at].astype(np.float32) if "zeros" in components else 1 << (bits - 1)
+        result[keep] = ((codes.astype(np.float32) - zeros) * scales)[keep]
         return result
 
     def errors(self, step):

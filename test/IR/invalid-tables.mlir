@@ -96,3 +96,36 @@ func.func @lookup_index(%codes: vector<32xi8>) {
   %levels = llmc.lookup %codes in dense<1.0> : tensor<16xf32>, vector<32xi8> to vector<32xf32>
   return
 }
+
+// -----
+
+// Byte 127 of e4m3 is no number.
+func.func @nvfp4_scales() {
+  // expected-error @+1 {{"w" expects scales of finite levels, got 127 at index 1}}
+  %w = llmc.weight "w" {codes = dense<0> : tensor<2x2xui8>, scales = dense<[[56], [127]]> : tensor<2x1xui8>, super_scales = dense<1.0> : tensor<1xf32>} : !llmc.compressed<2x4xf32, #llmc.nvfp4>
+  return
+}
+
+// -----
+
+func.func @nvfp4_super() {
+  // expected-error @+1 {{"w" expects finite super_scales, got nan at index 0}}
+  %w = llmc.weight "w" {codes = dense<0> : tensor<2x2xui8>, scales = dense<56> : tensor<2x1xui8>, super_scales = dense<0x7FC00000> : tensor<1xf32>} : !llmc.compressed<2x4xf32, #llmc.nvfp4>
+  return
+}
+
+// -----
+
+func.func @float_zeros_finite() {
+  // expected-error @+1 {{"w" expects finite zero points, got nan at index 0}}
+  %w = llmc.weight "w" {codes = dense<0> : tensor<2x2xui8>, scales = dense<1.0> : tensor<2x1xf16>, zeros = dense<0x7E00> : tensor<2x1xf16>} : !llmc.compressed<2x4xf32, #llmc.int<4, group = 0, scale = f16, zero = f16>>
+  return
+}
+
+// -----
+
+func.func @float_zeros_type() {
+  // expected-error @+1 {{"w" expects component 'zeros' of 'tensor<2x1xf16>', got 'tensor<2x1xui8>'}}
+  %w = llmc.weight "w" {codes = dense<0> : tensor<2x2xui8>, scales = dense<1.0> : tensor<2x1xf16>, zeros = dense<8> : tensor<2x1xui8>} : !llmc.compressed<2x4xf32, #llmc.int<4, group = 0, scale = f16, zero = f16>>
+  return
+}

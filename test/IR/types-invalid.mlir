@@ -15,7 +15,7 @@ func.func private @scale(!llmc.compressed<4x4xf32, #llmc.int<4, group = 0, scale
 
 // -----
 
-// expected-error @+1 {{expects group, symmetric or scale, got shape}}
+// expected-error @+1 {{expects group, symmetric, scale or zero, got shape}}
 func.func private @key(!llmc.compressed<4x4xf32, #llmc.int<4, shape = 3>>)
 
 // -----
@@ -147,3 +147,13 @@ func.func private @quantized(!llmc.quantized<?x4xi8, #llmc.static<i8>>)
 
 // expected-error @+1 {{expects #llmc.dynamic or #llmc.static, got "i8"}}
 func.func private @quantized(!llmc.quantized<?x4xf32, "i8">)
+
+// -----
+
+// expected-error @+1 {{expects zero points of f16 or f32 (bytes where none is named), got 'bf16'}}
+func.func private @int_zero(!llmc.compressed<4x4xf32, #llmc.int<4, group = 4, scale = f16, zero = bf16>>)
+
+// -----
+
+// expected-error @+1 {{expects symmetric or zero points of 'f16', got both}}
+func.func private @int_both(!llmc.compressed<4x4xf32, #llmc.int<4, group = 4, symmetric, scale = f16, zero = f16>>)

@@ -40,6 +40,12 @@ func.func private @float_matrix(!llmc.compressed<64x64xf32, #llmc.float<e5m2, pe
 // CHECK: @float_defaults(!llmc.compressed<64x64xf32, #llmc.float<e5m2, per = row, scale = f32>>)
 func.func private @float_defaults(!llmc.compressed<64x64xf32, #llmc.float<e5m2>>)
 
+// CHECK: @int_zeros(!llmc.compressed<64x128xf32, #llmc.int<4, group = 64, scale = f16, zero = f16>>)
+func.func private @int_zeros(!llmc.compressed<64x128xf32, #llmc.int<4, zero = f16, group = 64>>)
+
+// CHECK: @nvfp4(!llmc.compressed<64x172xf32, #llmc.nvfp4>)
+func.func private @nvfp4(!llmc.compressed<64x172xf32, #llmc.nvfp4>)
+
 // CHECK: @levels(!llmc.compressed<64x172xf32, #llmc.levels<rows = 16, type = f16>>)
 func.func private @levels(!llmc.compressed<64x172xf32, #llmc.levels<rows = 16, type = f16>>)
 
@@ -104,6 +110,13 @@ func.func @components() {
   %fm = llmc.weight "fm" {mask = dense<51> : tensor<2x1xui8>, codes = dense<0> : tensor<2x4xui8>, scales = dense<1.0> : tensor<1xf32>}
       : !llmc.compressed<2x8xf32, #llmc.nm<2:4, #llmc.float<e5m2, per = matrix, scale = f32>>>
   // Levels of rows 0 and 1, and of row 2.
+  // Two groups of 16 inputs, the second short.
+  // CHECK: #llmc.nvfp4
+  %nv = llmc.weight "nv" {codes = dense<0> : tensor<3x9xui8>, scales = dense<56> : tensor<3x2xui8>, super_scales = dense<0.5> : tensor<1xf32>}
+      : !llmc.compressed<3x18xf32, #llmc.nvfp4>
+  // CHECK: #llmc.nm<2:4, #llmc.int<4, group = 4, scale = f32, zero = f16>>
+  %fz = llmc.weight "fz" {mask = dense<51> : tensor<1x1xui8>, codes = dense<16> : tensor<1x2xui8>, scales = dense<1.0> : tensor<1x2xf32>, zeros = dense<1.5> : tensor<1x2xf16>}
+      : !llmc.compressed<1x6xf32, #llmc.nm<2:4, #llmc.int<4, group = 4, scale = f32, zero = f16>>>
   // CHECK: #llmc.levels<rows = 2, type = f16>
   %lv = llmc.weight "lv" {codes = dense<0> : tensor<3x3xui8>, levels = dense<1.0> : tensor<2x16xf16>}
       : !llmc.compressed<3x5xf32, #llmc.levels<rows = 2, type = f16>>

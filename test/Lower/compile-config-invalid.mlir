@@ -25,8 +25,9 @@ module attributes {llmc.compile = {lane = 8 : i64}} {
 
 // -----
 
-// expected-error @+1 {{llmc.compile expects "lanes" to be an integer, got "8"}}
-module attributes {llmc.compile = {lanes = "8"}} {
+// What emitters for processors are told stands in llmc.cpu.
+// expected-error @+1 {{llmc.compile has no key "lanes"}}
+module attributes {llmc.compile = {lanes = 8 : i64}} {
   func.func @f() attributes {llmc.role = "run"} {
     return
   }
@@ -36,19 +37,8 @@ module attributes {llmc.compile = {lanes = "8"}} {
 
 // -----
 
-// expected-error @+1 {{llmc.compile expects "lanes" of 4, 8 or 16, got 12}}
-module attributes {llmc.compile = {lanes = 12 : i64}} {
-  func.func @f() attributes {llmc.role = "run"} {
-    return
-  }
-  exec.program @p run rows = 16 {
-  }
-}
-
-// -----
-
-// expected-error @+1 {{llmc.compile expects "dot" to be none, maddubs, vnni or sdot, got "dpbusd"}}
-module attributes {llmc.compile = {dot = "dpbusd"}} {
+// expected-error @+1 {{llmc.compile expects "unit" of at least 1, got 0}}
+module attributes {llmc.compile = {unit = 0 : i64}} {
   func.func @f() attributes {llmc.role = "run"} {
     return
   }

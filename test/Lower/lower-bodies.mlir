@@ -2,7 +2,7 @@
 
 // Rows of a sequence become one, by vectors of 8 and what is left of 21; the mean is divided at the end.
 // CHECK-LABEL: exec.program @mean
-module attributes {llmc.compile = {lanes = 8 : i64, registers = 16 : i64}} {
+module attributes {llmc.cpu = {lanes = 8 : i64, registers = 16 : i64}} {
 exec.program @mean run rows = 16 {
   %x = exec.buffer : !exec.buffer<?x21xf32, stride = 64>
   %p = exec.buffer : !exec.buffer<?x21xf32, stride = 64, sequences>

@@ -53,7 +53,7 @@ module {
 // -----
 
 // A product stores whole tiles: they would reach into the next row, or into columns of another thread.
-module attributes {llmc.compile = {lanes = 8 : i64, registers = 16 : i64}} {
+module attributes {llmc.cpu = {lanes = 8 : i64, registers = 16 : i64}} {
   exec.program @a run rows = 16 attributes {weight_bytes = 512 : i64, arena_bytes = 8192 : i64, private_bytes = 0 : i64} {
     %w = llmc.weight "w" {values = dense<0.5> : tensor<8x4xf32>} : tensor<8x4xf32>
     %p = exec.weight %w at 0 bytes 512 : !exec.packed<linear, tensor<8x4xf32>>

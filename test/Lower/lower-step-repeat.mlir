@@ -2,7 +2,7 @@
 
 // Repeated stages are a loop. Offsets at equal distances are computed from the number of the turn, others read from a table. Each turn starts with
 // a barrier, for what the turn before has written.
-module attributes {llmc.compile = {prefix = "m", lanes = 8 : i64, registers = 16 : i64, max_tokens = 16 : i64}} {
+module attributes {llmc.compile = {prefix = "m", max_tokens = 16 : i64}, llmc.cpu = {lanes = 8 : i64, registers = 16 : i64}} {
   exec.program @main run rows = 16 attributes {arena_bytes = 8256 : i64, private_bytes = 0 : i64, weight_bytes = 1280 : i64} {
     %e = llmc.weight "embed.weight" {values = dense<0.5> : tensor<4x64xf32>} : tensor<4x64xf32>
     %g = llmc.weight "norm.weight" {values = dense<0.5> : tensor<64xf32>} : tensor<64xf32>

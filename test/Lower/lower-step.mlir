@@ -2,7 +2,7 @@
 
 // One step: kernels in stages with barriers between; both linears of the first stage are one kernel.
 // CHECK: module attributes
-module attributes {llmc.compile = {prefix = "m", lanes = 8 : i64, registers = 16 : i64, context = 16 : i64, chunk = 16 : i64}} {
+module attributes {llmc.compile = {prefix = "m", context = 16 : i64, chunk = 16 : i64}, llmc.cpu = {lanes = 8 : i64, registers = 16 : i64}} {
   llmc.cache @kv : tensor<1x4xf32>
   // CHECK-SAME: exec.artifact = #exec.artifact<arena_bytes = {{[0-9]+}}, scratch_bytes = {{[0-9]+}}, kv_block_bytes = 512, vocabulary = 8, id_limit = 8, longest_sequence = 0, observations = [], checks = []>
   // CHECK: func.func private @m_step(

@@ -1,7 +1,7 @@
 // RUN: llmc-opt %s --pack-weights --mlir-print-debuginfo=false | FileCheck %s
 
 // Places in the order of declarations, each at a whole line of 64 bytes. A matrix of 8 rows is one tile of 32, a bias is as long.
-module attributes {llmc.compile = {lanes = 8 : i64, registers = 16 : i64}} {
+module attributes {llmc.cpu = {lanes = 8 : i64, registers = 16 : i64}} {
   // CHECK: exec.program @main run rows = 16 attributes {weight_bytes = 960 : i64}
   exec.program @main run rows = 16 {
     %e = llmc.weight "embed.weight" {values = dense<0.5> : tensor<8x4xf32>} : tensor<8x4xf32>

@@ -125,3 +125,33 @@ def test_without_the_plugin_neither_is_known(opt):
     code, stored, _ = opt(MODEL, STORE)
     code, _, said = opt(stored, dialect=False, passes=False)
     assert code == 2 and "outside" in said
+
+
+def up_weight(text):
+    words = re.search(r'up\.weight[^"]*: "0x([0-9A-F]+)"', text).group(1)
+    return memoryview(bytes.fromhex(words)[4:]).cast("f").tolist()
+
+
+def test_a_codebook_says_by_a_plan_what_it_stores(opt):
+    # A dialect is loaded with the first attribute of its own.
+    model = f"module attributes {{outside.used}} {{{MODEL}}}"
+    rounding = "--scheme-quantize=scheme=#outside.pairs"
+    code, stored, said = opt(model, rounding)
+    assert code == 0, said
+    assert "!llmc.compressed<4x4xf32, #outside.pairs>" in stored and "codes = " in stored and "tensor<4x1xui8>" in stored
+    code, dense, said = opt(stored, "--decompress", passes=False)
+    assert code == 0, said
+    # Points times half of the largest weight of the row.
+    assert up_weight(dense) == [0.5, 0, 1, 0, 0, 0, -1.5, 0, 0.5, 0.875, 0.5, 0.875, -0.75, -0.4375, -0.75, -0.4375]
+
+    # What is left of a pair has no code of its own: pruned, the weight is floats again.
+    code, pruned, said = opt(stored, "--magnitude-prune=pattern=2:4")
+    assert code == 0, said
+    assert "its codes stand for several weights, so it is stored as floats again" in said
+    assert "#llmc.nm<2:4, #llmc.dense<f32>>" in pruned and "#outside.pairs>" not in pruned
+    code, _, said = opt(model, "--magnitude-prune=pattern=2:4", rounding)
+    assert code == 2
+    assert "some of its weights are pruned, but codes of the scheme stand for several; expected a scheme with a code for each weight" in said
+    code, _, said = opt(stored.replace("#outside.pairs>", "#llmc.nm<2:4, #outside.pairs>>"))
+    assert code == 2
+    assert "expects an inner scheme with a code or value for each weight, got #outside.pairs" in said

@@ -77,3 +77,26 @@ def test_only_what_changed_is_looked_at_again(tree, monkeypatch):
     assert tree(**sources)[0] == "" and looked() == 1
     assert "'Wrong'" in tree(**dict(sources, B="static int Wrong = 1;\nint b() { return Wrong; }\n"))[0] and looked() == 2
     assert "'Wrong'" in tree(**dict(sources, B="static int Wrong = 1;\nint b() { return Wrong; }\n"))[0] and looked() == 3
+
+
+def test_what_changed_last_is_first_and_the_rest_waits_when_time_is_up(tmp_path, monkeypatch):
+    module = load()
+    monkeypatch.setattr(module, "SOURCE", str(tmp_path))
+    git = ["git", "-C", str(tmp_path), "-c", "user.name=n", "-c", "user.email=e"]
+    subprocess.run([*git, "init", "-q"], check=True)
+    groups = []
+    for name in ("old", "middle", "new", "open"):
+        (tmp_path / f"{name}.cpp").write_text("static int Wrong = 1;\n")
+        groups.append(((), [str(tmp_path / f"{name}.cpp")]))
+        if name != "open":
+            subprocess.run([*git, "add", "."], check=True)
+            subprocess.run([*git, "commit", "-qm", name], check=True)
+    ordered = module.by_last_change(groups)
+    assert [pathlib.Path(paths[0]).stem for _, paths in ordered] == ["open", "new", "middle", "old"]
+
+    monkeypatch.setattr(module, "read_dependencies", lambda build: {})
+    (tmp_path / ".clang-tidy").write_text("Checks: '-*'\n")
+    assert module.Tidy("true", str(tmp_path), seconds=-1).findings((), ordered[0][1]) is None
+    assert module.Tidy("true", str(tmp_path)).findings((), ordered[0][1]) == ""
+    # What was clean is known, whatever the time.
+    assert module.Tidy("true", str(tmp_path), seconds=-1).findings((), ordered[0][1]) == ""

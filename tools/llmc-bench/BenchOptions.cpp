@@ -55,8 +55,8 @@ Options
   --tests=pp512,tg128   model: default load,pp128,pp512,tg128,tg128@1024,tg128@4096, without those
                         that the context does not hold; without a cache: run1,run512
   --formats=NAME,...    kernels: as llmc-compile --explain names them: f32, int4-g32, int4-g128,
-                        int4-g128-i8token, int8-row-sym-i8token, nf4-g64, ternary-i8token,
-                        ternary-b3-i8token, nm2x4-int4-g128; i8group: activations per group.
+                        int4-g128-i8token, int8-row-sym-i8token, nf4-g64, bnbfp4-g64,
+                        ternary-i8token, ternary-b3-i8token, nm2x4-int4-g128; i8group: activations per group.
                         Default: f32,int8-row-i8token,int4-g128,int4-g128-i8token
   --shapes=KxN,...      kernels: inputs x outputs of the first matrix. Default: 2048x5632
   --rows=1,512          kernels: rows of activations. Default: 1,512

@@ -31,7 +31,8 @@ constexpr int64_t kTableRows = kGraphIds;
 
 [[noreturn]] void failFormat(const std::string &format) {
   failUsage("--formats: expected names as llmc-compile --explain prints them (f32, int4-g128, "
-            "int8-row-sym-i8token, nf4-g64, ternary, ternary-b3, nm2x4-int4-g32, ...), found '" +
+            "int8-row-sym-i8token, nf4-g64, bnbfp4-g64, ternary, ternary-b3, nm2x4-int4-g32, ...), "
+            "found '" +
             format + "'");
 }
 
@@ -149,6 +150,11 @@ std::string llmc::bench::formatPipeline(const std::string &format) {
   std::string coding, activations = "float";
   int64_t bits = 0, group = 0;
   bool symmetric = false;
+  const auto takeGroup = [&] {
+    const StringRef part = next();
+    if (part != "row" && (!takeNumber(part, "g", group) || group < 1))
+      failFormat(format);
+  };
   if (code == "f32") {
     // As it is.
   } else if (code == "ternary") {
@@ -156,17 +162,17 @@ std::string llmc::bench::formatPipeline(const std::string &format) {
     at += base3;
     coding = std::string("ternarize{include=_0$ activations=% packing=") +
              (base3 ? "base3" : "2bit") + "}";
+  } else if (code == "bnbfp4") {
+    takeGroup();
+    coding = "scheme-quantize{include=_0$ activations=% scheme=table<bnb_fp4,group=" +
+             std::to_string(group) + ">}";
   } else if (code == "nf4" || code == "nf4i8") {
     // Quantized inputs are multiplied by the table of integers, as the pass chooses.
-    const StringRef part = next();
-    if (part != "row" && (!takeNumber(part, "g", group) || group < 1))
-      failFormat(format);
+    takeGroup();
     coding = "nf4-quantize{include=_0$ activations=% group=" + std::to_string(group) +
              (code == "nf4i8" ? " table=nf4_i8" : "") + "}";
   } else if (takeNumber(code, "int", bits) && bits >= 2 && bits <= 8) {
-    const StringRef part = next();
-    if (part != "row" && (!takeNumber(part, "g", group) || group < 1))
-      failFormat(format);
+    takeGroup();
     if (at < parts.size() && parts[at] == "sym") {
       symmetric = true;
       ++at;

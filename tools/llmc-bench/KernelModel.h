@@ -21,8 +21,8 @@ struct KernelShape {
 
 /// The passes that make a format from dense f32 weights, as a pipeline on a module; empty for f32.
 /// Formats are named as `llmc-compile --explain` names them: f32, int4-g128, int8-row-sym-i8token,
-/// ternary-i8token, ternary-b3, nf4-g64, nm2x4-int4-g32; nf4 with quantized inputs means the table
-/// of integers. Throws Failure (Usage).
+/// ternary-i8token, ternary-b3, nf4-g64, bnbfp4-g64, nm2x4-int4-g32; nf4 with quantized inputs
+/// means the table of integers. Throws Failure (Usage).
 std::string formatPipeline(const std::string &format);
 
 struct KernelOptions {

@@ -85,7 +85,11 @@ int64_t positionsOf(const ModelTest &test) { return test.depth + test.count; }
 Products productsOf(const ModelTest &test, const ModelWork &work, int64_t chunk) {
   const double count = static_cast<double>(test.count * test.sequences);
   const bool prefill = test.kind == ModelTest::Kind::Prefill;
-  const double logits = prefill ? static_cast<double>((test.count + chunk - 1) / chunk) : count;
+  double logits = count;
+  if (prefill) { // Those of the last row of each chunk.
+    const int64_t chunks = (test.count + chunk - 1) / chunk;
+    logits = static_cast<double>(chunks);
+  }
   return work.body.times(count).plus(work.logits.times(logits));
 }
 

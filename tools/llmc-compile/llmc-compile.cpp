@@ -120,8 +120,7 @@ static void progress(const llvm::Twine &what) {
 }
 
 // Bytes of the weight file by layer, then the totals.
-static void printSizes(Compilation &compilation, ModuleOp module,
-                       ArrayRef<std::pair<std::string, int64_t>> layers) {
+static void printSizes(Compilation &compilation, ArrayRef<std::pair<std::string, int64_t>> layers) {
   for (const auto &[name, bytes] : layers)
     llvm::outs() << llvm::format("%12lld  %s\n", static_cast<long long>(bytes), name.c_str());
   llvm::outs() << llvm::format("%12lld  weights in all\n",
@@ -193,7 +192,7 @@ static int dryRunOnly(ModuleOp module, const CompileOptions &options) {
     llvm::outs() << (*compilation)->explain();
   if (failed((*compilation)->runUntil(Stage::Lower)))
     return kExitBadInput;
-  printSizes(**compilation, module, layers);
+  printSizes(**compilation, layers);
   return flushStandardOutput("llmc-compile");
 }
 

@@ -103,11 +103,15 @@ static LogicalResult attachInFront(PassManager &passes, const AttachStatisticsOp
   return success();
 }
 
+namespace {
+
 /// What lies beside the model and its output.
 struct Beside {
   std::string input, output;                ///< paths, or "-"
   std::unique_ptr<AtomicOutput> statistics; ///< of the output, until both are complete
 };
+
+} // namespace
 
 /// Our own ends of what MLIR's driver does: how diagnostics look, and statistics: from the file
 /// beside the input, not in a model they were used on, and into the file beside the output.

@@ -37,7 +37,7 @@ struct StoredWeight {
   void setCodes(SchemeAttrInterface newScheme, PlainCodes newCodes);
   void setFloat(std::vector<float> newValues);
   /// Prunes the weights for which `mask` is 0, and those only. Codes and scales of the others stay;
-  /// without a plan they become floats.
+  /// without a plan, or where a code stands for several weights, they become floats.
   void prune(std::vector<uint8_t> mask, Sparsity how);
 };
 

@@ -11,13 +11,17 @@ def SchemeAttrInterface : AttrInterface<"SchemeAttrInterface"> {
     and what they mean. Weights are matrices of `rows` outputs by `columns` inputs. Schemes nest: `nm` and `mask` store
     the kept weights with their inner scheme.
 
-    A scheme with a code, or a value, for each weight answers with a plan (DecodePlan.h), from which the rest follows; a
-    kernel serves all plans that it can follow. A scheme without a plan says itself what its data is and means. What has
-    no kernel is decoded when weights are packed.
+    A scheme with a code, or a value, for each weight or each few consecutive inputs answers with a plan (DecodePlan.h), from
+    which the rest follows; a kernel serves all plans that it can follow. A scheme without a plan says itself what its
+    data is and means. What has no kernel is decoded when weights are packed.
+
+    Passes act on what is stored by the plan. Pruning keeps codes and scales and puts a mask in front, which needs a code for
+    each weight; else what is left is stored as floats. A selection of rows is `decodeRows` of them. Scaling of rows or columns
+    changes what is stored only where that is exact for every scheme: floats; a site of others is left alone, with a remark.
   }];
   let methods = [
     InterfaceMethod<[{
-      How codes become weights; none if a code stands for several weights or blocks have mixed fields.
+      How codes become weights; none if blocks have mixed fields, or codes add up.
     }], "::std::optional<::llmc::DecodePlan>", "decodePlan">,
     InterfaceMethod<[{
       The stored components of a `rows` x `columns` weight, in a fixed order. A dynamic dimension (`kDynamic`) marks a

@@ -33,18 +33,21 @@ def IntSchemeAttr : LLMC_Scheme<"IntScheme", "int"> {
     `bits` (2 to 8) per weight, and per row and group of `group` consecutive inputs a scale (f16 or f32) and, unless
     `symmetric`, a zero point. `group = 0` is one group per row (per channel); a short last group is legal.
 
-    `weight = (code - zero) * scale`, code in 0 .. 2^bits - 1; zero is 2^(bits-1) when symmetric.
+    `weight = (code - zero) * scale`, code in 0 .. 2^bits - 1; zero is 2^(bits-1) when symmetric. With `zero = f16` or `f32`
+    zero points are no codes but floats, as HQQ has them: the grid then need not hold 0.
 
     Components: `codes` (rows x ceil(columns * bits / 8) bytes: a little-endian bit stream per row), `scales`
-    (rows x groups), and `zeros` (rows x groups bytes) unless symmetric.
+    (rows x groups), and `zeros` (rows x groups bytes, or floats) unless symmetric.
 
     Example:
     ```mlir
     !llmc.compressed<64x172xf32, #llmc.int<4, group = 32, scale = f16>>
     !llmc.compressed<64x64xf32, #llmc.int<8, group = 0, symmetric, scale = f32>>
+    !llmc.compressed<64x128xf32, #llmc.int<4, group = 64, scale = f16, zero = f16>>
     ```
   }];
-  let parameters = (ins "int64_t":$bits, "int64_t":$group, "bool":$symmetric, "::mlir::Type":$scale);
+  let parameters = (ins "int64_t":$bits, "int64_t":$group, "bool":$symmetric, "::mlir::Type":$scale,
+                    "::mlir::Type":$zero);
   let hasCustomAssemblyFormat = 1;
   let genVerifyDecl = 1;
 }
@@ -98,6 +101,23 @@ def FloatSchemeAttr : LLMC_Scheme<"FloatScheme", "float"> {
   let parameters = (ins "::llmc::Float8Type":$format, "::llmc::Float8Blocks":$per, "::mlir::Type":$scale);
   let hasCustomAssemblyFormat = 1;
   let genVerifyDecl = 1;
+}
+
+def NVFP4SchemeAttr : LLMC_Scheme<"NVFP4Scheme", "nvfp4"> {
+  let summary = "floats of 4 bits, scales of 8 bits, and one scale of the scales";
+  let description = [{
+    `weight = float(code) * (float(scale) * super)`: codes of 4 bits in the format e2m1 (0, 1/2, 1, 3/2, 2, 3, 4, 6, and a
+    sign), per row and group of 16 consecutive inputs a scale of 8 bits in the format e4m3, and one f32 that scales the
+    scales of the matrix. A short last group is legal. It is the NVFP4 of Nvidia's TensorRT Model Optimizer.
+
+    Components: `codes` (rows x ceil(columns / 2) bytes: a little-endian bit stream per row), `scales` (rows x groups
+    bytes) and `super_scales` (one f32).
+
+    Example:
+    ```mlir
+    !llmc.compressed<64x172xf32, #llmc.nvfp4>
+    ```
+  }];
 }
 
 def LevelsSchemeAttr : LLMC_Scheme<"LevelsScheme", "levels"> {

@@ -25,22 +25,26 @@ public:
   void decode(MutableArrayRef<float> out) const;
 
   std::vector<uint32_t> codes;  ///< codes (the zero point where pruned), or values as bit patterns
+                                ///< (one for each `vector` inputs)
   std::vector<uint8_t> kept;    ///< 1 where the weight is stored
-  std::vector<uint32_t> scales; ///< bit patterns of the row's scales
-  std::vector<uint8_t> zeros;   ///< of each scale: the zero point, also where none is stored
+  std::vector<uint32_t> scales; ///< bit patterns of the row's scales, as they are stored
+  std::vector<uint8_t> zeros;   ///< of each scale: the zero point, also where no byte is stored
 
 private:
   void readParts(ArrayRef<ArrayRef<char>> parts);
   void readStream(size_t begin, int64_t count);
+  float scaleAt(ArrayRef<char> stored, ArrayRef<char> supers, int64_t index) const;
 
   DecodePlan plan;
   int64_t columns;
   int64_t group;                ///< inputs that share a scale
   int64_t next = 0;             ///< the row after the one that was read
   size_t joined = 0;            ///< masked: weights stored before row `next`
+  int64_t firstScale = 0;       ///< of the row
   std::vector<uint32_t> stream; ///< the stored codes or values of the row
   std::vector<float> table;     ///< levels of the row's codes
-  ArrayRef<char> maskBytes, codeBytes, scaleBytes, zeroBytes, levelBytes;
+  ArrayRef<char> maskBytes, codeBytes, scaleBytes, superBytes, offsetBytes, minimumBytes,
+      superMinimumBytes, zeroBytes, levelBytes;
   ArrayRef<uint8_t> plainCodes;
 };
 
@@ -65,7 +69,8 @@ std::vector<char> packMask(Span<const uint8_t> keep, int64_t rows, int64_t colum
 std::vector<float> decodeCodes(const DecodePlan &plan, int64_t rows, int64_t columns,
                                const PlainCodes &plain);
 
-/// Sets codes to the zero point where `keep` is 0. Other codes and all scales stay.
+/// Sets codes to the zero point where `keep` is 0. Other codes and all scales stay. The plan has a
+/// code for each weight.
 void pruneStored(const DecodePlan &plan, int64_t rows, int64_t columns, PlainCodes &plain,
                  Span<const uint8_t> keep);
 

@@ -1,21 +1,22 @@
-//===- CompileConfig.h - what the lowering passes are told ------------------------------===//
+//===- CompileConfig.h - what all lowering passes are told ------------------------------===//
 //
 // Lives on the module as `llmc.compile`, so that each pass can be run alone on text:
 //
-//   module attributes {llmc.compile = {prefix = "small", lanes = 8, registers = 16, dot =
-//   "maddubs", cpu = "znver3", context = 512, chunk = 512}}
+//   module attributes {llmc.compile = {prefix = "small", unit = 32, context = 512, chunk = 512}}
+//
+// What only the emitters for one kind of machine want to know is a dictionary of its own, beside
+// this one (Cpu/CpuConfig.h).
 //
 #ifndef LLMC_LOWER_COMPILECONFIG_H
 #define LLMC_LOWER_COMPILECONFIG_H
 
 #include "llmc/Exec/ExecDialect.h"
-#include "llmc/Lower/KernelBuilder.h"
 
 namespace llmc {
 
 struct CompileConfig {
   std::string prefix = "model"; ///< C identifier in front of every public symbol.
-  VectorShape vectors;
+  int64_t unit = 32;      ///< Columns of a linear that are computed together, by the same worker.
   int64_t context = 2048; ///< Positions of a sequence (role step) or rows of the position tables.
   int64_t chunk = 512;    ///< Rows of one pass of prefill.
   bool embedWeights = false; ///< Weights are in the object, as @<prefix>_weights_data.
@@ -29,24 +30,16 @@ struct CompileConfig {
 /// Rows that are computed at a time behind the last attention.
 constexpr int64_t kTailRows = 64;
 
+/// Elements between rows of a buffer that owns its memory: whole lines and whole tiles of any
+/// machine, so that a tile may store its padding.
+inline int64_t paddedStride(int64_t width) { return (width + 63) / 64 * 64; }
+
 /// The entry function of a module; emits an error unless there is exactly one function with a role
 /// that can be compiled.
 FailureOr<func::FuncOp> getEntry(ModuleOp module);
 
-/// One array of the weight file: a weight in one form, or the table of a rotation.
-struct PackedEntry {
-  std::string name; ///< Weight name, with a suffix where one weight is stored in two forms.
-  exec::Form form;
-  int64_t offset = 0, bytes = 0;
-  Operation *op = nullptr; ///< exec.weight or exec.rope_table.
-};
-
-/// All arrays that --pack-weights gave a place, in file order.
-SmallVector<PackedEntry> getPackedEntries(exec::ProgramOp program);
-
-/// Writes the bytes of one entry; `out` has the entry's size and is zero-filled.
-LogicalResult writePackedEntry(const PackedEntry &entry, const CompileConfig &config,
-                               MutableArrayRef<char> out);
+/// That weights and buffers of a program have places, and that none lie upon each other.
+LogicalResult verifyPlanned(exec::ProgramOp program);
 
 } // namespace llmc
 

@@ -1,5 +1,4 @@
-//===- Float8.h - weights as floats of 8 bits
-//--------------------------------------------------===//
+//===- Float8.h - weights as floats of 8 bits --------------------------------------------===//
 //
 // The two formats of the OCP 8-bit floating point specification (OFP8, revision 1.0):
 //

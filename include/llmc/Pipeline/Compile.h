@@ -6,7 +6,7 @@
 #ifndef LLMC_PIPELINE_COMPILE_H
 #define LLMC_PIPELINE_COMPILE_H
 
-#include "llmc/Lower/CompileConfig.h"
+#include "llmc/Lower/Cpu/CpuConfig.h"
 #include "llmc/Pipeline/AtomicOutput.h"
 #include "llmc/Target/Target.h"
 
@@ -78,7 +78,7 @@ public:
   /// The generated header.
   std::string header() const;
 
-  const CompileConfig &config() const { return settings; }
+  const CpuConfig &config() const { return settings; }
   const TargetInfo &target() const { return machine; }
   /// Bytes: data section of the weights (after Pack), arena for `threads` and cache per position
   /// (after Lower).
@@ -93,7 +93,7 @@ private:
   LogicalResult run(llvm::StringRef stage, llvm::function_ref<void(PassManager &)> add);
   ModuleOp module;
   CompileOptions options;
-  CompileConfig settings;
+  CpuConfig settings;
   TargetInfo machine;
   Stage reached = Stage::Import;
   int64_t totalWeightBytes = 0;

@@ -7,10 +7,11 @@ include "mlir/Pass/PassBase.td"
 def ConfigureLowering : Pass<"configure-lowering", "::mlir::ModuleOp"> {
   let summary = "Write down what the lowering passes are told";
   let description = [{
-    Resolves the target, and puts what lowering may know of it onto the module as `llmc.compile`: `prefix`, `lanes` and `registers` of vectors, whether
-    f16 is converted by an instruction (`half`), what multiplies bytes (`dot`), whether there are tile registers (`tiles`), the processor whose
-    numbers choose blocks (`cpu`), and `context`, `chunk`, `max_tokens` and `embed_weights`. A context beyond what the model's tables allow is
-    refused. The passes that read `llmc.compile` refuse a key or a value that they do not know; what it leaves out has a default.
+    Resolves the target, and puts what lowering may know onto the module. All of it: `llmc.compile` with `prefix`, `context`, `chunk`, `max_tokens`,
+    `embed_weights`, and how many columns of a linear are computed together (`unit`). The emitters for processors: `llmc.cpu` with `lanes` and
+    `registers` of vectors, whether f16 is converted by an instruction (`half`), what multiplies bytes (`dot`), whether there are tile registers
+    (`tiles`), and the processor whose numbers choose blocks (`model`). A context beyond what the model's tables allow is refused. The passes that
+    read the two refuse a key or a value that they do not know; what is left out has a default.
 
     (* example test/Pipeline/configure-lowering.mlir *)
   }];

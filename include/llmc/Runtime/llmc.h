@@ -1,4 +1,3 @@
-/* clang-format off: the list below is a table. */
 /* The C ABI of a compiled model: the types every generated header shares.
  *
  * C99, valid C++17, self-contained. A generated header <P>.h (P is the symbol prefix) includes this
@@ -6,17 +5,24 @@
  *
  *   int32_t     P_abi(void);                       LLMC_ABI of the compiler that made the object
  *   const char *P_info_json(void);                 what is in the artifact: roles, shapes, target
- *   int32_t     P_sizes(int64_t context, int64_t chunk, int32_t threads, uint64_t *arena,
- *                       uint64_t *kv);
- *   int32_t     P_check_cpu(char *why);             does this machine have what the code needs?
- * Before anything else; also asks Linux for tile registers (AMX). why: NULL, or LLMC_WHY bytes for
- * one line that names the first thing that is missing int32_t     P_init(llmc_model *, void *arena,
- * const void *weights, const llmc_threads *); weights may be NULL if they are in the object
- * (--embed-weights) int32_t     P_state_init(llmc_state *, void *kv); int32_t P_prefill(llmc_model
- * *, llmc_state *, const int32_t *ids, int64_t n, float *logits); int32_t P_prefill_all(llmc_model
- * *, llmc_state *, const int32_t *ids, int64_t n, float *logits); int32_t     P_decode(llmc_model
- * *, llmc_state *const states[], const int32_t ids[], int64_t n, float *logits); int32_t
- * P_run(llmc_model *, const llmc_tensor inputs[], llmc_tensor outputs[]); (plain graphs)
+ *   int32_t     P_sizes(int64_t context, int64_t chunk, int32_t threads,
+ *                       uint64_t *arena, uint64_t *kv);
+ *   int32_t     P_check_cpu(char *why);            does this machine have what the code needs?
+ *                                                  Before anything else; also asks Linux for
+ *                                                  tile registers (AMX). why: NULL, or LLMC_WHY
+ *                                                  bytes for one line that names what is missing
+ *   int32_t     P_init(llmc_model *, void *arena, const void *weights, const llmc_threads *);
+ *                                                  weights may be NULL if they are in the object
+ *                                                  (--embed-weights)
+ *   int32_t     P_state_init(llmc_state *, void *kv);
+ *   int32_t     P_prefill(llmc_model *, llmc_state *, const int32_t *ids, int64_t n,
+ *                         float *logits);
+ *   int32_t     P_prefill_all(llmc_model *, llmc_state *, const int32_t *ids, int64_t n,
+ *                             float *logits);
+ *   int32_t     P_decode(llmc_model *, llmc_state *const states[], const int32_t ids[], int64_t n,
+ *                        float *logits);
+ *   int32_t     P_run(llmc_model *, const llmc_tensor inputs[], llmc_tensor outputs[]);
+ *                                                  plain graphs
  *
  * and, of the model: P_VOCABULARY (ids are below it), P_WIDTH (floats in a row of the first output,
  * the logits), P_WIDTH_0, P_WIDTH_1 ... (of each output), P_CONTEXT, P_CHUNK, P_MAX_TOKENS (what it
@@ -30,7 +36,6 @@
  * is a code below, and the state is unchanged then. One model may be used by one call at a time;
  * different models and states are independent.
  */
-/* clang-format on */
 #ifndef LLMC_RUNTIME_LLMC_H
 #define LLMC_RUNTIME_LLMC_H
 

@@ -358,4 +358,30 @@ def levels():
     return t
 
 
-SCHEME_TESTS = [linear_int, linear_dense, linear_sparse, linear_activations, embedding, tables, ternary_base3, tables_fp4, floats, levels]
+E2M1 = float8(2, 1, 6)[[*range(8), *range(128, 136)]]
+
+
+def scales():
+    t = Test("linear-scales", "Scales that have a scale, and zero points that are floats; alone and under masks, every kind of input, rows by id.", 31)
+    weights = {}
+    codes = t.rng.integers(0, 16, (ROWS, COLUMNS)).astype(np.uint8)
+    bytes_ = t.rng.integers(0x28, 0x48, (ROWS, 2)).astype(np.uint8)  # 2^-2 to 4, of groups of 16
+    top = np.array([0.046875], np.float32)
+    at = np.arange(COLUMNS)
+    matrix = E2M1[codes] * (FLOATS["e4m3"][bytes_] * 0.046875)[:, at // 16]
+    masked(t, weights, "nvfp4", "nvfp4", 4, codes, matrix, scales=bytes_, super_scales=top)
+    for bits, group, kind in ((4, 8, "f16"), (3, 0, "f32")):
+        type_ = np.float16 if kind == "f16" else np.float32
+        groups = -(-COLUMNS // group) if group else 1
+        codes = t.rng.integers(0, 1 << bits, (ROWS, COLUMNS)).astype(np.uint8)
+        steps = (t.rng.integers(1, 200, (ROWS, groups)) / (16 << bits)).astype(type_)
+        zeros = (t.rng.integers(-64, 64 << bits, (ROWS, groups)) / 64).astype(type_)
+        column = at // (group or COLUMNS)
+        matrix = (codes - zeros.astype(f64)[:, column]) * steps.astype(f64)[:, column]
+        masked(t, weights, f"zeros_{group}", f"int<{bits}, group = {group}, scale = {kind}, zero = {kind}>", bits, codes, matrix, scales=steps, zeros=zeros)
+    every_input(t, weights)
+    embedded(t, weights, np.array([[0, 8, 3]]))
+    return t
+
+
+SCHEME_TESTS = [linear_int, linear_dense, linear_sparse, linear_activations, embedding, tables, ternary_base3, tables_fp4, floats, levels, scales]

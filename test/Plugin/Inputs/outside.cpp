@@ -1,7 +1,9 @@
 //===- outside.cpp - a scheme and a pass from outside the tree ------------------------------===//
 //
-// Dialect `outside` with the scheme `#outside.fixed` (a byte for each weight, in 64ths) and the
-// passes --outside-fixed, which stores weights with it, and --outside-count.
+// Dialect `outside` with the scheme `#outside.fixed` (a byte for each weight, in 64ths), the passes
+// --outside-fixed, which stores weights with it, and --outside-count, and the scheme
+// `#outside.pairs` (a codebook), which says by a plan what it stores and how it rounds, and leaves
+// the rest to llmc.
 //
 #include "llmc/Compress/CompressLayers.h"
 #include "llmc/IR/Layers.h"
@@ -45,21 +47,81 @@ public:
   }
 };
 
+/// A code of 4 bits for two consecutive weights: 16 points of the plane, in units of a scale of
+/// each row.
+class PairsAttr : public Attribute::AttrBase<PairsAttr, Attribute, AttributeStorage,
+                                             SchemeAttrInterface::Trait> {
+public:
+  using Base::Base;
+  static constexpr StringLiteral name = "outside.pairs";
+  // A hexagonal lattice has no point farther from any other place than it must.
+  static constexpr float kPoints[32] = {0,    0,      1,   0,      -1,   0,      0.5, 0.875,
+                                        -0.5, 0.875,  0.5, -0.875, -0.5, -0.875, 2,   0,
+                                        -2,   0,      1.5, 0.875,  -1.5, 0.875,  1.5, -0.875,
+                                        -1.5, -0.875, 0,   1.75,   0,    -1.75,  1,   1.75};
+
+  std::optional<DecodePlan> decodePlan() const {
+    DecodePlan plan;
+    plan.level = DecodePlan::Level::Table;
+    plan.bits = 4;
+    plan.codes = 16;
+    plan.vector = 2;
+    plan.levels = kPoints;
+    plan.tableName = "pairs";
+    plan.scaleType = Float32Type::get(getContext());
+    return plan;
+  }
+  Result<PlainCodes> encode(Span<const float> weight, int64_t rows, int64_t columns,
+                            Span<const uint8_t>) const {
+    PlainCodes plain;
+    std::vector<float> scales;
+    for (int64_t row = 0; row < rows; ++row) {
+      const float *values = weight.data() + row * columns;
+      float largest = 0;
+      for (int64_t i = 0; i < columns; ++i)
+        largest = std::max(largest, std::fabs(values[i]));
+      float scale = largest == 0 ? 1 : largest / 2;
+      scales.push_back(scale);
+      for (int64_t i = 0; i < columns; i += 2) {
+        float x = values[i] / scale, y = i + 1 < columns ? values[i + 1] / scale : 0;
+        auto distance = [&](int point) {
+          return std::hypot(kPoints[2 * point] - x, kPoints[2 * point + 1] - y);
+        };
+        int best = 0;
+        for (int point = 1; point < 16; ++point)
+          if (distance(point) < distance(best))
+            best = point;
+        plain.codes.push_back(static_cast<uint8_t>(best));
+      }
+    }
+    plain.parts = {storeFloats(scales, Float32Type::get(getContext()))};
+    return plain;
+  }
+};
+
 class OutsideDialect : public Dialect {
 public:
   static constexpr StringLiteral getDialectNamespace() { return "outside"; }
   explicit OutsideDialect(MLIRContext *context)
       : Dialect(getDialectNamespace(), context, TypeID::get<OutsideDialect>()) {
     context->loadDialect<LLMCDialect>();
-    addAttributes<FixedAttr>();
+    addAttributes<FixedAttr, PairsAttr>();
   }
 
   Attribute parseAttribute(DialectAsmParser &parser, Type) const override {
-    if (parser.parseKeyword("fixed"))
+    StringRef word;
+    if (parser.parseKeyword(&word))
       return {};
-    return FixedAttr::get(getContext());
+    if (word == "fixed")
+      return FixedAttr::get(getContext());
+    if (word == "pairs")
+      return PairsAttr::get(getContext());
+    parser.emitError(parser.getNameLoc(), "expects a scheme fixed or pairs, got ") << word;
+    return {};
   }
-  void printAttribute(Attribute, DialectAsmPrinter &printer) const override { printer << "fixed"; }
+  void printAttribute(Attribute attribute, DialectAsmPrinter &printer) const override {
+    printer << (isa<FixedAttr>(attribute) ? "fixed" : "pairs");
+  }
 };
 
 struct StoreFixed : public PassWrapper<StoreFixed, OperationPass<ModuleOp>> {

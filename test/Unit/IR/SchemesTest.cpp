@@ -110,6 +110,131 @@ TEST_F(SchemesTest, LevelsOfGroupsOfRows) {
             (Values{1.0f, 3.0f, 1.0f, 3.0f, -1.0f, 0.5f}));
 }
 
+TEST_F(SchemesTest, ScalesOfScales) {
+  // Codes 2, 15 and 7 (1, -6 and 6); scales 0.5 (0x30) and 1.125 (0x39), times 4.
+  EXPECT_EQ(decompress("codes = dense<[[242, 34, 34, 34, 34, 34, 34, 34, 7]]> : tensor<1x9xui8>, "
+                       "scales = dense<[[48, 57]]> : tensor<1x2xui8>, super_scales = dense<4.0> : "
+                       "tensor<1xf32>",
+                       "!llmc.compressed<1x17xf32, #llmc.nvfp4>"),
+            (Values{2.0f, -12.0f, 2.0f, 2.0f, 2.0f, 2.0f, 2.0f, 2.0f, 2.0f, 2.0f, 2.0f, 2.0f, 2.0f,
+                    2.0f, 2.0f, 2.0f, 27.0f}));
+}
+
+TEST_F(SchemesTest, ZeroPointsThatAreFloats) {
+  // Codes 1, 15, 8, 0; (code - 3.25) * 0.5, and under a mask nothing but what is kept.
+  EXPECT_EQ(
+      decompress("codes = dense<[[241, 8]]> : tensor<1x2xui8>, scales = dense<0.5> : "
+                 "tensor<1x1xf16>, zeros = dense<3.25> : tensor<1x1xf16>",
+                 "!llmc.compressed<1x4xf32, #llmc.int<4, group = 0, scale = f16, zero = f16>>"),
+      (Values{-1.125f, 5.875f, 2.375f, -1.625f}));
+  EXPECT_EQ(
+      decompress("mask = dense<5> : tensor<1x1xui8>, codes = dense<[[241]]> : tensor<1x1xui8>, "
+                 "scales = dense<0.5> : tensor<1x1xf32>, zeros = dense<-1.0> : tensor<1x1xf32>",
+                 "!llmc.compressed<1x4xf32, #llmc.nm<2:4, #llmc.int<4, group = 0, scale = "
+                 "f32, zero = f32>>>"),
+      (Values{1.0f, 0.0f, 8.0f, 0.0f}));
+}
+
+/// What a plan means that no scheme of the tree has, of one matrix.
+std::vector<float> decodePlan(const DecodePlan &plan, int64_t rows, int64_t columns,
+                              ArrayRef<ArrayRef<char>> data) {
+  std::vector<float> values(rows * columns);
+  decodePlanRows(plan, rows, columns, data, 0, values);
+  return values;
+}
+
+std::vector<std::string> namesOf(const DecodePlan &plan, MLIRContext *context, int64_t rows,
+                                 int64_t columns) {
+  std::vector<std::string> names;
+  for (const SchemeComponent &component : planComponents(plan, context, rows, columns)) {
+    std::string name = component.name;
+    for (int64_t dim : component.shape)
+      name += " " + std::to_string(dim);
+    names.push_back(name);
+  }
+  return names;
+}
+
+TEST_F(SchemesTest, MinimumsOnTwoLevelsAsInKQuants) {
+  DecodePlan plan;
+  plan.level = DecodePlan::Level::Affine;
+  plan.bits = 4;
+  plan.codes = 16;
+  plan.scaleType = IntegerType::get(&context, 8, IntegerType::Unsigned);
+  plan.scaleColumns = 2;
+  plan.superType = Float16Type::get(&context);
+  plan.superBlock = 2; // Two groups of two inputs.
+  plan.storesMinimums = true;
+  EXPECT_EQ(namesOf(plan, &context, 2, 4),
+            (std::vector<std::string>{"codes 2 2", "scales 2 2", "super_scales 2", "minimums 2 2",
+                                      "super_minimums 2"}));
+  EXPECT_DOUBLE_EQ(planBits(plan, 2, 4, 1), 4 + 2 * (4 * 8 + 2 * 16) / 8.0);
+  const char codes[] = {0x21, 0x43, 0x21, 0x43}, scales[] = {1, 2, 3, 63},
+             minimums[] = {0, 5, 1, 2};
+  std::vector<char> supers = storeFloats({0.5f, 0.25f}, plan.superType);
+  std::vector<char> superMinimums = storeFloats({0.125f, 2.0f}, plan.superType);
+  // d * scale * code - dmin * minimum, of ggml's block_q4_K.
+  EXPECT_EQ(decodePlan(plan, 2, 4, {codes, scales, supers, minimums, superMinimums}),
+            (Values{0.5f, 1.0f, 3 - 0.625f, 4 - 0.625f, 0.75f - 2, 1.5f - 2, 3 * 15.75f - 4,
+                    4 * 15.75f - 4}));
+}
+
+TEST_F(SchemesTest, QuantizedScalesWithAnOffsetAsInBitsandbytes) {
+  static const float maps[] = {-1.0f, 0.0f, 0.5f, 1.0f};
+  DecodePlan plan;
+  plan.level = DecodePlan::Level::Affine;
+  plan.bits = 8;
+  plan.codes = 256;
+  plan.scaleType = IntegerType::get(&context, 8, IntegerType::Unsigned);
+  plan.scaleColumns = 1;
+  plan.superType = Float32Type::get(&context);
+  plan.superBlock = 3; // Blocks run on from row to row.
+  plan.scaleLevels = maps;
+  plan.superOffset = true;
+  EXPECT_EQ(namesOf(plan, &context, 2, 2),
+            (std::vector<std::string>{"codes 2 2", "scales 2 2", "super_scales 2", "offset 1"}));
+  const char codes[] = {1, 2, 3, 4}, scales[] = {0, 1, 2, 3};
+  std::vector<char> supers = storeFloats({2.0f, 8.0f}, plan.superType);
+  std::vector<char> offset = storeFloats({10.0f}, plan.superType);
+  EXPECT_EQ(decodePlan(plan, 2, 2, {codes, scales, supers, offset}),
+            (Values{8.0f, 20.0f, 33.0f, 72.0f}));
+  const char beyond[] = {0, 1, 2, 4};
+  std::string said;
+  ScopedDiagnosticHandler handler(&context, [&](Diagnostic &diagnostic) {
+    said = diagnostic.str();
+    return success();
+  });
+  EXPECT_TRUE(failed(verifyPlanData(plan, 2, 2, {codes, beyond, supers, offset}, [&] {
+    return mlir::emitError(UnknownLoc::get(&context)) << "weight ";
+  })));
+  EXPECT_EQ(said, "weight expects scales of finite levels, got 4 at index 3");
+}
+
+TEST_F(SchemesTest, ACodeThatStandsForSeveralWeights) {
+  DecodePlan plan;
+  plan.level = DecodePlan::Level::StoredTable;
+  plan.bits = 2;
+  plan.codes = 3;
+  plan.vector = 2;
+  plan.valueType = Float32Type::get(&context);
+  // Of three inputs the last fills half of a code.
+  EXPECT_EQ(namesOf(plan, &context, 2, 3), (std::vector<std::string>{"codes 2 1", "levels 1 3 2"}));
+  EXPECT_DOUBLE_EQ(planBits(plan, 2, 4, 1), 1.0 + 6 * 32 / 8.0);
+  const char codes[] = {0x09, 0x02}; // 1, 2; 2, 0
+  std::vector<char> levels = storeFloats({1, 2, 3, 4, 5, 6}, plan.valueType);
+  EXPECT_EQ(decodePlan(plan, 2, 3, {codes, levels}), (Values{3, 4, 5, 5, 6, 1}));
+  const char wrong[] = {0x09, 0x0e};
+  std::string said;
+  ScopedDiagnosticHandler handler(&context, [&](Diagnostic &diagnostic) {
+    said = diagnostic.str();
+    return success();
+  });
+  EXPECT_TRUE(failed(verifyPlanData(plan, 2, 3, {wrong, levels}, [&] {
+    return mlir::emitError(UnknownLoc::get(&context)) << "weight ";
+  })));
+  EXPECT_EQ(said, "weight expects codes 0 to 2, got 3 at row 1, index 1");
+}
+
 TEST_F(SchemesTest, TernaryInBytesOfFive) {
   // Codes 0, 1, 2, 0, 2 are 0 + 27 + 18 + 0 + 2 = 47 of 243: 49.5 of 256, rounded up; then a 2 and
   // four codes behind the last, 1: 202 of 243, 212.8 of 256.
@@ -161,6 +286,8 @@ TEST_F(SchemesTest, BitsPerWeight) {
   EXPECT_DOUBLE_EQ(bits("#llmc.float<e4m3>", 64, 128), 8.25);
   EXPECT_DOUBLE_EQ(bits("#llmc.float<e4m3, per = block>", 256, 256), 8.0 + 4 * 32 / 65536.0);
   EXPECT_DOUBLE_EQ(bits("#llmc.float<e4m3, per = matrix, scale = f16>", 64, 64), 8.0 + 16 / 4096.0);
+  EXPECT_DOUBLE_EQ(bits("#llmc.nvfp4", 64, 128), 4.5 + 32 / 8192.0);
+  EXPECT_DOUBLE_EQ(bits("#llmc.int<4, group = 64, scale = f16, zero = f16>", 64, 128), 4.5);
   EXPECT_DOUBLE_EQ(bits("#llmc.levels<rows = 16, type = f16>", 64, 128), 4.125);
   EXPECT_DOUBLE_EQ(bits("#llmc.levels<rows = 0, type = f32>", 64, 64), 4.125);
   EXPECT_DOUBLE_EQ(bits("#llmc.nm<2:4, #llmc.int<4, group = 32, symmetric, scale = f16>>", 64, 64),

@@ -5,7 +5,7 @@
 //
 #include "KernelRunner.h"
 
-#include "llmc/Lower/AttentionKernels.h"
+#include "llmc/Lower/Cpu/AttentionKernels.h"
 
 #include "gtest/gtest.h"
 

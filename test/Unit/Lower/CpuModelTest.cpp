@@ -1,7 +1,7 @@
 // Register blocks that were found by measuring come out of the model, and it knows its limits.
-#include "llmc/Lower/CpuModel.h"
+#include "llmc/Lower/Cpu/CpuModel.h"
 
-#include "llmc/Lower/KernelBuilder.h"
+#include "llmc/Lower/Cpu/KernelBuilder.h"
 
 #include <gtest/gtest.h>
 

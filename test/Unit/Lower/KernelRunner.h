@@ -6,7 +6,8 @@
 #ifndef LLMC_TEST_UNIT_LOWER_KERNELRUNNER_H
 #define LLMC_TEST_UNIT_LOWER_KERNELRUNNER_H
 
-#include "llmc/Lower/KernelBuilder.h"
+#include "llmc/Lower/CompileConfig.h"
+#include "llmc/Lower/Cpu/KernelBuilder.h"
 
 #include "mlir/ExecutionEngine/ExecutionEngine.h"
 

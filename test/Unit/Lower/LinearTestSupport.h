@@ -2,7 +2,8 @@
 #ifndef LLMC_TEST_UNIT_LOWER_LINEARTESTSUPPORT_H
 #define LLMC_TEST_UNIT_LOWER_LINEARTESTSUPPORT_H
 
-#include "llmc/Lower/LinearKernels.h"
+#include "llmc/Lower/CompileConfig.h"
+#include "llmc/Lower/Cpu/LinearKernels.h"
 
 #include "mlir/IR/MLIRContext.h"
 #include "mlir/IR/OwningOpRef.h"

@@ -4,8 +4,8 @@
 //
 #include "KernelRunner.h"
 
-#include "llmc/Lower/LaneBuilder.h"
-#include "llmc/Lower/MathKernels.h"
+#include "llmc/Lower/Cpu/LaneBuilder.h"
+#include "llmc/Lower/Cpu/MathKernels.h"
 
 #include "gtest/gtest.h"
 

@@ -6,7 +6,7 @@
 #include "LinearTestSupport.h"
 
 #include "llmc/IR/WeightData.h"
-#include "llmc/Lower/PackedLinear.h"
+#include "llmc/Lower/Cpu/PackedLinear.h"
 
 #include <cstring>
 #include <gtest/gtest.h>

@@ -5,7 +5,7 @@
 //
 #include "KernelRunner.h"
 
-#include "llmc/Lower/RowKernels.h"
+#include "llmc/Lower/Cpu/RowKernels.h"
 
 #include "gtest/gtest.h"
 
