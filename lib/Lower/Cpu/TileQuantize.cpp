@@ -3,7 +3,7 @@
 // Codes are quotients rounded half to even, not products with an inverse, so that they are those of
 // the description. What linears make of them is in TileActivations.cpp.
 //
-#include "llmc/Lower/LaneBuilder.h"
+#include "llmc/Lower/Cpu/LaneBuilder.h"
 #include "llmc/Lower/Cpu/LinearKernels.h"
 
 #include "mlir/Dialect/Math/IR/Math.h"
