@@ -99,7 +99,7 @@ module {
 // -----
 
 // Codes are stored and loaded in whole lines.
-module attributes {llmc.compile = {lanes = 8 : i64, registers = 16 : i64}} {
+module attributes {llmc.cpu = {lanes = 8 : i64, registers = 16 : i64}} {
   exec.program @a run rows = 16 attributes {weight_bytes = 0 : i64, arena_bytes = 8192 : i64, private_bytes = 0 : i64} {
     %0 = exec.buffer at 0 : !exec.buffer<?x4xf32, stride = 64>
     %1 = exec.buffer at 4096 : !exec.buffer<?x4xi8>
@@ -113,7 +113,7 @@ module attributes {llmc.compile = {lanes = 8 : i64, registers = 16 : i64}} {
 
 // -----
 
-module attributes {llmc.compile = {lanes = 8 : i64, registers = 16 : i64}} {
+module attributes {llmc.cpu = {lanes = 8 : i64, registers = 16 : i64}} {
   exec.program @a run rows = 16 attributes {weight_bytes = 512 : i64, arena_bytes = 12288 : i64, private_bytes = 0 : i64} {
     %w = llmc.weight "w" {values = dense<0.5> : tensor<8x4xf32>} : tensor<8x4xf32>
     %p = exec.weight %w at 0 bytes 512 : !exec.packed<linear, tensor<8x4xf32>>
