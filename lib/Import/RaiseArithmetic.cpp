@@ -229,6 +229,9 @@ Value Raiser::plusKnown(const Value &data, const Value &known, double sign) {
     if (counts && (sizes.length > 1 || sizes.past > 0)) {
       RaisedWeight weight;
       weight.key.name = known.table;
+      weight.key.derived = !known.derived.empty()             ? known.derived
+                           : model.isInitializer(known.table) ? ""
+                                                              : "value";
       weight.values = known.tableValues;
       weight.rows = known.tableValues.shape()[0];
       weight.columns = width;

@@ -13,6 +13,8 @@
 
 using namespace llmc::onnx;
 
+static constexpr const char *kDequantized = "dequantized";
+
 bool Raiser::isPast(const DeclaredValue &input) {
   return isFloat(input.type) && input.dims.size() == 4;
 }
@@ -251,15 +253,31 @@ bool Raiser::evaluateKnown(const NodeProto &node, const Values &in) {
       result.rowsName = first.rowsName;
       result.tableValues = first.tableValues;
     }
-    if (op == "Gather" && first.constant && !first.origin.empty() && first.tensor.rank() == 2 &&
-        !in[1]->constant && Attributes(node).getInt("axis", 0) == 0) {
-      result.table = first.origin;
+    if (op == "Gather" && first.constant && first.tensor.rank() == 2 && !in[1]->constant &&
+        Attributes(node).getInt("axis", 0) == 0) {
+      result.table = first.origin.empty() ? first.name : first.origin;
       result.rows = in[1]->tensor;
       result.rowsName = node.input(1);
       result.tableValues = first.tensor;
     }
     if (op == "Slice" && first.constant && !first.origin.empty() && !result.constant)
       sliceRows(node, inputs, first, result);
+  }
+  // Rows of a table of codes, and what makes numbers of them: the same is done to the whole table.
+  static const std::set<std::string> byElement = {"DequantizeLinear", "Cast", "Mul"};
+  bool single = standard && byElement.count(op) && !result.constant && in[0] &&
+                !in[0]->table.empty() &&
+                (!isFloat(in[0]->tableValues.type()) || in[0]->derived == kDequantized);
+  for (size_t i = 1; i < in.size() && single; ++i)
+    single = !in[i] || (in[i]->constant && in[i]->tensor.size() == 1);
+  if (single && outputs[0].shape() == in[0]->tensor.shape()) {
+    std::vector<const OnnxTensor *> whole = inputs;
+    whole[0] = &in[0]->tableValues;
+    result.table = in[0]->table;
+    result.rows = in[0]->rows;
+    result.rowsName = in[0]->rowsName;
+    result.tableValues = evaluator.runNode(node, whole)[0];
+    result.derived = kDequantized;
   }
   if (node.domain() == "com.microsoft" && op == "GatherBlockQuantized" && !in[0]->origin.empty() &&
       in[0]->constant && !in[1]->constant && in[0]->tensor.rank() == 2) {

@@ -161,6 +161,49 @@ void Raiser::gatherBlockQuantized(const NodeProto &node, const Values &in) {
   set(node, 0, dataValue(addNode(std::move(rows)), shape));
 }
 
+/// Rows of integers by ids: an embedding once they meet their scale.
+bool Raiser::gatherCodes(const NodeProto &node, const Values &in) {
+  const Value &table = *in[0], &ids = *in[1];
+  if (table.kind != Value::Kind::Known || !table.constant || table.tensor.rank() != 2 ||
+      isFloat(table.tensor.type()) || elementBits(table.tensor.type()) > 8 ||
+      table.tensor.type() == ElementType::Bool || ids.kind != Value::Kind::Data ||
+      Attributes(node).getInt("axis", 0) != 0)
+    return false;
+  Value result = table;
+  result.kind = Value::Kind::CodeRows;
+  result.view = ids.view;
+  result.shape = ids.shape;
+  result.shape.push_back(table.tensor.shape()[1]);
+  set(node, 0, std::move(result));
+  return true;
+}
+
+void Raiser::embedCodes(const NodeProto &node, const Value &rows, const Value &scale,
+                        const Value *zero) {
+  auto isNumber = [](const Value &value) {
+    return value.kind == Value::Kind::Known && value.constant && value.tensor.size() == 1;
+  };
+  if (!isNumber(scale) || (zero && !isNumber(*zero)))
+    notUnderstood("rows of integers with other than one constant scale");
+  int source = materialize(rows.view);
+  if (graph.nodes[source].kind != RaisedKind::Input)
+    notUnderstood("its indices are no input");
+  Value codes = rows;
+  codes.name = "";
+  RaisedNode embedding = makeNode(RaisedKind::Embedding, {source}, rows.shape.back());
+  embedding.weight =
+      weightIndex(integerWeight(codes, false, 0, scale.tensor, zero ? &zero->tensor : nullptr));
+  set(node, 0, dataValue(addNode(std::move(embedding)), rows.shape));
+}
+
+void Raiser::dequantize(const NodeProto &node, const Values &in) {
+  Attributes attributes(node);
+  attributes.getInt("axis", 1); // One scale has no axis.
+  if (in[0]->kind != Value::Kind::CodeRows || !in[1] || attributes.getInt("block_size", 0) != 0)
+    notUnderstood("data reaches it in an unknown way");
+  embedCodes(node, *in[0], *in[1], in.size() > 2 ? in[2] : nullptr);
+}
+
 /// Data as bytes with a scale and a zero point of its own: three parts of one thing.
 void Raiser::dynamicQuantize(const NodeProto &node, const Values &in) {
   Value result;
@@ -220,6 +263,10 @@ bool Raiser::scaleIntegers(const NodeProto &node, const Value &a, const Value &b
   for (bool swapped : {false, true}) {
     const Value &x = swapped ? b : a, &y = swapped ? a : b;
     Value result = x;
+    if (x.kind == Kind::CodeRows && x.part == Part::Scale && y.kind == Kind::Known) {
+      embedCodes(node, x, y, nullptr);
+      return true;
+    }
     if (isPart(x, Kind::Quantized, Part::Scale) && y.kind == Kind::Known && y.constant) {
       result.part = Part::BothScales;
       result.tensor = y.tensor;

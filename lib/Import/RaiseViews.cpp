@@ -196,6 +196,12 @@ bool Raiser::applyStructural(const NodeProto &node, const Values &in) {
   if (keepsElements) {
     if (op == "Cast" || op == "CastLike")
       requireFloatCast(node, in);
+    if (op == "Cast" && data.kind == Value::Kind::CodeRows) {
+      Value result = data;
+      result.part = Value::Part::Scale; // What is left to come.
+      set(node, 0, std::move(result));
+      return true;
+    }
     if (op == "Dropout") {
       ReadRecord::inputRead(1); // The ratio matters in training only.
       if (in.size() > 2 && in[2] && (in[2]->tensor.size() != 1 || in[2]->tensor.at(0) != 0))

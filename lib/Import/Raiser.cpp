@@ -149,6 +149,7 @@ static bool raisesData(const NodeProto &node) {
                                                "ReduceL2",
                                                "ReduceMax",
                                                "Einsum",
+                                               "DequantizeLinear",
                                                "DynamicQuantizeLinear",
                                                "MatMulInteger",
                                                "RotaryEmbedding",
@@ -225,8 +226,10 @@ void Raiser::visit(const NodeProto &node) {
   bool microsoft = domain == "com.microsoft";
   bool standard = domain.empty() || domain == "ai.onnx";
   auto isKind = [&](size_t i, Kind kind) { return i < in.size() && in[i] && in[i]->kind == kind; };
-  if (standard && op == "Gather" && embedding(node, in))
+  if (standard && op == "Gather" && (embedding(node, in) || gatherCodes(node, in)))
     return;
+  if (standard && op == "DequantizeLinear")
+    return dequantize(node, in);
   if (applyStructural(node, in))
     return noteShapes(node, in);
   if (op == "SimplifiedLayerNormalization" || (standard && op == "RMSNormalization"))

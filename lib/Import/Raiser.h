@@ -63,6 +63,7 @@ struct Value {
     ExponentialsSum, ///< The sum of their rows.
     Quantized,       ///< What DynamicQuantizeLinear makes of data: one part of it.
     Integers,        ///< Quantized data times a constant matrix of integers.
+    CodeRows,        ///< Rows of a constant matrix of integers, by ids (the view).
     Probs,           ///< After softmax.
     NaNTest,         ///< IsNaN of probabilities.
     Present          ///< A cache after this step.
@@ -237,6 +238,9 @@ private:
   // RaiseQuantized.cpp.
   void matMulNBits(const NodeProto &node, const Values &in);
   void gatherBlockQuantized(const NodeProto &node, const Values &in);
+  bool gatherCodes(const NodeProto &node, const Values &in);
+  void embedCodes(const NodeProto &node, const Value &rows, const Value &scale, const Value *zero);
+  void dequantize(const NodeProto &node, const Values &in);
   void dynamicQuantize(const NodeProto &node, const Values &in);
   void matMulInteger(const NodeProto &node, const Values &in);
   bool scaleIntegers(const NodeProto &node, const Value &a, const Value &b);

@@ -148,19 +148,22 @@ static double applyActivation(ActivationKind kind, double x) {
   return x;
 }
 
-/// As DynamicQuantizeLinear of ONNX does: 256 codes from the least to the largest, 0 among them.
+/// As DynamicQuantizeLinear of ONNX does, in f32: 256 codes from the least to the largest, 0 among
+/// them.
 static void roundToBytes(std::vector<double> &values) {
-  double low = 0, high = 0;
+  float low = 0, high = 0;
   for (double value : values) {
-    low = std::min(low, value);
-    high = std::max(high, value);
+    low = std::min(low, static_cast<float>(value));
+    high = std::max(high, static_cast<float>(value));
   }
-  double scale = (high - low) / 255;
+  float scale = (high - low) / 255;
   if (!(scale > 0))
     return;
-  double zero = std::clamp(std::nearbyint(-low / scale), 0.0, 255.0);
-  for (double &value : values)
-    value = scale * (std::clamp(std::nearbyint(value / scale) + zero, 0.0, 255.0) - zero);
+  float zero = std::nearbyint(std::clamp(-low / scale, 0.0f, 255.0f));
+  for (double &value : values) {
+    float code = std::nearbyint(static_cast<float>(value) / scale) + zero;
+    value = double(scale) * (std::clamp(code, 0.0f, 255.0f) - zero);
+  }
 }
 
 /// What the codes mean: rows rounded to bytes.

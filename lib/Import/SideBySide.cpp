@@ -27,9 +27,12 @@ bool SideBySide::isHidden(int64_t row) const {
 }
 
 double SideBySide::toleranceOf(const RaisedNode &node, int grain) const {
-  // Activations that are rounded to integers: a last bit decides between two codes.
-  bool rounded = node.kind == RaisedKind::Linear && (node.integer > 0 || node.roundsInput);
+  // Activations that are rounded to integers: a last bit decides between two codes, which lie far
+  // apart where one scale is for all rows.
+  bool rounded = node.kind == RaisedKind::Linear && node.integer > 0;
   double tolerance = grain == 2 ? 3e-2 : grain == 1 || rounded ? 5e-3 : 1e-4;
+  if (node.roundsInput)
+    tolerance = std::max(tolerance, 2e-2);
   // An angle in f32 is off by the position's share of a last bit.
   if (node.kind == RaisedKind::Attention && (node.queryRope.present || node.keyRope.present))
     tolerance += std::min(3e-2, 5e-7 * static_cast<double>(now.past + now.length));

@@ -272,6 +272,33 @@ class DynamicallyQuantized(Rotary):
         return self.op("Mul", product, self.op("Mul", own, self.store(step)))
 
 
+@case(how="DequantizeLinear", zero=0)
+@case(how="DequantizeLinear", zero=3)
+@case(how="Cast", zero=0)
+@case(how="before", zero=0)
+class TablesOfIntegers(Model):
+    """Words and positions as bytes, which become numbers behind the gather, or before it with a scale for each row."""
+
+    def number_of(self, rows):
+        if self.how == "Cast":
+            return self.op("Mul", self.op("Cast", rows, to=TensorProto.FLOAT), self.number(0.01))
+        kind = np.int8 if self.zero == 0 else np.uint8
+        return self.op("DequantizeLinear", rows, self.number(0.01), self.store(np.asarray(self.zero, kind)))
+
+    def rows_of(self, count, ids):
+        codes = self.draw.integers(-90, 90, (count, D)).astype(np.int8)
+        if self.how == "before":
+            scales = self.store((0.01 + 0.002 * self.draw.random((count, 1))).astype(np.float32))
+            table = self.op("Mul", self.op("Cast", self.store(codes), to=TensorProto.FLOAT), scales)
+            return self.op("Gather", table, ids)
+        codes = codes if self.zero == 0 else (codes.astype(np.int16) + 128).astype(np.uint8)
+        return self.number_of(self.op("Gather", self.store(codes), ids))
+
+    def embed(self):
+        places = self.op("Unsqueeze", self.range(), self.ints([0]))
+        return self.op("Add", self.rows_of(V, "input_ids"), self.rows_of(self.rows, places))
+
+
 @case(form="int4")
 @case(form="uint4")
 @case(form="uint4-zeros")
