@@ -234,9 +234,27 @@ static void gemm(OpCall &call) {
   call.set(0, y);
 }
 
+/// With a matrix on the right, whose codes are floats without loss, as are sums in f64.
+static OnnxTensor multiplyCodes(const OnnxTensor &a, const OnnxTensor &b, const OnnxTensor *zero) {
+  int64_t k = b.shape()[0], n = b.shape()[1], m = k ? a.size() / k : 0;
+  std::vector<float> codes(k * n);
+  const int64_t *from = b.ints();
+  for (int64_t i = 0; i < k * n; ++i)
+    codes[i] =
+        static_cast<float>(from[i] - (zero ? zero->ints()[zero->size() == 1 ? 0 : i % n] : 0));
+  std::vector<double> rows(a.ints(), a.ints() + m * k), sums(m * n);
+  StoredMatrix matrix{codes.data(), StoredMatrix::Format::F32, /*across=*/true, n, k};
+  multiplyStored(rows.data(), m, matrix, 0, n, sums.data(), n, productThreads());
+  Shape shape = a.shape();
+  shape.back() = n;
+  OnnxTensor out(ElementType::I32, std::move(shape));
+  for (int64_t i = 0; i < m * n; ++i)
+    out.mutableInts()[i] = static_cast<int32_t>(static_cast<int64_t>(sums[i])); // Wraps around.
+  return out;
+}
+
 static void matMulInteger(OpCall &call) {
-  OnnxTensor a = castTo(call.input(0), ElementType::I32),
-             b = castTo(call.input(1), ElementType::I32);
+  OnnxTensor a = castTo(call.input(0), ElementType::I32);
   auto subtractZero = [](OnnxTensor &x, const OnnxTensor *zero, bool rows) {
     if (!zero)
       return;
@@ -248,7 +266,13 @@ static void matMulInteger(OpCall &call) {
       x.mutableInts()[i] -= zero->ints()[index[i]];
   };
   subtractZero(a, call.optional(2), true);
-  subtractZero(b, call.optional(3), false);
+  const OnnxTensor &codes = call.input(1), *zero = call.optional(3);
+  bool fits = a.rank() >= 2 && codes.rank() == 2 && a.shape().back() == codes.shape()[0] &&
+              (!zero || zero->size() == 1 || zero->size() == codes.shape()[1]);
+  if (fits && codes.size() > 0 && a.size() > 0)
+    return call.set(0, multiplyCodes(a, codes, zero));
+  OnnxTensor b = castTo(codes, ElementType::I32);
+  subtractZero(b, zero, false);
   call.set(0, matMul(a, b, nullptr, ""));
 }
 
