@@ -19,7 +19,7 @@ import xml.etree.ElementTree as xml
 
 SOURCE = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 # Of processor time; what was clean before costs none.
-TIDY_SECONDS = 200
+TIDY_SECONDS = 120
 
 
 def read_counts(path):
