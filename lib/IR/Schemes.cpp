@@ -1,7 +1,7 @@
 //===- Schemes.cpp - what each compression scheme stores and means ----------------------===//
 //
 // Syntax, verifiers, plans and rounding of the schemes; what follows from a plan is in
-// SchemeStorage.cpp and StoredRows.cpp.
+// SchemeStorage.cpp and StoredRows.cpp, what says which weights are kept in SparseSchemes.cpp.
 //
 #include "llmc/IR/Schemes.h"
 
@@ -22,16 +22,6 @@ using EmitError = function_ref<InFlightDiagnostic()>;
 using Level = DecodePlan::Level;
 
 static bool isFloatStorage(Type type) { return isa<Float32Type, Float16Type, BFloat16Type>(type); }
-
-// A mask hands out weights one by one, so each must have a code or value of its own.
-static LogicalResult verifyInnerScheme(EmitError emitError, Attribute inner) {
-  auto scheme = dyn_cast<SchemeAttrInterface>(inner);
-  std::optional<DecodePlan> plan = scheme ? scheme.decodePlan() : std::nullopt;
-  if (!plan || plan->isSparse() || !plan->isPerWeight())
-    return emitError() << "expects an inner scheme with a code or value for each weight, got "
-                       << inner;
-  return success();
-}
 
 //===----------------------------------------------------------------------===//
 // dense
@@ -439,66 +429,4 @@ Result<PlainCodes> TernarySchemeAttr::encode(Span<const float> weight, int64_t r
     plain.codes.push_back(static_cast<uint8_t>(stored ? codes->codes[next++] + 1 : 1));
   }
   return plain;
-}
-
-//===----------------------------------------------------------------------===//
-// nm
-//===----------------------------------------------------------------------===//
-
-Attribute NMSchemeAttr::parse(AsmParser &parser, Type) {
-  int64_t n = 0, m = 0;
-  Attribute inner;
-  SMLoc loc = parser.getCurrentLocation();
-  if (parser.parseLess() || parser.parseInteger(n) || parser.parseColon() ||
-      parser.parseInteger(m) || parser.parseComma() || parser.parseAttribute(inner) ||
-      parser.parseGreater())
-    return {};
-  return parser.getChecked<NMSchemeAttr>(loc, parser.getContext(), n, m, inner);
-}
-
-void NMSchemeAttr::print(AsmPrinter &printer) const {
-  printer << "<" << getN() << ":" << getM() << ", " << getInner() << ">";
-}
-
-LogicalResult NMSchemeAttr::verify(EmitError emitError, int64_t n, int64_t m, Attribute inner) {
-  if (m < 2 || m > 32 || n < 1 || n >= m)
-    return emitError() << "expects N:M with 1 <= N < M <= 32, got " << n << ":" << m;
-  return verifyInnerScheme(emitError, inner);
-}
-
-static DecodePlan planOf(Attribute scheme) {
-  return *cast<SchemeAttrInterface>(scheme).decodePlan();
-}
-
-std::optional<DecodePlan> NMSchemeAttr::decodePlan() const {
-  DecodePlan plan = planOf(getInner());
-  plan.keepN = getN();
-  plan.keepM = getM();
-  return plan;
-}
-
-Attribute NMSchemeAttr::keptScheme() const { return getInner(); }
-
-SchemeAttrInterface llmc::getNMScheme(SchemeAttrInterface inner, int64_t n, int64_t m) {
-  return NMSchemeAttr::get(inner.getContext(), n, m, inner);
-}
-
-//===----------------------------------------------------------------------===//
-// mask
-//===----------------------------------------------------------------------===//
-
-LogicalResult MaskSchemeAttr::verify(EmitError emitError, Attribute inner) {
-  return verifyInnerScheme(emitError, inner);
-}
-
-std::optional<DecodePlan> MaskSchemeAttr::decodePlan() const {
-  DecodePlan plan = planOf(getInner());
-  plan.masked = true;
-  return plan;
-}
-
-Attribute MaskSchemeAttr::keptScheme() const { return getInner(); }
-
-SchemeAttrInterface llmc::getMaskScheme(SchemeAttrInterface inner) {
-  return MaskSchemeAttr::get(inner.getContext(), inner);
 }

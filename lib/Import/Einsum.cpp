@@ -101,10 +101,32 @@ EinsumPlan llmc::onnx::planEinsum(const std::string &equation, const std::vector
   return plan;
 }
 
-int64_t llmc::onnx::einsumStride(int label, const std::vector<int> &labels, const Shape &shape) {
+/// How far one goes in an operand where the label goes on by one; a dimension of 1 stays.
+static int64_t strideOf(int label, const std::vector<int> &labels, const Shape &shape) {
   int64_t stride = 1, total = 0;
   for (size_t d = shape.size(); d-- > 0; stride *= shape[d])
     if (labels[d] == label && shape[d] != 1)
       total += stride;
   return total;
+}
+
+EinsumLoops llmc::onnx::einsumLoops(const EinsumPlan &plan, const std::vector<Shape> &shapes) {
+  std::vector<int> order = plan.output;
+  for (auto [label, size] : plan.sizes)
+    if (std::find(order.begin(), order.end(), label) == order.end())
+      order.push_back(label);
+  EinsumLoops loops;
+  loops.outer = plan.output.size();
+  for (int label : order) {
+    loops.extents.push_back(plan.sizes.at(label));
+    loops.strides.emplace_back();
+    for (size_t i = 0; i < shapes.size(); ++i)
+      loops.strides.back().push_back(strideOf(label, plan.operands[i], shapes[i]));
+  }
+  loops.shape.assign(loops.extents.begin(),
+                     loops.extents.begin() + static_cast<int64_t>(loops.outer));
+  for (size_t l = loops.outer; l < order.size(); ++l)
+    if (__builtin_mul_overflow(loops.terms, loops.extents[l], &loops.terms))
+      failLimit("its sums are too long");
+  return loops;
 }

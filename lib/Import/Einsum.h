@@ -21,9 +21,17 @@ struct EinsumPlan {
 /// Throws ImportError where equation and shapes do not fit. Operator Einsum of ONNX, opset 12.
 EinsumPlan planEinsum(const std::string &equation, const std::vector<Shape> &shapes);
 
-/// How far one goes in an operand of this shape where the label goes on by one; a dimension of 1
-/// stays.
-int64_t einsumStride(int label, const std::vector<int> &labels, const Shape &shape);
+/// The loops of a plan: the output's labels outside, what is summed over inside.
+struct EinsumLoops {
+  std::vector<int64_t> extents;              ///< Of all labels, those of the output first.
+  std::vector<std::vector<int64_t>> strides; ///< How far label l goes on in operand i.
+  size_t outer = 0;                          ///< How many labels the output has.
+  Shape shape;                               ///< Of the output.
+  int64_t terms = 1;                         ///< Of each sum.
+};
+
+/// Throws ImportError (ResourceLimit) where a sum has more terms than can be counted.
+EinsumLoops einsumLoops(const EinsumPlan &plan, const std::vector<Shape> &shapes);
 
 } // namespace llmc::onnx
 

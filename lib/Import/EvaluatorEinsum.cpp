@@ -8,8 +8,6 @@
 #include "Einsum.h"
 #include "EvaluatorOps.h"
 
-#include <algorithm>
-
 using namespace llmc::onnx;
 
 static void einsum(OpCall &call) {
@@ -21,28 +19,13 @@ static void einsum(OpCall &call) {
   }
   if (operands.empty())
     fail("it has no operands");
-  EinsumPlan plan = planEinsum(call.attributes.getString("equation", ""), shapes);
+  std::string equation = call.attributes.getString("equation", "");
+  EinsumLoops loops = einsumLoops(planEinsum(equation, shapes), shapes);
+  const std::vector<int64_t> &extents = loops.extents;
+  const auto &strides = loops.strides;
 
-  // The output's labels outside, what is summed over inside.
-  std::vector<int> order = plan.output;
-  for (auto [label, size] : plan.sizes)
-    if (std::find(order.begin(), order.end(), label) == order.end())
-      order.push_back(label);
-  std::vector<int64_t> extents;
-  std::vector<std::vector<int64_t>> strides(order.size());
-  for (size_t l = 0; l < order.size(); ++l) {
-    extents.push_back(plan.sizes[order[l]]);
-    for (size_t i = 0; i < operands.size(); ++i)
-      strides[l].push_back(einsumStride(order[l], plan.operands[i], shapes[i]));
-  }
-  Shape shape(extents.begin(), extents.begin() + static_cast<int64_t>(plan.output.size()));
-  int64_t outputs = elementCount(shape), terms = 1;
-  for (size_t l = plan.output.size(); l < extents.size(); ++l)
-    if (__builtin_mul_overflow(terms, extents[l], &terms))
-      failLimit("its sums are too long");
-
-  OnnxTensor out(call.input(0).type(), shape);
-  std::vector<int64_t> at(order.size(), 0), offset(operands.size(), 0);
+  OnnxTensor out(call.input(0).type(), loops.shape);
+  std::vector<int64_t> at(extents.size(), 0), offset(operands.size(), 0);
   auto advance = [&](size_t first, size_t last) {
     for (size_t l = last; l-- > first;) {
       bool wraps = ++at[l] == extents[l];
@@ -53,17 +36,17 @@ static void einsum(OpCall &call) {
       at[l] = 0;
     }
   };
-  for (int64_t o = 0; o < outputs; ++o) {
+  for (int64_t o = 0; o < out.size(); ++o) {
     double sum = 0;
-    for (int64_t t = 0; t < terms; ++t) {
+    for (int64_t t = 0; t < loops.terms; ++t) {
       double product = operands[0][offset[0]];
       for (size_t i = 1; i < operands.size(); ++i)
         product *= operands[i][offset[i]];
       sum += product;
-      advance(plan.output.size(), order.size());
+      advance(loops.outer, extents.size());
     }
     out.set(o, sum);
-    advance(0, plan.output.size());
+    advance(0, loops.outer);
   }
   call.set(0, std::move(out));
 }

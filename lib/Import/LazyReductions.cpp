@@ -238,38 +238,23 @@ static void einsum(LazyCall &call) {
   }
   if (from.empty() || from[0]->isInteger())
     fail("expected floats");
-  EinsumPlan plan = planEinsum(call.attributes.getString("equation", ""), shapes);
-  std::vector<int> order = plan.output;
-  for (auto [label, size] : plan.sizes)
-    if (std::find(order.begin(), order.end(), label) == order.end())
-      order.push_back(label);
-  std::vector<int64_t> extents;
-  std::vector<std::vector<int64_t>> strides;
-  for (int label : order) {
-    extents.push_back(plan.sizes[label]);
-    strides.emplace_back();
-    for (size_t i = 0; i < from.size(); ++i)
-      strides.back().push_back(einsumStride(label, plan.operands[i], shapes[i]));
-  }
-  size_t outer = plan.output.size();
-  Shape shape(extents.begin(), extents.begin() + static_cast<int64_t>(outer));
-  int64_t terms = 1;
-  for (size_t l = outer; l < extents.size(); ++l)
-    if (__builtin_mul_overflow(terms, extents[l], &terms))
-      failLimit("its sums are too long");
+  std::string equation = call.attributes.getString("equation", "");
+  EinsumLoops loops = einsumLoops(planEinsum(equation, shapes), shapes);
+  Shape shape = loops.shape;
+  int64_t terms = loops.terms;
   ElementType type = from[0]->type;
   auto value = [=](int64_t element) {
     std::vector<int64_t> base(from.size(), 0), at(from.size());
     auto split = [&](int64_t index, size_t first, size_t last, std::vector<int64_t> &offsets) {
-      for (size_t l = last; l-- > first; index /= extents[l])
+      for (size_t l = last; l-- > first; index /= loops.extents[l])
         for (size_t i = 0; i < from.size(); ++i)
-          offsets[i] += index % extents[l] * strides[l][i];
+          offsets[i] += index % loops.extents[l] * loops.strides[l][i];
     };
-    split(element, 0, outer, base);
+    split(element, 0, loops.outer, base);
     double sum = 0;
     for (int64_t t = 0; t < terms; ++t) {
       at = base;
-      split(t, outer, extents.size(), at);
+      split(t, loops.outer, loops.extents.size(), at);
       double product = 1;
       for (size_t i = 0; i < from.size(); ++i)
         product *= from[i]->at(at[i]);

@@ -26,17 +26,8 @@ void LinearEmitter::multiplyTile(Value tile, Value rowCount) {
     } else {
       multiplyPieces(start, length, rowCount);
     }
-    if (plan.chunk <= panel)
-      return;
-    // The integers become floats where the chunk ends.
-    Value stop = add(start, length), chunk = index(plan.chunk);
-    Value inChunk = arith::RemUIOp::create(b, stop, chunk);
-    Value atEnd = arith::CmpIOp::create(b, arith::CmpIPredicate::eq, inChunk, index(0));
-    Value atLast = arith::CmpIOp::create(b, arith::CmpIPredicate::eq, stop, index(layout.k));
-    auto ends = scf::IfOp::create(b, arith::OrIOp::create(b, atEnd, atLast));
-    OpBuilder::InsertionGuard guard(b);
-    b.setInsertionPointToStart(ends.thenBlock());
-    flushIntegers(tile, start, rowCount);
+    if (plan.chunk > panel)
+      flushAtChunkEnd(tile, start, add(start, length), rowCount);
   };
   if (whole)
     forLoop(b, index(0), index(whole), 1, [&](Value i) { multiply(times(i, panel), panel); });

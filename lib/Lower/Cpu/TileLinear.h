@@ -283,6 +283,7 @@ private:
   void multiplyRows(Value tile, Value start, Value begin, Value end, Value firstRow, Value row,
                     Value rowCount, Value column);
   void flushIntegers(Value tile, Value chunkStart, Value rowCount);
+  void flushAtChunkEnd(Value tile, Value start, Value stop, Value rowCount);
   Value unitHeader(Value tile, Value start);
   Value factorRow(Value start, Value column);
   Value groupRow(Value start, Value column);

@@ -169,17 +169,8 @@ void LinearEmitter::multiplyPanel(Value tile, Value start, Value length, Value f
         });
       });
     });
-    if (!plan.wideChunks)
-      return;
-    // The integers become floats where the chunk ends.
-    Value stop = add(start, end), chunk = index(plan.chunk);
-    Value inChunk = arith::RemUIOp::create(b, stop, chunk);
-    Value atEnd = arith::CmpIOp::create(b, arith::CmpIPredicate::eq, inChunk, index(0));
-    Value atLast = arith::CmpIOp::create(b, arith::CmpIPredicate::eq, stop, index(layout.k));
-    auto ends = scf::IfOp::create(b, arith::OrIOp::create(b, atEnd, atLast));
-    OpBuilder::InsertionGuard guard(b);
-    b.setInsertionPointToStart(ends.thenBlock());
-    flushIntegers(tile, add(start, begin), rowCount);
+    if (plan.wideChunks)
+      flushAtChunkEnd(tile, add(start, begin), add(start, end), rowCount);
   });
 }
 
@@ -266,6 +257,17 @@ void LinearEmitter::multiplyRows(Value tile, Value start, Value begin, Value end
       scale = rowScales[r];
     store(fma(scale, sums[n], load(floats, scratch, totalAt(r, v))), scratch, totalAt(r, v));
   });
+}
+
+/// Behind columns `start` to `stop`: the integers become floats where the chunk, or the row, ends.
+void LinearEmitter::flushAtChunkEnd(Value tile, Value start, Value stop, Value rowCount) {
+  Value inChunk = arith::RemUIOp::create(b, stop, index(plan.chunk));
+  Value atEnd = arith::CmpIOp::create(b, arith::CmpIPredicate::eq, inChunk, index(0));
+  Value atLast = arith::CmpIOp::create(b, arith::CmpIPredicate::eq, stop, index(layout.k));
+  auto ends = scf::IfOp::create(b, arith::OrIOp::create(b, atEnd, atLast));
+  OpBuilder::InsertionGuard guard(b);
+  b.setInsertionPointToStart(ends.thenBlock());
+  flushIntegers(tile, start, rowCount);
 }
 
 // Sums that a panel was too short for, or f32 too narrow: the totals get them scaled.
